@@ -1,0 +1,25 @@
+"""pixjax: one pixel-space diffusion transformer for text and natural images.
+
+The names below are imported when they are first used, so that `import pixjax` costs nothing.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pixjax.checkpoint import load
+    from pixjax.codec import CanvasCodec
+
+__version__ = "0.1.0"
+__all__ = ["CanvasCodec", "load"]
+
+
+def __getattr__(name: str):
+    if name == "CanvasCodec":
+        from pixjax.codec import CanvasCodec
+
+        return CanvasCodec
+    if name == "load":
+        from pixjax.evaluation.restore import load
+
+        return load
+    raise AttributeError(f"module 'pixjax' has no attribute {name!r}")

@@ -1,0 +1,258 @@
+"""The configuration: every key, its default and its checks, in one place.
+
+A file in `configs/` starts from `default_config()`, an `ml_collections.ConfigDict`, and changes what differs.
+`Config.from_dict` turns the result into frozen dataclasses once, at the boundary; nothing behind it sees a dict.
+"""
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Mapping
+from typing import Any, Literal, get_args, get_type_hints
+
+from pixjax.errors import InputError
+
+Tagging = Literal["none", "marker", "condition", "both"]
+
+# One entry of a comma-separated list of sources begins with its scheme.
+_NEXT_SOURCE = re.compile(r",(?=[a-z_]+:)")
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise InputError(message)
+
+
+def _require_choice(key: str, value: str, choices: tuple[str, ...]) -> None:
+    _require(value in choices, f"{key}={value!r} is unknown: choose one of {', '.join(choices)}")
+
+
+def parse_patch_size(patch_size: str) -> tuple[int, int]:
+    """`"4"` is (4, 4); `"1x16"` is one row of sixteen pixels, (height, width)."""
+    match = re.fullmatch(r"(\d+)(?:x(\d+))?", patch_size.strip())
+    if match is None or 0 in (sides := [int(side or match[1]) for side in match.groups()]):
+        raise InputError(f"patch size {patch_size!r} is not a size: write 4 for 4x4 pixels, or 1x16")
+    return sides[0], sides[1]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The denoiser. Zero or -1 in a size means: as the variant has it."""
+
+    variant: str = "S"  # Ti, S, B, L or H: pixjax/models/presets.py
+    canvas_size: int = 64  # pixels a side
+    patch_size: str = "4"  # "4", or "1x16": height x width
+    tagging: Tagging = "marker"  # how the modality is carried
+    text_condition: bool = False  # False: no condition means text; True: text has its own type embedding
+    num_classes: int = 0  # labels of natural images; 0: not conditioned on
+    in_context_tokens: int = -1  # tokens that carry type and class beside the patches
+    depth: int = 0
+    width: int = 0
+    heads: int = 0
+    bottleneck: int = 0  # width of the bottleneck in the patch embedding
+    dropout: float = 0.0  # in the middle half of the blocks
+    dtype: str = "auto"  # of the matrix products: auto is bfloat16 on accelerators, float32 on a CPU
+    attention: str = "xla"  # or "cudnn", on an NVIDIA GPU
+    remat: bool = False  # recompute activations in the backward pass
+
+    def __post_init__(self):
+        _require_choice("model.tagging", self.tagging, get_args(Tagging))
+        _require_choice("model.dtype", self.dtype, ("auto", "float32", "bfloat16"))
+        _require_choice("model.attention", self.attention, ("xla", "cudnn"))
+        _require(self.canvas_size > 0, f"model.canvas_size={self.canvas_size} has to be positive")
+        for side in self.patch:
+            _require(
+                self.canvas_size % side == 0,
+                f"model.canvas_size={self.canvas_size} is not divisible by model.patch_size={self.patch_size}: "
+                "choose a patch whose sides divide the canvas",
+            )
+        _require(0 <= self.dropout < 1, f"model.dropout={self.dropout} has to be in [0, 1)")
+
+    @property
+    def patch(self) -> tuple[int, int]:
+        """(height, width) of a patch, in pixels."""
+        return parse_patch_size(self.patch_size)
+
+    @property
+    def uses_marker(self) -> bool:
+        return self.tagging in ("marker", "both")
+
+    @property
+    def uses_condition(self) -> bool:
+        return self.tagging in ("condition", "both")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CodecConfig:
+    """How text becomes colours: the arguments of `pixjax.codec.CanvasCodec`."""
+
+    tokenizer: str = "bytes"  # bytes, chars27, FILE.json, FILE.model, or a folder with vocab.json and merges.txt
+    normalize: bool = False  # chars27: spell digits, strip accents, blank the rest, instead of refusing
+    code: str = "radix:auto:1"  # base256, or radix:LEVELS|auto:PIXELS[:counting|gray|permuted]
+    layout: str = "raster"  # or patch
+    marker: bool = True  # the top-left pixels say text or image
+    marker_size: int = 1  # pixels a side of the marker
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    batch_size: int = 256  # canvases a step, over all devices
+    workers: int = 0  # processes that prepare batches; 0: in the training process
+    text_ratio: float = 0.5  # share of text canvases, exact over every block of the stream
+    sources: tuple[str, ...] = ("demo:text", "demo:images")
+    weights: tuple[float, ...] = ()  # one a source, instead of text_ratio
+    flip: bool = True  # natural images are mirrored at random
+    max_bad_fraction: float = 0.01  # of images that do not decode, before the run stops
+
+    def __post_init__(self):
+        object.__setattr__(self, "sources", tuple(s for uri in self.sources for s in _NEXT_SOURCE.split(uri)))
+        _require(self.batch_size > 0, f"data.batch_size={self.batch_size} has to be positive")
+        _require(self.workers >= 0, f"data.workers={self.workers} has to be 0 or more")
+        _require(0 <= self.text_ratio <= 1, f"data.text_ratio={self.text_ratio} has to be between 0 and 1")
+        _require(len(self.sources) > 0, "data.sources is empty: name at least one, for instance demo:text")
+        _require(
+            not self.weights or len(self.weights) == len(self.sources),
+            f"data.weights has {len(self.weights)} entries for {len(self.sources)} sources: give one a source, or none",
+        )
+        _require(all(w > 0 for w in self.weights), "data.weights has to be positive: leave a source out instead")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TimeConfig:
+    """The law of t in training, for each modality: `logit_normal:MEAN:STD`, or `uniform`."""
+
+    text: str = "logit_normal:-0.8:0.8"
+    image: str = "logit_normal:-0.8:0.8"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DiffusionConfig:
+    loss: str = "v"  # v: MSE of x over max(1-t, t_eps)²; x: plain MSE
+    noise_scale: float = 1.0
+    t_eps: float = 0.05  # floor of 1-t in the v loss; sampling is not limited by it
+    time: TimeConfig = dataclasses.field(default_factory=TimeConfig)
+
+    def __post_init__(self):
+        _require_choice("diffusion.loss", self.loss, ("v", "x"))
+        _require(self.noise_scale > 0, f"diffusion.noise_scale={self.noise_scale} has to be positive")
+        _require(0 < self.t_eps < 1, f"diffusion.t_eps={self.t_eps} has to be between 0 and 1")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MeshConfig:
+    """Devices along each axis of the mesh; one of them may be -1: all that are left."""
+
+    data: int = -1
+    fsdp: int = 1
+    tensor: int = 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    steps: int = 100_000
+    checkpoint_every: int = 1_000
+    keep_checkpoints: int = 3
+    log_every: int = 100
+    seed: int = 0
+    learning_rate: float = 2e-4
+    warmup_steps: int = 1_000
+    decay: str = "constant"  # after the warm-up: constant, or cosine to zero at the last step
+    weight_decay: float = 0.0
+    beta1: float = 0.9
+    beta2: float = 0.95
+    clip_norm: float = 1.0  # of the gradient over all parameters; 0: not clipped
+    ema_decays: tuple[float, ...] = (0.9999, 0.9996)  # reached after a warm-up of (1 + step) / (10 + step)
+    label_dropout: float = 0.1  # share of labels hidden, for guidance
+    init_from: str = ""  # a workdir whose parameters this run starts from
+    mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
+
+    def __post_init__(self):
+        for key in ("steps", "checkpoint_every", "keep_checkpoints", "log_every"):
+            _require(getattr(self, key) > 0, f"training.{key}={getattr(self, key)} has to be positive")
+        _require_choice("training.decay", self.decay, ("constant", "cosine"))
+        _require(len(self.ema_decays) > 0, "training.ema_decays is empty: give at least one, for instance (0.9999,)")
+        _require(all(0 <= d < 1 for d in self.ema_decays), "training.ema_decays have to be in [0, 1)")
+        _require(0 <= self.label_dropout <= 1, f"training.label_dropout={self.label_dropout} has to be in [0, 1]")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SamplingConfig:
+    sampler: str = "heun"  # or euler
+    steps: int = 50
+    batch_size: int = 16  # canvases denoised at once
+
+    def __post_init__(self):
+        _require_choice("sampling.sampler", self.sampler, ("heun", "euler"))
+        _require(self.steps > 0, f"sampling.steps={self.steps} has to be positive")
+        _require(self.batch_size > 0, f"sampling.batch_size={self.batch_size} has to be positive")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """A whole run. Immutable, comparable, and equal to its JSON form."""
+
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    codec: CodecConfig = dataclasses.field(default_factory=CodecConfig)
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    diffusion: DiffusionConfig = dataclasses.field(default_factory=DiffusionConfig)
+    training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+    sampling: SamplingConfig = dataclasses.field(default_factory=SamplingConfig)
+
+    def __post_init__(self):
+        _require(
+            self.model.uses_marker == self.codec.marker,
+            f"model.tagging={self.model.tagging!r} and codec.marker={self.codec.marker} contradict each other: "
+            f"set codec.marker={self.model.uses_marker}",
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Config":
+        """Raises `InputError` for an unknown key (names the nearest), a wrong type or a value out of range."""
+        return _build(cls, values, prefix="")
+
+
+def _build(kind: type, values: Mapping[str, Any], prefix: str) -> Any:
+    types = get_type_hints(kind)
+    for key in values:
+        if key not in types:
+            raise InputError(unknown_key(f"{prefix}{key}"))
+    return kind(**{key: _coerce(types[key], value, f"{prefix}{key}") for key, value in values.items()})
+
+
+def _coerce(kind: Any, value: Any, key: str) -> Any:
+    """JSON has no tuples, and a person writes 4 where a float or a string is meant; anything else is an error."""
+    if dataclasses.is_dataclass(kind) and isinstance(value, Mapping):
+        return _build(kind, value, f"{key}.")  # type: ignore[arg-type]
+    if get_args(kind)[1:] == (...,) and isinstance(value, list | tuple):
+        return tuple(_coerce(get_args(kind)[0], item, key) for item in value)
+    if kind is str and type(value) is int:
+        return str(value)
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is kind or (get_args(kind) and isinstance(value, str)):
+        return value
+    raise InputError(f"{key}={value!r} has the wrong type: expected {getattr(kind, '__name__', kind)}")
+
+
+def known_keys(kind: type = Config, prefix: str = "") -> list[str]:
+    """Every dotted key, for instance `model.patch_size`."""
+    keys = []
+    for name, field in get_type_hints(kind).items():
+        keys += known_keys(field, f"{prefix}{name}.") if dataclasses.is_dataclass(field) else [f"{prefix}{name}"]
+    return keys
+
+
+def unknown_key(key: str) -> str:
+    """The message for a key that no config has."""
+    nearest = difflib.get_close_matches(key, known_keys(), n=1, cutoff=0.0)[0]
+    return f"unknown config key {key!r}: did you mean {nearest!r}?"
+
+
+def default_config():
+    """The defaults as a locked `ConfigDict`, to be changed by a file in `configs/`."""
+    from ml_collections import ConfigDict
+
+    return ConfigDict(Config().to_dict()).lock()
