@@ -1,0 +1,114 @@
+"""The batch of a step, as a pure function: which records, which crops, and the arrays they make.
+
+Global batch s holds positions s·B … s·B+B-1 of the stream, in this order. What a position holds depends on
+the seed and the position alone; a host makes a contiguous run of them. No iterator carries anything from one
+batch to the next.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from pixjax.codec import IMAGE, TEXT, CanvasCodec
+from pixjax.data.images import CAUSES, BadImage, crop
+from pixjax.data.keys import fold, permute, uniform
+from pixjax.data.mixture import Mixture
+from pixjax.data.source import ImageSource, Picture, Source, TextSource
+from pixjax.errors import InputError
+
+# Streams of keys that must not meet.
+_ORDER, _EPOCH, _ROW, _ACROSS, _FLIP, _REPLACE, _CAPTION = range(7)
+
+# A bad picture is replaced by another drawn at random from its source, this many times.
+_TRIES = 32
+
+Batch = dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class BatchPlan:
+    """Makes the local share of any step's global batch: `plan[step]`.
+
+    `sources` and `mixture` belong together by position. The fields of a batch are those of `make_batches`,
+    and `bad`, int64 [k, 3]: a row (source, record, cause) for each picture that was skipped.
+    """
+
+    sources: Sequence[Source]
+    mixture: Mixture
+    codec: CanvasCodec
+    canvas_size: int
+    batch_size: int
+    seed: int
+    flip: bool = True
+    shard_index: int = 0
+    shard_count: int = 1
+
+    def __post_init__(self):
+        if self.batch_size % self.shard_count:
+            raise InputError(
+                f"data.batch_size={self.batch_size} is not divisible by the {self.shard_count} hosts: "
+                "choose a multiple"
+            )
+
+    def __len__(self) -> int:
+        return 2**40  # steps: more than any run takes
+
+    def __getitem__(self, step: int) -> Batch:
+        size = self.batch_size // self.shard_count
+        position = step * self.batch_size + self.shard_index * size + np.arange(size, dtype=np.int64)
+        side = self.canvas_size
+        batch: Batch = {
+            "canvas": np.empty((size, side, side, 3), np.uint8),
+            "modality": np.empty(size, np.int32),
+            "label": np.full(size, -1, np.int32),
+            "loss_mask": np.ones((size, side, side), bool),
+            "skipped": np.zeros((size, len(CAUSES)), np.int32),
+        }
+        bad: list[tuple[int, int, int]] = []
+        of_row, draw = self.mixture.locate(position)
+        for number, source in enumerate(self.sources):
+            rows = np.flatnonzero(of_row == number)
+            if not len(rows):
+                continue
+            epoch, place = np.divmod(draw[rows], len(source))
+            record = permute(place, len(source), fold(self.seed, _ORDER, number, epoch))
+            if source.modality == TEXT:
+                self._fill_text(batch, rows, source, record, fold(self.seed, _EPOCH, number, epoch))  # type: ignore[arg-type]
+            else:
+                keys = fold(self.seed, _ROW, position[rows])
+                bad += self._fill_images(batch, rows, number, source, record, keys)  # type: ignore[arg-type]
+        batch["bad"] = np.array(bad, np.int64).reshape(-1, 3)
+        return batch
+
+    def _fill_text(self, batch: Batch, rows, source: TextSource, record, epoch_key) -> None:
+        ids = source.windows(record, epoch_key)
+        batch["canvas"][rows] = self.codec.encode_ids(ids)
+        batch["loss_mask"][rows] = self.codec.loss_mask(ids)
+        batch["modality"][rows] = TEXT
+
+    def _fill_images(self, batch: Batch, rows, number: int, source: ImageSource, record, keys) -> list:
+        across = uniform(fold(keys, _ACROSS))
+        flip = (uniform(fold(keys, _FLIP)) < 0.5) & self.flip
+        bad = []
+        for i, first in enumerate(source.load(record)):
+            picture: Picture | BadImage = first
+            tried = int(record[i])
+            for attempt in range(_TRIES):
+                if isinstance(picture, Picture):
+                    break
+                cause = CAUSES.index(picture.cause)
+                bad.append((number, tried, cause))
+                batch["skipped"][rows[i], cause] += 1
+                tried = int(uniform(fold(keys[i], _REPLACE, attempt)) * len(source))
+                picture = source.load([tried])[0]
+            if isinstance(picture, BadImage):
+                raise InputError(
+                    f"{source.uri}: none of {_TRIES} pictures can be used, the last {source.name(tried)} "
+                    f"({picture.cause}: {picture.detail}); mend it, or leave it out of data.sources"
+                )
+            batch["canvas"][rows[i]] = crop(picture.pixels, self.canvas_size, across[i], bool(flip[i]))
+            batch["label"][rows[i]] = picture.label
+        batch["canvas"][rows] = self.codec.mark(batch["canvas"][rows], IMAGE)
+        batch["modality"][rows] = IMAGE
+        return bad

@@ -1,0 +1,172 @@
+"""The iterator over batches that training uses: the pure plan, run ahead of the step by grain."""
+
+import contextlib
+import logging
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from typing import Any
+
+import grain
+import numpy as np
+
+from pixjax.codec import CanvasCodec
+from pixjax.config import Config
+from pixjax.data.batch_plan import Batch, BatchPlan
+from pixjax.data.images import CAUSES
+from pixjax.data.mixture import Mixture
+from pixjax.data.sources import open_source, source_weights
+from pixjax.errors import InputError, RunError
+
+_log = logging.getLogger("pixjax.data")
+
+# Batches that wait, ready, in each process.
+_READY = 2
+
+
+def make_batches(
+    config: Config, codec: CanvasCodec, *, shard_index: int = 0, shard_count: int = 1, start_step: int = 0
+) -> "BatchIterator":
+    """The endless stream of this host's share of the global batches, rows `shard_index·b … (shard_index+1)·b
+    - 1`.
+
+    A batch is a dict of NumPy arrays: `canvas` uint8 [b, H, W, 3], `modality` int32 [b] (TEXT or IMAGE),
+    `label` int32 [b] (-1: none), `loss_mask` bool [b, H, W], and `skipped` int32 [b, len(CAUSES)]: how many
+    pictures were passed over for this row, by cause (`pixjax.data.CAUSES`). It is a function of
+    `config.training.seed` and the step alone, whatever the number of hosts or workers. Raises `InputError`
+    for sources that cannot be read.
+    """
+    return BatchIterator(
+        make_plan(config, codec, shard_index=shard_index, shard_count=shard_count),
+        workers=config.data.workers,
+        max_bad_fraction=config.data.max_bad_fraction,
+        start_step=start_step,
+    )
+
+
+def make_plan(config: Config, codec: CanvasCodec, *, shard_index: int = 0, shard_count: int = 1) -> BatchPlan:
+    """Opens the sources of a config. `plan[step]` is the batch of a step, made here and now."""
+    weights = source_weights(config)
+    size = config.model.canvas_size
+    return BatchPlan(
+        sources=tuple(open_source(uri, canvas_size=size, codec=codec) for uri in weights),
+        mixture=Mixture.from_weights(tuple(weights.values())),
+        codec=codec,
+        canvas_size=size,
+        batch_size=config.data.batch_size,
+        seed=config.training.seed,
+        flip=config.data.flip,
+        shard_index=shard_index,
+        shard_count=shard_count,
+    )
+
+
+class BatchIterator:
+    """Batches in order, made ahead of time. Close it, or use it as a context manager."""
+
+    def __init__(self, plan: BatchPlan, *, workers: int, max_bad_fraction: float, start_step: int = 0):
+        self._plan = plan
+        self._workers = workers
+        self._max_bad_fraction = max_bad_fraction
+        self._bad: list[set[int]] = [set() for _ in plan.sources]
+        self._batches: Any = None
+        self.step = start_step  # of the next batch
+        self.wait_seconds = 0.0  # spent in `next`, all in all: a training step waited this long for data
+        self.skipped: Counter[str] = Counter()  # pictures passed over here, by cause
+
+    def __iter__(self) -> "BatchIterator":
+        return self
+
+    def __next__(self) -> Batch:
+        began = time.perf_counter()
+        if self._batches is None:
+            self._batches = _run_ahead(self._plan, self.step, self._workers)
+        # Copied out of the workers' shared memory, which would otherwise live as long as whoever keeps a
+        # batch.
+        batch = {name: np.array(field) for name, field in next(self._batches).items()}
+        self._note_bad_pictures(batch.pop("bad"))
+        self.step += 1
+        self.wait_seconds += time.perf_counter() - began
+        return batch
+
+    def get_state(self) -> dict[str, int]:
+        """JSON-able, the same on every host."""
+        return {"next_step": self.step}
+
+    def set_state(self, state: dict[str, int]) -> None:
+        """Goes on where `get_state` was taken, there or on any other number of hosts and workers."""
+        try:
+            step = int(state["next_step"])
+        except (KeyError, TypeError, ValueError):
+            raise InputError(
+                f"{state!r} is not the state of a batch iterator: next_step is missing"
+            ) from None
+        self.close()
+        self.step = step
+
+    def close(self) -> None:
+        """Stops the workers. The next batch starts them again."""
+        if self._batches is not None:
+            with contextlib.suppress(ValueError):
+                self._batches.close()
+            self._batches = None
+
+    def __enter__(self) -> "BatchIterator":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def _note_bad_pictures(self, bad) -> None:
+        for number, record, cause in bad.tolist():
+            source = self._plan.sources[number]
+            self.skipped[CAUSES[cause]] += 1
+            if record in self._bad[number]:
+                continue
+            self._bad[number].add(record)
+            name = source.name(record)
+            _log.warning("%s: skipped %s (%s)", source.uri, name, CAUSES[cause])
+            # One broken file among a few is no reason to stop.
+            if len(self._bad[number]) > max(1, self._max_bad_fraction * len(source)):
+                self.close()
+                raise RunError(
+                    f"{source.uri}: {len(self._bad[number])} of {len(source)} pictures cannot be used, "
+                    f"more than data.max_bad_fraction={self._max_bad_fraction:g} (the last: {name}, "
+                    f"{CAUSES[cause]}); remove them or raise data.max_bad_fraction"
+                )
+
+
+def _run_ahead(plan: BatchPlan, start_step: int, workers: int):
+    """Grain's iterator over `plan[start_step:]`. Its element is a whole batch: records cost no overhead."""
+    read = grain.ReadOptions(num_threads=1 if workers else 2, prefetch_buffer_size=_READY)
+    batches = grain.MapDataset.source(plan)[start_step:].to_iter_dataset(read)
+    if workers:
+        _parse_absl_flags()
+        options = grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=_READY)
+        batches = batches.mp_prefetch(options, worker_init_fn=_start_worker)
+    return iter(batches)
+
+
+def _parse_absl_flags() -> None:
+    # Grain reads flags in its workers and refuses to while nobody has parsed them.
+    from absl import flags
+
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()
+
+
+def _start_worker(index: int, count: int) -> None:
+    """A worker ends with the process that started it, which alone answers Ctrl-C."""
+    import multiprocessing
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+
+        def exit_with_parent() -> None:
+            parent.join()
+            os._exit(1)
+
+        threading.Thread(target=exit_with_parent, daemon=True).start()

@@ -1,0 +1,128 @@
+"""One image file's bytes to RGB pixels: any orientation, mode, number of frames, or a cause why not."""
+
+import io
+import warnings
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import ExifTags, Image
+
+# What can be wrong with an image, in the order in which a batch's `skipped` field counts them.
+CAUSES = ("missing", "unreadable", "truncated", "corrupt", "too_large")
+
+MAX_PIXELS = 2**26  # 8192 x 8192; more is taken for a decompression bomb
+MAX_ASPECT = 16  # of the resized image; the middle of a longer strip is kept
+RESIZE_METHOD = "short side by Pillow bicubic, antialiased, after alpha over white"
+
+Pixels = UInt8[np.ndarray, "height width 3"]
+
+# This module keeps its own, lower limit.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class BadImage(Exception):
+    """An image that cannot be used. `cause` is one of `CAUSES`."""
+
+    def __init__(self, cause: str, detail: str):
+        super().__init__(detail)
+        self.cause = cause
+        self.detail = detail
+
+    def __reduce__(self):  # crosses process borders
+        return type(self), (self.cause, self.detail)
+
+
+def decode_image(data: bytes, size: int, max_pixels: int = MAX_PIXELS) -> Pixels:
+    """The first frame of an image file, upright, in RGB, its short side resized to `size` pixels.
+
+    Transparency is composed over white, 16-bit and float values are scaled to 8 bits. Raises `BadImage`.
+    """
+    image = _open(data)
+    width, height = image.size
+    if width * height > max_pixels:
+        raise BadImage("too_large", f"{width}x{height} pixels, more than {max_pixels}")
+    if width * height == 0:
+        raise BadImage("corrupt", f"{width}x{height} pixels")
+    try:
+        image.draft(None, (2 * size, 2 * size))  # large JPEGs decode at a fraction
+        image.load()
+        rgb = _resize(_to_rgb(image), size)
+    except Image.DecompressionBombError as error:
+        raise BadImage("too_large", str(error)) from None
+    except Exception as error:
+        # A decoder may raise anything on hostile bytes; Pillow tells a short file apart by its message alone.
+        cause = "truncated" if "truncated" in str(error).lower() else "corrupt"
+        raise BadImage(cause, _one_line(error)) from None
+    if (transpose := _UPRIGHT.get(_orientation(image))) is not None:
+        rgb = rgb.transpose(transpose)
+    return np.asarray(rgb)
+
+
+def crop(pixels: Pixels, size: int, across: float, flip: bool) -> Pixels:
+    """The square of `size` at `across` (0 to 1) of the way along the long side, mirrored if `flip`."""
+    height, width = pixels.shape[:2]
+    top = int(across * (height - size + 1)) if height > size else 0
+    left = int(across * (width - size + 1)) if width > size else 0
+    square = pixels[top : top + size, left : left + size]
+    return square[:, ::-1] if flip else square
+
+
+def _open(data: bytes) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(data))
+    except Image.DecompressionBombError as error:
+        raise BadImage("too_large", str(error)) from None
+    except Exception as error:
+        detail = "not an image that Pillow knows" if isinstance(error, Image.UnidentifiedImageError) else None
+        raise BadImage("unreadable", detail or _one_line(error)) from None
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # a malformed EXIF block says nothing about the pixels
+        return 1
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":
+        return Image.fromarray(_to_8_bits(np.asarray(image))).convert("RGB")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _to_8_bits(values: np.ndarray) -> UInt8[np.ndarray, "height width"]:
+    """Grey values over the smallest usual full scale that holds them; integers have 16 bits or more."""
+    scales = (1, 255, 65535, 2**31 - 1) if values.dtype.kind == "f" else (65535, 2**31 - 1)
+    values = np.nan_to_num(values.astype(np.float64))
+    scale = next((s for s in scales if values.max() <= s), float(values.max()))
+    return np.clip(np.rint(values * (255 / scale)), 0, 255).astype(np.uint8)
+
+
+def _resize(image: Image.Image, size: int) -> Image.Image:
+    width, height = image.size
+    if min(width, height) == size and max(width, height) <= MAX_ASPECT * size:
+        return image
+    short = min(width, height)
+    keep = min(max(width, height), MAX_ASPECT * short)
+    box_width, box_height = (keep, short) if width >= height else (short, keep)
+    left, top = (width - box_width) / 2, (height - box_height) / 2
+    target = (max(size, round(box_width * size / short)), max(size, round(box_height * size / short)))
+    return image.resize(target, Image.Resampling.BICUBIC, box=(left, top, left + box_width, top + box_height))

@@ -1,0 +1,60 @@
+"""Randomness as a function of where one stands: 64-bit keys, folded, and permutations drawn from them.
+
+No generator carries state through the pipeline. Whatever is random about a row of a batch (its record, its
+crop, its flip) comes from a key folded from the seed and the row's position, so that any process can make any
+row at any time.
+"""
+
+import numpy as np
+from jaxtyping import Float64, Int64, UInt64
+
+Keys = UInt64[np.ndarray, "..."]
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_FEISTEL_ROUNDS = 6
+
+
+def _mix(x: Keys) -> Keys:
+    """The finaliser of splitmix64 (Steele, Lea and Flood 2014): every input bit reaches every output bit."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def fold(key, *data) -> Keys:
+    """A new key for each combination of `key`, or a seed, and the integers `data`; all of them broadcast."""
+    with np.errstate(over="ignore"):  # arithmetic is modulo 2**64
+        key = np.asarray(key).astype(np.uint64)
+        for value in data:
+            key = _mix(_mix(key + _GOLDEN) ^ (np.asarray(value).astype(np.uint64) + _GOLDEN))
+        return key
+
+
+def uniform(key: Keys) -> Float64[np.ndarray, "..."]:
+    """One number in [0, 1) for each key."""
+    return (fold(key, 0) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def randint(key: Keys, bound) -> Int64[np.ndarray, "..."]:
+    """One integer in [0, bound) for each key; `bound` broadcasts."""
+    return (uniform(key) * bound).astype(np.int64)
+
+
+def permute(index: Int64[np.ndarray, "..."], size: int, key: Keys) -> Int64[np.ndarray, "..."]:
+    """Where each `index` in [0, size) goes in the permutation of `range(size)` that its `key` names.
+
+    A Feistel network over the next power of four, walked until it lands inside (Black and Rogaway 2002,
+    "Ciphers with arbitrary finite domains"): random access to a shuffled order, without storing one. Keys
+    broadcast.
+    """
+    half_bits = (max(size - 1, 1).bit_length() + 1) // 2
+    half, mask = np.uint64(half_bits), np.uint64((1 << half_bits) - 1)
+    value, key = np.broadcast_arrays(np.asarray(index).astype(np.uint64), np.asarray(key, np.uint64))
+    outside = np.ones(value.shape, bool)
+    while outside.any():
+        left, right = value >> half, value & mask
+        for number in range(_FEISTEL_ROUNDS):
+            left, right = right, left ^ (fold(key, number, right) & mask)
+        value = np.where(outside, (left << half) | right, value)
+        outside = value >= size
+    return value.astype(np.int64)

@@ -1,0 +1,98 @@
+"""`images:`: pictures in a folder or zip, labelled by sub-folder or by a JSONL file beside them."""
+
+import json
+import zipfile
+from collections.abc import Iterable
+
+from etils import epath
+
+from pixjax.codec import IMAGE
+from pixjax.data.files import Files, open_files
+from pixjax.data.images import BadImage, Pixels, decode_image
+from pixjax.data.source import Picture
+from pixjax.data.uri import SourceUri
+from pixjax.errors import InputError
+
+# A line's label is the first of these keys that it has: a number as it stands, or a name, numbered in sorted
+# order.
+_LABEL_KEYS = ("label", "class", "wnid", "class_name")
+
+
+class PictureFiles:
+    """Encoded image files, decoded on reading."""
+
+    modality = IMAGE
+
+    def __init__(self, uri: SourceUri, *, canvas_size: int):
+        uri.require_options("labels")
+        self.uri = str(uri)
+        self._size = canvas_size
+        self.files = open_files(uri.place, "image source")
+        self._labels = _find_labels(uri, self.files)
+        self.num_labels = max(self._labels, default=-1) + 1
+
+    def __len__(self) -> int:
+        return len(self.files.names)
+
+    def name(self, record: int) -> str:
+        return self.files.names[record]
+
+    def load(self, records: Iterable[int]) -> list[Picture | BadImage]:
+        return [self._load(int(record)) for record in records]
+
+    def _load(self, record: int) -> Picture | BadImage:
+        try:
+            return Picture(read_picture(self.files, record, self._size), self._labels[record])
+        except BadImage as bad:
+            return bad
+
+
+def read_picture(files: Files, record: int, size: int) -> Pixels:
+    """Raises `BadImage`, also for a file that is gone or a damaged archive member."""
+    try:
+        data = files.read(record)
+    except FileNotFoundError as error:
+        raise BadImage("missing", str(error)) from None
+    except (OSError, zipfile.BadZipFile, ValueError) as error:
+        raise BadImage("corrupt", str(error)) from None
+    return decode_image(data, size)
+
+
+def read_jsonl_by_file(path: epath.Path) -> dict[str, dict]:
+    """The lines of a JSONL file by their key `file`. Raises `InputError` naming the line that is wrong."""
+    lines = {}
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            entry = json.loads(line)
+            lines[entry["file"]] = entry
+        except (ValueError, KeyError, TypeError):
+            raise InputError(f"{path} line {number} is not a JSON object with the key 'file'") from None
+    return lines
+
+
+def _find_labels(uri: SourceUri, files: Files) -> tuple[int, ...]:
+    path = epath.Path(uri.place)
+    if given := uri.option("labels"):
+        if not epath.Path(given).exists():
+            raise InputError(f"{given!r}, the labels of {uri}, does not exist")
+        return _from_jsonl(epath.Path(given), files)
+    if path.suffix.lower() == ".zip":
+        for beside in (path.with_suffix(".jsonl"), path.parent / "labels.jsonl"):
+            if beside.exists():
+                return _from_jsonl(beside, files)
+    return _number([name.split("/")[0] if "/" in name else None for name in files.names])
+
+
+def _from_jsonl(path: epath.Path, files: Files) -> tuple[int, ...]:
+    entries = read_jsonl_by_file(path)
+    found = [entries.get(name, entries.get(name.rsplit("/", 1)[-1], {})) for name in files.names]
+    return _number([next((e[k] for k in _LABEL_KEYS if k in e), None) for e in found])
+
+
+def _number(labels: list) -> tuple[int, ...]:
+    """Whole numbers stay; names are numbered in sorted order; None is -1."""
+    names = sorted({str(label) for label in labels if label is not None and type(label) is not int})
+    number = {name: i for i, name in enumerate(names)}
+    return tuple(-1 if x is None else x if type(x) is int else number[str(x)] for x in labels)

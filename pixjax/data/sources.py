@@ -1,0 +1,90 @@
+"""From a URI to its source, and what a config's sources amount to together."""
+
+from collections.abc import Mapping
+
+from pixjax.codec import IMAGE, TEXT, CanvasCodec
+from pixjax.config import Config
+from pixjax.data.source import Source
+from pixjax.data.uri import SourceUri
+from pixjax.errors import InputError
+
+
+def open_source(uri: str, *, canvas_size: int, codec: CanvasCodec | None = None) -> Source:
+    """The source that `uri` names: a sequence of pictures, or of windows of text (these need the codec).
+
+    Raises `InputError` where there is nothing to read, or a file is not what the scheme promises.
+    """
+    parsed = SourceUri.parse(uri)
+    modality = modality_of(parsed)
+    if modality == TEXT:
+        if codec is None:
+            raise InputError(f"{uri} is text: opening it needs a codec")
+        return _open_text_source(parsed, codec)
+    return _open_image_source(parsed, canvas_size)
+
+
+def modality_of(uri: SourceUri) -> int:
+    """TEXT or IMAGE, read from the scheme."""
+    if uri.scheme == "demo":
+        if uri.place not in ("text", "images"):
+            raise InputError(f"demo:{uri.place} does not exist: there are demo:text and demo:images")
+        return TEXT if uri.place == "text" else IMAGE
+    return {"text": TEXT, "images": IMAGE}[uri.scheme]
+
+
+def _open_text_source(uri: SourceUri, codec: CanvasCodec) -> Source:
+    if uri.scheme == "demo":
+        from pixjax.data.demo import open_demo_text
+
+        return open_demo_text(uri, codec)
+    from pixjax.data.token_stream import open_text
+
+    return open_text(uri, codec)
+
+
+def _open_image_source(uri: SourceUri, canvas_size: int) -> Source:
+    if uri.scheme == "demo":
+        from pixjax.data.demo import DemoTiles
+
+        return DemoTiles(uri, canvas_size=canvas_size)
+    from pixjax.data.picture_files import PictureFiles
+
+    return PictureFiles(uri, canvas_size=canvas_size)
+
+
+def source_weights(config: Config) -> Mapping[str, float]:
+    """The share of each source that is drawn from, by URI; those with no share are left out and never opened.
+
+    Without `data.weights`, text sources share `data.text_ratio` equally and image sources the rest; where all
+    sources are of one modality they have everything.
+    """
+    data = config.data
+    if duplicates := {uri for uri in data.sources if data.sources.count(uri) > 1}:
+        raise InputError(
+            f"data.sources names {min(duplicates)} twice: use data.weights to draw from it more often"
+        )
+    if data.weights:
+        total = sum(data.weights)
+        return {uri: weight / total for uri, weight in zip(data.sources, data.weights, strict=True)}
+    by_modality: dict[int, list[str]] = {TEXT: [], IMAGE: []}
+    for uri in data.sources:
+        by_modality[modality_of(SourceUri.parse(uri))].append(uri)
+    ratio = {TEXT: data.text_ratio, IMAGE: 1 - data.text_ratio}
+    for modality, other, name in ((TEXT, IMAGE, "text"), (IMAGE, TEXT, "image")):
+        if not by_modality[modality]:
+            if ratio[modality] == 1:
+                raise InputError(
+                    f"data.text_ratio={data.text_ratio:g} asks for {name} alone, and data.sources has none: "
+                    f"add one, or change data.text_ratio"
+                )
+            ratio = {modality: 0.0, other: 1.0}
+    return {
+        uri: ratio[modality] / len(by_modality[modality])
+        for uri in data.sources
+        if ratio[modality := modality_of(SourceUri.parse(uri))] > 0
+    }
+
+
+def modalities(config: Config) -> frozenset[int]:
+    """TEXT, IMAGE, or both: what a run on this config is trained on."""
+    return frozenset(modality_of(SourceUri.parse(uri)) for uri in source_weights(config))

@@ -1,0 +1,49 @@
+"""A data source as a user writes it: `scheme:place`, optionally with `?option=value&option=value`."""
+
+import dataclasses
+import re
+
+from pixjax.errors import InputError
+
+SCHEMES = {
+    "demo": "demo:text or demo:images",
+    "text": "text:GLOB of .txt or .jsonl files, gzipped or not",
+    "images": "images:FOLDER or images:FILE.zip",
+    "captions": "captions:FOLDER or captions:FILE.zip",
+    "array_record": "array_record:GLOB of what pixjax prepare wrote",
+    "tfds": "tfds:NAME[/CONFIG]:SPLIT[?dir=FOLDER]",
+}
+
+# Only this form is taken for options: a glob may hold question marks of its own.
+_OPTIONS = re.compile(r"\?([a-z_]+=[^?&=]*(?:&[a-z_]+=[^?&=]*)*)$")
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceUri:
+    scheme: str
+    place: str
+    options: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> "SourceUri":
+        scheme, colon, place = text.partition(":")
+        if not colon or scheme not in SCHEMES or not place:
+            raise InputError(f"data source {text!r} is not one of: {'; '.join(SCHEMES.values())}")
+        options: tuple[tuple[str, str], ...] = ()
+        if match := _OPTIONS.search(place):
+            place = place[: match.start()]
+            options = tuple((k, v) for k, _, v in (pair.partition("=") for pair in match[1].split("&")))
+        return cls(scheme, place, options)
+
+    def option(self, name: str, default: str = "") -> str:
+        return dict(self.options).get(name, default)
+
+    def require_options(self, *known: str) -> None:
+        for name, _ in self.options:
+            if name not in known:
+                allowed = f"knows only {', '.join(known)}" if known else "takes none"
+                raise InputError(f"option {name!r} of {self} is unknown: {self.scheme}: {allowed}")
+
+    def __str__(self) -> str:
+        tail = "&".join(f"{k}={v}" for k, v in self.options)
+        return f"{self.scheme}:{self.place}" + (f"?{tail}" if tail else "")
