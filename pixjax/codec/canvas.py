@@ -1,0 +1,271 @@
+"""The codec: text to canvases and back, from a tokenizer, a color code, a layout and a marker."""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped, UInt8
+
+from pixjax.codec.color import ColorCode, parse_code
+from pixjax.codec.layout import cell_pixels
+from pixjax.codec.marker import TEXT, paint_marker, read_marker
+from pixjax.codec.scale import Array, as_array
+from pixjax.codec.tokenizer import ByteTokenizer, LetterTokenizer, Tokenizer
+from pixjax.config import Config, parse_patch_size
+from pixjax.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Decoded:
+    """What canvases say.
+
+    text: all text canvases read as one stream, documents parted by a blank line.
+    documents: the same stream, split at EOS.
+    texts: what each canvas says by itself; empty for a natural image.
+    margin, modality_margin: 1 is perfect, 0 is a tie. Without a marker every canvas is text, with a modality
+    margin of 0.
+    """
+
+    text: str
+    documents: tuple[str, ...]
+    texts: tuple[str, ...]
+    token_ids: Int[np.ndarray, "n capacity"]
+    margin: Float[np.ndarray, "n capacity"]
+    modality: Int[np.ndarray, "n"]
+    modality_margin: Float[np.ndarray, "n"]
+
+
+@dataclasses.dataclass(frozen=True)
+class CanvasCodec:
+    """Text to uint8 canvases [n, canvas_size, canvas_size, 3] and back.
+
+    tokenizer: `bytes` or `chars27`.
+    code: `base256`, or `radix:LEVELS|auto:PIXELS[:counting|gray|permuted]`.
+    layout: `raster`, or `patch` (all pixels of one patch, `patch_size` large, before the next).
+    marker: the top-left `marker_size` x `marker_size` pixels say text or image and carry no tokens.
+    normalize: rewrite text that the tokenizer cannot represent instead of refusing it.
+
+    Raises `InputError` when the parts do not fit one another.
+    """
+
+    tokenizer: str = "bytes"
+    code: str = "radix:auto:1"
+    layout: str = "raster"
+    canvas_size: int = 64
+    marker: bool = True
+    marker_size: int = dataclasses.field(default=1, kw_only=True)
+    patch_size: str = dataclasses.field(default="4", kw_only=True)
+    normalize: bool = dataclasses.field(default=False, kw_only=True)
+
+    def __post_init__(self):
+        if self.marker and not 0 < self.marker_size <= self.canvas_size:
+            raise InputError(
+                f"a marker of {self.marker_size} pixels does not fit: choose 1 to {self.canvas_size}"
+            )
+        _ = self.cell_index  # builds the tokenizer, the code and the layout: each refuses what it cannot do
+
+    @classmethod
+    def from_config(cls, config: Config) -> "CanvasCodec":
+        return cls(
+            **dataclasses.asdict(config.codec),
+            canvas_size=config.model.canvas_size,
+            patch_size=config.model.patch_size,
+        )
+
+    @functools.cached_property
+    def text_tokenizer(self) -> Tokenizer:
+        if self.tokenizer == "bytes":
+            return ByteTokenizer()
+        if self.tokenizer == "chars27":
+            return LetterTokenizer(normalize=self.normalize)
+        raise InputError(f"tokenizer {self.tokenizer!r} is unknown: choose bytes or chars27")
+
+    @functools.cached_property
+    def color_code(self) -> ColorCode:
+        return parse_code(self.code, self.text_tokenizer.vocab_size)
+
+    @functools.cached_property
+    def cell_index(self) -> Int[np.ndarray, "capacity pixels"]:
+        """The flat pixel index of every pixel of every cell."""
+        return cell_pixels(
+            layout=self.layout,
+            canvas_size=self.canvas_size,
+            patch=parse_patch_size(self.patch_size),
+            pixels=self.color_code.pixels,
+            marker_size=self.marker_size if self.marker else 0,
+        )
+
+    @property
+    def capacity(self) -> int:
+        """Tokens on one canvas."""
+        return len(self.cell_index)
+
+    @property
+    def vocab_size(self) -> int:
+        return self.text_tokenizer.vocab_size
+
+    @property
+    def pad_id(self) -> int:
+        return self.text_tokenizer.pad_id
+
+    @property
+    def eos_id(self) -> int:
+        return self.text_tokenizer.eos_id
+
+    @property
+    def colors(self) -> Float[np.ndarray, "vocab pixels 3"]:
+        """The codebook: the colours of every id, float32 in [-1, 1]."""
+        return self.color_code.colors
+
+    # Text and ids
+
+    def tokenize(self, text: str) -> Int[np.ndarray, "n"]:
+        """int32 ids, without PAD or EOS. Raises `InputError` for text that the tokenizer cannot represent."""
+        return self.text_tokenizer.encode(text)
+
+    def detokenize(self, ids: Int[np.ndarray, "n"]) -> str:
+        """The text of a stream of ids: PAD is not printed, EOS is a blank line."""
+        return "\n\n".join(self.split_documents(ids))
+
+    def split_documents(self, ids: Int[np.ndarray, "n"]) -> tuple[str, ...]:
+        """The documents of a stream of ids, split at EOS; PAD is not printed."""
+        ids = np.asarray(ids).reshape(-1)
+        if (
+            self.pad_id == self.eos_id
+        ):  # both drawn as a space: only those at the end can be told from the text
+            ids = ids[: content_length(ids, self.pad_id)]
+            return (self.text_tokenizer.decode(ids),)
+        ids = ids[ids != self.pad_id]
+        parts = np.split(ids, np.flatnonzero(ids == self.eos_id))
+        return tuple(self.text_tokenizer.decode(part[part != self.eos_id]) for part in parts)
+
+    def pack(self, ids: Int[np.ndarray, "n"]) -> Int[np.ndarray, "canvases capacity"]:
+        """A stream of ids cut into canvases, at least one, the tail filled with PAD."""
+        count = max(1, -(-len(ids) // self.capacity))
+        packed = np.full(count * self.capacity, self.pad_id, np.int32)
+        packed[: len(ids)] = ids
+        return packed.reshape(count, self.capacity)
+
+    # Ids and canvases
+
+    def encode(self, text: str | Sequence[str]) -> UInt8[np.ndarray, "n height width 3"]:
+        """A text, or documents joined by EOS, as text canvases; PAD fills the tail of the last."""
+        documents = [text] if isinstance(text, str) else list(text)
+        parts = [self.tokenize(document) for document in documents]
+        ends = np.full(1, self.eos_id, np.int32)
+        stream = [piece for part in parts for piece in (ends, part)][1:]
+        return self.encode_ids(self.pack(np.concatenate(stream) if stream else np.zeros(0, np.int32)))
+
+    def encode_ids(self, ids: Int[Array, "*batch capacity"]) -> UInt8[Array, "*batch height width 3"]:
+        """Ids painted on text canvases, marker included. NumPy or JAX."""
+        ids = as_array(ids)
+        xp = ids.__array_namespace__()
+        batch = ids.shape[:-1]
+        if xp is np and ids.size and not (ids.min() >= 0 and ids.max() < self.vocab_size):
+            raise InputError(
+                f"ids reach from {ids.min()} to {ids.max()}: they have to be in [0, {self.vocab_size})"
+            )
+        colors = self.color_code.encode(ids).reshape(*batch, -1, 3)
+        blank = xp.zeros(
+            (*batch, 1, 3), xp.uint8
+        )  # the last entry: what carries no token, the marker of text included
+        canvas = xp.concatenate([colors, blank], axis=-2)[..., self._source_of_pixel, :]
+        return canvas.reshape(*batch, self.canvas_size, self.canvas_size, 3)
+
+    @functools.cached_property
+    def _source_of_pixel(self) -> Int[np.ndarray, "height*width"]:
+        """For every pixel its place in the stream of painted colours; the one after the last where there is
+        none.
+        """
+        source = np.full(self.canvas_size**2, self.cell_index.size, np.int32)
+        source[self.cell_index.reshape(-1)] = np.arange(self.cell_index.size, dtype=np.int32)
+        return source
+
+    def loss_mask(
+        self, ids: Int[Array, "*batch capacity"], lengths: Int[Array, "*batch"] | None = None
+    ) -> Bool[Array, "*batch height width"]:
+        """Which pixels a loss counts: all but PAD cells and left-over pixels that carry nothing.
+
+        lengths: tokens of each canvas before its PAD. Needed only for `chars27` text that ends in spaces, as
+        its PAD is a space
+        too: without it the PAD is the run of spaces at the end.
+        """
+        ids = as_array(ids)
+        xp = ids.__array_namespace__()
+        position = xp.arange(self.capacity)
+        if lengths is not None:
+            counted = position < xp.asarray(lengths)[..., None]
+        elif self.pad_id == self.eos_id:
+            last = xp.max(xp.where(ids != self.pad_id, position, -1), axis=-1, keepdims=True)
+            counted = position <= last
+        else:
+            counted = ids != self.pad_id
+        cells = xp.repeat(counted, self.color_code.pixels, axis=-1)
+        nothing = xp.zeros((*ids.shape[:-1], 1), bool)
+        mask = xp.concatenate([cells, nothing], axis=-1)[..., self._source_of_pixel]
+        mask = mask.reshape(*ids.shape[:-1], self.canvas_size, self.canvas_size)
+        return mask | xp.asarray(self._marker_pixels)
+
+    @functools.cached_property
+    def _marker_pixels(self) -> Bool[np.ndarray, "height width"]:
+        side = np.arange(self.canvas_size) < (self.marker_size if self.marker else 0)
+        return side[:, None] & side
+
+    def mark(
+        self, canvas: Shaped[Array, "*batch height width 3"], modality: int | Int[Array, "*batch"]
+    ) -> Shaped[Array, "*batch height width 3"]:
+        """The canvas with the marker of its modality painted; as it is where the codec has no marker."""
+        return paint_marker(as_array(canvas), modality, self.marker_size) if self.marker else canvas
+
+    # Canvases to ids and text
+
+    def decode(self, canvases: Shaped[Array, "n height width 3"]) -> Decoded:
+        """Reads canvases, uint8 or float in [-1, 1]; whatever they hold, it reads something."""
+        canvases = np.asarray(canvases)
+        canvases = canvases[None] if canvases.ndim == 3 else canvases
+        if canvases.shape[1:] != (self.canvas_size, self.canvas_size, 3):
+            raise InputError(
+                f"canvases of shape {canvases.shape[1:]} do not fit this codec: they have to be "
+                f"{self.canvas_size} x {self.canvas_size} x 3"
+            )
+        if canvases.dtype != np.uint8 and not np.issubdtype(canvases.dtype, np.floating):
+            raise InputError(f"canvases of {canvases.dtype} cannot be read: give uint8, or floats in [-1, 1]")
+        ids, margin = self.decode_ids(canvases)
+        modality, modality_margin = self.decode_modality(canvases)
+        documents = self.split_documents(ids[modality == TEXT])
+        return Decoded(
+            text="\n\n".join(documents),
+            documents=documents,
+            texts=tuple(
+                self.detokenize(row) if m == TEXT else "" for row, m in zip(ids, modality, strict=True)
+            ),
+            token_ids=ids,
+            margin=margin,
+            modality=modality,
+            modality_margin=modality_margin,
+        )
+
+    def decode_ids(self, x: Shaped[Array, "*batch height width 3"]) -> tuple[Any, Any]:
+        """Nearest legal ids, int32 [*batch, capacity], and margins, float32 alike, from uint8 or floats in
+        [-1, 1].
+        """
+        return self.color_code.decode(self._cells(x))
+
+    def decode_modality(self, x: Shaped[Array, "*batch height width 3"]) -> tuple[Any, Any]:
+        """The nearest tag, int32 [*batch], and its margin, float32 [*batch]."""
+        if self.marker:
+            return read_marker(x, self.marker_size)
+        xp = x.__array_namespace__()
+        return xp.full(x.shape[:-3], TEXT, xp.int32), xp.zeros(x.shape[:-3], xp.float32)
+
+    def _cells(self, x: Shaped[Array, "*batch height width 3"]) -> Shaped[Array, "*batch capacity pixels 3"]:
+        pixels = x.reshape(*x.shape[:-3], self.canvas_size**2, 3)
+        return pixels[..., self.cell_index, :]
+
+
+def content_length(ids: Int[np.ndarray, "n"], pad_id: int) -> int:
+    """How many ids there are before the run of PAD at the end."""
+    content = np.flatnonzero(ids != pad_id)
+    return int(content[-1]) + 1 if len(content) else 0

@@ -1,0 +1,87 @@
+"""Text to ids and back: what a tokenizer is, and the two that need no file."""
+
+import dataclasses
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Int
+
+from pixjax.codec.normalize import to_27_letters
+from pixjax.errors import InputError
+
+
+class Tokenizer(Protocol):
+    """What the canvas asks of a tokenizer. Ids lie in [0, vocab_size); PAD and EOS are always among them."""
+
+    @property
+    def vocab_size(self) -> int: ...
+
+    @property
+    def pad_id(self) -> int: ...
+
+    @property
+    def eos_id(self) -> int: ...
+
+    def encode(self, text: str) -> Int[np.ndarray, "n"]:
+        """int32 ids without PAD or EOS. Raises `InputError` for text that it cannot represent."""
+        ...
+
+    def decode(self, ids: Int[np.ndarray, "n"]) -> str:
+        """The text of ids among which there is neither PAD nor EOS. Never fails."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class ByteTokenizer:
+    """UTF-8: ids 0 to 255 are bytes, then PAD and EOS. Bytes that are no UTF-8 are read as U+FFFD."""
+
+    vocab_size = 258
+    pad_id = 256
+    eos_id = 257
+
+    def encode(self, text: str) -> Int[np.ndarray, "n"]:
+        try:
+            data = text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            character = ord(text[error.start])
+            raise InputError(
+                f"the text has a lone surrogate, U+{character:04X}, at character {error.start}, which no file can hold: remove it"
+            ) from None
+        return np.frombuffer(data, np.uint8).astype(np.int32)
+
+    def decode(self, ids: Int[np.ndarray, "n"]) -> str:
+        return ids.astype(np.uint8).tobytes().decode("utf-8", errors="replace")
+
+
+@dataclasses.dataclass(frozen=True)
+class LetterTokenizer:
+    """The 27 symbols of text8: 0 is the space, 1 to 26 are a to z.
+
+    PAD and EOS are drawn as the space, so that one pixel of three levels holds every symbol and nothing else,
+    and bits per character compare with published figures. Hence the spaces at the very end of a text are not
+    kept, and documents are separated by a space.
+
+    normalize: rewrite text by the rules of text8 instead of refusing what is not among the 27.
+    """
+
+    normalize: bool = False
+    vocab_size = 27
+    pad_id = 0
+    eos_id = 0
+
+    def encode(self, text: str) -> Int[np.ndarray, "n"]:
+        text = to_27_letters(text) if self.normalize else text
+        codes = np.frombuffer(text.encode("utf-32-le", errors="surrogatepass"), np.uint32).astype(np.int64)
+        ids = np.where(codes == ord(" "), 0, codes - (ord("a") - 1))
+        strange = (ids < 0) | (ids > 26) | (codes == ord("a") - 1)
+        if strange.any():
+            position = int(strange.argmax())
+            character = text[position]
+            raise InputError(
+                f"chars27 cannot represent {character!r} (U+{ord(character):04X}, at character {position}): it allows only "
+                "a to z and the space; normalize=True (--normalize) spells digits, strips accents and blanks the rest"
+            )
+        return ids.astype(np.int32)
+
+    def decode(self, ids: Int[np.ndarray, "n"]) -> str:
+        return np.frombuffer(b" abcdefghijklmnopqrstuvwxyz", np.uint8)[ids].tobytes().decode("ascii")
