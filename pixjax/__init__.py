@@ -6,8 +6,8 @@ The names below are imported when they are first used, so that `import pixjax` c
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pixjax.checkpoint import load
     from pixjax.codec import CanvasCodec
+    from pixjax.evaluation.restore import load
 
 __version__ = "0.1.0"
 __all__ = ["CanvasCodec", "load"]

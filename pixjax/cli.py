@@ -12,7 +12,7 @@ import sys
 from pixjax import __version__
 from pixjax.errors import InputError, RunError
 
-COMMANDS = ("train", "sample", "inspect", "codec", "data", "prepare", "tokenizer")
+COMMANDS = ("train", "sample", "inspect")
 
 
 def make_parser() -> argparse.ArgumentParser:

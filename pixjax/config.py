@@ -86,7 +86,9 @@ class ModelConfig:
 class CodecConfig:
     """How text becomes colours: the arguments of `pixjax.codec.CanvasCodec`."""
 
-    tokenizer: str = "bytes"  # bytes, chars27, FILE.json, FILE.model, or a folder with vocab.json and merges.txt
+    tokenizer: str = (
+        "bytes"  # bytes, chars27, FILE.json, FILE.model, or a folder with vocab.json and merges.txt
+    )
     normalize: bool = False  # chars27: spell digits, strip accents, blank the rest, instead of refusing
     code: str = "radix:auto:1"  # base256, or radix:LEVELS|auto:PIXELS[:counting|gray|permuted]
     layout: str = "raster"  # or patch
@@ -114,7 +116,9 @@ class DataConfig:
             not self.weights or len(self.weights) == len(self.sources),
             f"data.weights has {len(self.weights)} entries for {len(self.sources)} sources: give one a source, or none",
         )
-        _require(all(w > 0 for w in self.weights), "data.weights has to be positive: leave a source out instead")
+        _require(
+            all(w > 0 for w in self.weights), "data.weights has to be positive: leave a source out instead"
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -170,9 +174,14 @@ class TrainingConfig:
         for key in ("steps", "checkpoint_every", "keep_checkpoints", "log_every"):
             _require(getattr(self, key) > 0, f"training.{key}={getattr(self, key)} has to be positive")
         _require_choice("training.decay", self.decay, ("constant", "cosine"))
-        _require(len(self.ema_decays) > 0, "training.ema_decays is empty: give at least one, for instance (0.9999,)")
+        _require(
+            len(self.ema_decays) > 0,
+            "training.ema_decays is empty: give at least one, for instance (0.9999,)",
+        )
         _require(all(0 <= d < 1 for d in self.ema_decays), "training.ema_decays have to be in [0, 1)")
-        _require(0 <= self.label_dropout <= 1, f"training.label_dropout={self.label_dropout} has to be in [0, 1]")
+        _require(
+            0 <= self.label_dropout <= 1, f"training.label_dropout={self.label_dropout} has to be in [0, 1]"
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -241,7 +250,9 @@ def known_keys(kind: type = Config, prefix: str = "") -> list[str]:
     """Every dotted key, for instance `model.patch_size`."""
     keys = []
     for name, field in get_type_hints(kind).items():
-        keys += known_keys(field, f"{prefix}{name}.") if dataclasses.is_dataclass(field) else [f"{prefix}{name}"]
+        keys += (
+            known_keys(field, f"{prefix}{name}.") if dataclasses.is_dataclass(field) else [f"{prefix}{name}"]
+        )
     return keys
 
 

@@ -1,0 +1,30 @@
+"""`pixjax inspect`."""
+
+import argparse
+
+HELP = "say what a workdir holds: config, steps, parameters, codec"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--workdir", required=True, metavar="DIR", help="of a training run")
+    parser.add_argument("--json", action="store_true", help="the same as one JSON object")
+
+
+def run(args: argparse.Namespace) -> None:
+    import json
+
+    from etils import epath
+
+    from pixjax.evaluation.inspect import describe
+
+    found = describe(epath.Path(args.workdir))
+    if args.json:
+        print(json.dumps(found))
+        return
+    print(f"workdir     {args.workdir}")
+    print(f"steps       {', '.join(map(str, found['steps']))}")
+    print(f"parameters  {found['parameters']:,} ({found['parameters'] * 4 / 2**20:.1f} MiB in float32)")
+    for name, size in found["parameters_by_module"].items():
+        print(f"  {name:<20} {size:>12,}")
+    print("codec       " + ", ".join(f"{k} {v}" for k, v in found["codec"].items()))
+    print("config      " + json.dumps(found["config"], indent=2))

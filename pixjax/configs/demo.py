@@ -1,0 +1,31 @@
+"""A first look, sized for two CPU cores: Python's documentation and six photographs in one small model.
+
+    pixjax train --config=demo --workdir=runs/demo
+
+Canvases of 32x32 pixels, the 27 letters as corners, edges and faces of the colour cube, the tag in the marker pixel. Nothing is downloaded.
+"""
+
+from pixjax.config import default_config
+
+
+def get_config():
+    config = default_config()
+    config.model.variant = "Ti"
+    config.model.depth = 6
+    config.model.canvas_size = 32
+    config.model.patch_size = "4"
+    config.codec.tokenizer = "chars27"
+    config.codec.normalize = True
+    config.codec.code = "radix:3:1"
+    config.codec.layout = "patch"
+    config.data.batch_size = 32
+    config.data.sources = ("demo:text", "demo:images")
+    config.training.steps = 600
+    config.training.warmup_steps = 50
+    config.training.learning_rate = 1e-3
+    config.training.decay = "cosine"
+    config.training.ema_decays = (0.99, 0.95)
+    config.training.log_every = 20
+    config.training.checkpoint_every = 200
+    config.sampling.steps = 25
+    return config

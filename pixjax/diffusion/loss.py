@@ -1,0 +1,24 @@
+"""What training minimises."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+
+def denoising_loss(
+    x_hat: Float[Array, "batch height width 3"],
+    x: Float[Array, "batch height width 3"],
+    t: Float[Array, " batch"],
+    mask: Bool[Array, "batch height width"],
+    *,
+    kind: str,
+    t_eps: float,
+) -> tuple[Float[Array, " batch"], Float[Array, " batch"]]:
+    """The loss and the plain mean squared error of each canvas, over its unmasked pixels.
+
+    The `v` loss is the error of the velocity (x - z) / (1 - t) that the clean prediction implies, as in JiT
+    (arXiv 2511.13720, Table 1(c)): the z cancels, which leaves the error of x over max(1 - t, t_eps)². `x` is that error itself.
+    """
+    squared = jnp.mean(jnp.square(x_hat - x), axis=-1)
+    mse = jnp.sum(squared * mask, axis=(1, 2)) / jnp.maximum(jnp.sum(mask, axis=(1, 2)), 1)
+    weight = 1.0 / jnp.square(jnp.maximum(1 - t, t_eps)) if kind == "v" else 1.0
+    return mse * weight, mse

@@ -1,0 +1,1 @@
+"""What a trained workdir is good for: restoring, sampling, pictures."""

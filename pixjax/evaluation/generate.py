@@ -1,0 +1,129 @@
+"""Make canvases with a trained model, and decide by their tag what each one is."""
+
+import dataclasses
+import functools
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from pixjax.codec import IMAGE, TEXT, to_float, to_uint8
+from pixjax.config import Config
+from pixjax.data import modalities
+from pixjax.diffusion import Pinned, sample
+from pixjax.errors import InputError
+from pixjax.evaluation.restore import Denoiser
+from pixjax.models import NO_LABEL, type_condition
+from pixjax.training.mesh import batch_sharding
+
+Wanted = Literal["text", "image", "any"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Generated:
+    """Canvases made by the model. `modality` is what their tag says: the marker where there is one, else the condition."""
+
+    canvases: UInt8[np.ndarray, "num height width 3"]
+    modality: Int[np.ndarray, " num"]
+    modality_margin: Float[np.ndarray, " num"]  # of the marker; 1 without one
+
+
+def generate(
+    denoiser: Denoiser,
+    wanted: Wanted,
+    num: int,
+    *,
+    seed: int = 0,
+    sampler: str = "",
+    steps: int = 0,
+    label: int = NO_LABEL,
+) -> Generated:
+    """Sample i depends on (seed, i) alone, not on how many are made or on how many devices.
+
+    Args:
+      wanted: `any` lets a model with a marker choose by itself; with a type condition it is drawn by `data.text_ratio`.
+      sampler, steps: empty and 0 mean the config's.
+
+    Raises:
+      InputError: a modality that the model was not trained on, or a label it does not have.
+    """
+    config, codec = denoiser.config, denoiser.codec
+    _require_trained(config, wanted)
+    if label != NO_LABEL and not 0 <= label < config.model.num_classes:
+        raise InputError(
+            f"--label={label} is not a class of this model: it has {config.model.num_classes} (0 and up)"
+        )
+    key = jax.random.key(seed)
+    asked = _asked(config, wanted, num, key)
+    run = functools.partial(
+        _sample_batch,
+        denoiser,
+        pin=wanted != "any" and codec.marker,
+        sampler=sampler or config.sampling.sampler,
+        steps=steps or config.sampling.steps,
+    )
+    batch = -(-config.sampling.batch_size // denoiser.mesh.size) * denoiser.mesh.size
+    made = []
+    for start in range(0, num, batch):
+        index = np.arange(start, start + batch)  # beyond num: computed to keep one shape, and dropped
+        x = run(index, asked[np.minimum(index, num - 1)], np.full(batch, label, np.int32), key)
+        made.append(np.asarray(x)[: num - start])
+    x = np.concatenate(made)
+    modality, margin = codec.decode_modality(x) if codec.marker else (asked, np.ones(num, np.float32))
+    return Generated(
+        canvases=to_uint8(x),
+        modality=np.asarray(modality),
+        modality_margin=np.asarray(margin),
+    )
+
+
+def _require_trained(config: Config, wanted: Wanted) -> None:
+    trained = {"text": TEXT, "image": IMAGE}
+    if wanted != "any" and trained[wanted] not in modalities(config):
+        raise InputError(
+            f"--modality={wanted}: this model was not trained on it, data.sources={config.data.sources}"
+        )
+
+
+def _asked(config: Config, wanted: Wanted, num: int, key: jax.Array) -> Int[np.ndarray, " num"]:
+    """The modality that each canvas is asked to have; it means nothing to a model that chooses by itself."""
+    if wanted != "any":
+        return np.full(num, TEXT if wanted == "text" else IMAGE, np.int32)
+    trained = modalities(config)
+    if len(trained) == 1:
+        return np.full(num, next(iter(trained)), np.int32)
+    draws = jax.vmap(lambda i: jax.random.uniform(jax.random.fold_in(key, 2 * i + 1)))(jnp.arange(num))
+    return np.where(np.asarray(draws) < config.data.text_ratio, TEXT, IMAGE).astype(np.int32)
+
+
+def _sample_batch(
+    denoiser: Denoiser, index, asked, label, key, *, pin: bool, sampler: str, steps: int
+) -> jax.Array:
+    config, codec = denoiser.config, denoiser.codec
+    size = config.model.canvas_size
+    blank = np.zeros((len(index), size, size, 3), np.uint8)
+    # What the two tags change is the marker; where they agree nothing is pinned.
+    marked = np.where((asked == TEXT)[:, None, None, None], codec.mark(blank, TEXT), codec.mark(blank, IMAGE))
+    mask = np.any(codec.mark(blank, TEXT) != codec.mark(blank, IMAGE), axis=-1) & pin
+    inputs = (index, asked, label, marked, mask)
+    inputs = jax.device_put(inputs, batch_sharding(denoiser.mesh))
+    return _sample(denoiser.model, config, sampler, steps, denoiser.params, key, *inputs)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def _sample(
+    model, config: Config, sampler: str, steps: int, params, key, index, asked, label, marked, mask
+) -> jax.Array:
+    shape = marked.shape[1:]
+    noise = jax.vmap(lambda i: jax.random.normal(jax.random.fold_in(key, 2 * i), shape))(index)
+    type_id = type_condition(config.model, asked)
+    return sample(
+        lambda z, t: model.apply({"params": params}, z, t, type_id, label),
+        noise,
+        sampler=sampler,
+        steps=steps,
+        noise_scale=config.diffusion.noise_scale,
+        pinned=Pinned(canvas=to_float(marked), mask=mask),
+    )

@@ -1,0 +1,108 @@
+"""`pixjax.load`: a workdir becomes an object that denoises."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from etils import epath
+from jaxtyping import Array, Float, Int
+
+from pixjax.codec import CanvasCodec
+from pixjax.config import Config, MeshConfig
+from pixjax.errors import InputError
+from pixjax.models import NO_LABEL, NO_TYPE, JiT
+from pixjax.training.checkpoint import Checkpoints, read_run
+from pixjax.training.mesh import make_mesh, replicated
+from pixjax.training.state import Params, init_params, make_model
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _apply(model: JiT, params: Params, z: Array, t: Array, type_id: Array, label: Array) -> Array:
+    return model.apply({"params": params}, z, t, type_id, label)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Denoiser:
+    """A trained model with all that is needed to use it."""
+
+    config: Config
+    codec: CanvasCodec
+    step: int
+    model: JiT
+    params: Params
+    mesh: jax.sharding.Mesh
+
+    def denoise(
+        self,
+        z: Float[Array, "batch height width 3"],
+        t: Float[Array, " batch"],
+        *,
+        modality: int | Int[Array, " batch"] | None = None,
+        label: int | Int[Array, " batch"] | None = None,
+        context: None = None,
+    ) -> Float[Array, "batch height width 3"]:
+        """The clean canvas that the model expects behind a noisy one.
+
+        Args:
+          z: t·x + (1-t)·noise_scale·ε, where x is in [-1, 1].
+          t: time, 0 is noise and 1 is data.
+          modality: explicit type condition, TEXT = 0 or IMAGE = 1; None (or -1) is no condition.
+          label: class; None (or -1) is none.
+          context: clean canvases to condition on; only None, since no model here is trained with context.
+
+        Raises:
+          InputError: a condition that this model was not built for.
+        """
+        if modality is not None and not self.config.model.uses_condition:
+            raise InputError(
+                f"this model takes no type condition (model.tagging={self.config.model.tagging!r}): leave modality out"
+            )
+        if label is not None and not self.config.model.num_classes:
+            raise InputError("this model has no classes (model.num_classes=0): leave label out")
+        if context is not None:
+            raise InputError("this model was trained without context canvases: leave context out")
+        batch = z.shape[0]
+        type_id = jnp.broadcast_to(
+            jnp.asarray(NO_TYPE if modality is None else modality, jnp.int32), (batch,)
+        )
+        labels = jnp.broadcast_to(jnp.asarray(NO_LABEL if label is None else label, jnp.int32), (batch,))
+        return _apply(self.model, self.params, jnp.asarray(z), jnp.asarray(t), type_id, labels)
+
+
+def load(workdir: str | epath.PathLike, *, ema: str = "", step: int | None = None) -> Denoiser:
+    """Restores a workdir for use, its parameters on every device.
+
+    Args:
+      workdir: of a training run.
+      ema: a decay in `training.ema_decays`, for instance "0.9999"; "none" for the raw parameters; empty for the first average.
+      step: of the checkpoint; None for the newest.
+
+    Raises:
+      InputError: no workdir, no checkpoint, no such average or step, or another architecture.
+    """
+    path = epath.Path(workdir)
+    config, codec = read_run(path)
+    decays = [str(d) for d in config.training.ema_decays]
+    if ema not in ("", "none", *decays):
+        raise InputError(f"--ema={ema} is not kept in {path}: choose one of {', '.join(decays)}, or none")
+    item = "params" if ema == "none" else f"ema_{ema or decays[0]}"
+    model = make_model(config)
+    mesh = make_mesh(MeshConfig())
+    with Checkpoints(path, read_only=True) as checkpoints:
+        step = _choose_step(path, checkpoints.steps(), step)
+        shapes = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
+        like = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated(mesh)), shapes
+        )
+        params = checkpoints.restore_params(step, item, like)
+    return Denoiser(config=config, codec=codec, step=step, model=model, params=params, mesh=mesh)
+
+
+def _choose_step(workdir: epath.Path, steps: list[int], step: int | None) -> int:
+    if not steps:
+        raise InputError(f"{workdir} has no checkpoint: train there first, or name another workdir")
+    if step is not None and step not in steps:
+        raise InputError(f"{workdir} has no checkpoint at step {step}: it has {', '.join(map(str, steps))}")
+    return steps[-1] if step is None else int(np.int64(step))

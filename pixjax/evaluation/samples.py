@@ -1,0 +1,42 @@
+"""Samples on disk: text decoded, images shown, every canvas kept."""
+
+import json
+import pathlib
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from pixjax.codec import TEXT, CanvasCodec
+from pixjax.codec.png import write_png
+from pixjax.evaluation.generate import Generated
+
+
+def write_samples(out: pathlib.Path, made: Generated, codec: CanvasCodec) -> list[dict[str, Any]]:
+    """Text canvases become lines of `text.jsonl` and PNGs that decode by themselves; images become `images/*.png`.
+
+    Returns:
+      The lines: `index` (of the sample), `text`, `token_ids`, `margin` (mean over the tokens), `modality`, `modality_margin`.
+    """
+    (out / "images").mkdir(parents=True, exist_ok=True)
+    (out / "canvases").mkdir(exist_ok=True)
+    rows = []
+    for index, canvas in enumerate(made.canvases):
+        if made.modality[index] != TEXT:
+            Image.fromarray(canvas).save(out / "images" / f"{index:04d}.png")
+            continue
+        write_png(out / "canvases" / f"{index:04d}.png", canvas, codec)
+        ids, margin = codec.decode_ids(canvas)
+        rows.append(
+            {
+                "index": index,
+                "text": codec.detokenize(ids),
+                "token_ids": ids.tolist(),
+                "margin": float(np.mean(margin)),
+                "modality": "text",
+                "modality_margin": float(made.modality_margin[index]),
+            }
+        )
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    (out / "text.jsonl").write_text(lines, encoding="utf-8")
+    return rows

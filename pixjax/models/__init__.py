@@ -1,0 +1,7 @@
+"""The denoiser: `JiT` and the sizes that it comes in."""
+
+from pixjax.models.condition import type_condition
+from pixjax.models.jit import NO_LABEL, NO_TYPE, JiT
+from pixjax.models.presets import VARIANTS, Architecture, architecture
+
+__all__ = ["NO_LABEL", "NO_TYPE", "VARIANTS", "Architecture", "JiT", "architecture", "type_condition"]

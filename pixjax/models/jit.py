@@ -1,0 +1,174 @@
+"""JiT, "just image transformers" (arXiv 2511.13720): plain blocks over pixel patches that predict the clean canvas.
+
+Shape suffixes: B batch, N tokens, D width, H heads, K head width. Parameters are float32; matrix products run in
+`Architecture.dtype`; norms, softmax, rotations and the output layer run in float32.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from pixjax.models.patches import patchify, unpatchify
+from pixjax.models.positions import rope_angles, rotate, sincos_table, time_features
+from pixjax.models.presets import Architecture
+
+NO_TYPE = -1  # of a canvas that is denoised without a type condition
+NO_LABEL = -1
+NUM_TYPES = 2  # text, image
+
+_xavier = nn.initializers.xavier_uniform()
+_normal = nn.initializers.normal(0.02)
+_zeros = nn.initializers.zeros_init()
+
+
+def _norm(name: str) -> nn.RMSNorm:
+    return nn.RMSNorm(epsilon=1e-6, dtype=jnp.float32, name=name)
+
+
+def _modulate(x_BND, shift_BD, scale_BD):
+    return x_BND * (1 + scale_BD[:, None]) + shift_BD[:, None]
+
+
+class Attention(nn.Module):
+    arch: Architecture
+
+    @nn.compact
+    def __call__(self, x_BND, angles_NP):
+        arch = self.arch
+        batch, tokens, width = x_BND.shape
+        qkv = nn.Dense(3 * width, dtype=arch.dtype, kernel_init=_xavier, name="qkv")(x_BND)
+        q, k, v = jnp.moveaxis(qkv.reshape(batch, tokens, 3, arch.heads, arch.head_width), 2, 0)
+        q = rotate(_norm("q_norm")(q), angles_NP).astype(arch.dtype)
+        k = rotate(_norm("k_norm")(k), angles_NP).astype(arch.dtype)
+        out_BNHK = jax.nn.dot_product_attention(q, k, v, implementation=arch.attention)  # softmax in float32
+        return nn.Dense(width, dtype=arch.dtype, kernel_init=_xavier, name="proj")(
+            out_BNHK.reshape(x_BND.shape)
+        )
+
+
+class SwiGLU(nn.Module):
+    arch: Architecture
+
+    @nn.compact
+    def __call__(self, x_BND, drop):
+        width = x_BND.shape[-1]
+        hidden = int(4 * width * 2 / 3)
+        gate, value = jnp.split(
+            nn.Dense(2 * hidden, dtype=self.arch.dtype, kernel_init=_xavier, name="w12")(x_BND), 2, axis=-1
+        )
+        return nn.Dense(width, dtype=self.arch.dtype, kernel_init=_xavier, name="w3")(
+            drop(nn.silu(gate) * value)
+        )
+
+
+class Block(nn.Module):
+    """One transformer block, written as the body of a scan over layers."""
+
+    arch: Architecture
+    deterministic: bool
+
+    @nn.compact
+    def __call__(self, x_BND, drops: Array, c_BD, angles_NP):
+        """`drops` is a scalar: whether this layer, one of the middle half, uses dropout."""
+        arch = self.arch
+
+        def drop(x):
+            if arch.dropout == 0 or self.deterministic:
+                return x
+            return jnp.where(drops, nn.Dropout(arch.dropout, deterministic=False)(x), x)
+
+        modulation = nn.Dense(6 * arch.width, dtype=arch.dtype, kernel_init=_zeros, name="modulation")(
+            nn.silu(c_BD)
+        )
+        shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = jnp.split(
+            modulation.astype(jnp.float32), 6, axis=-1
+        )
+        h = _modulate(_norm("norm1")(x_BND), shift_a, scale_a).astype(arch.dtype)
+        x_BND = x_BND + gate_a[:, None] * drop(Attention(arch, name="attention")(h, angles_NP))
+        h = _modulate(_norm("norm2")(x_BND), shift_m, scale_m).astype(arch.dtype)
+        return x_BND + gate_m[:, None] * SwiGLU(arch, name="mlp")(h, drop), None
+
+
+class JiT(nn.Module):
+    """The denoiser: noisy canvas and t to the clean canvas."""
+
+    arch: Architecture
+
+    @nn.compact
+    def __call__(
+        self,
+        z: Float[Array, "batch height width 3"],
+        t: Float[Array, " batch"],
+        type_id: Int[Array, " batch"] | None = None,
+        label: Int[Array, " batch"] | None = None,
+        *,
+        deterministic: bool = True,
+    ) -> Float[Array, "batch height width 3"]:
+        """The clean canvas x, in the scale of the data ([-1, 1]), float32.
+
+        Args:
+          z: noisy canvas.
+          t: time, 0 is noise and 1 is data.
+          type_id: 0 text, 1 image, -1 (or None) no condition, whose embedding is exactly zero.
+          label: class of a natural image, -1 (or None) for none.
+        """
+        arch = self.arch
+        condition_BD = self._condition(z.shape[0], type_id, label)
+        h = nn.Dense(arch.width, kernel_init=_normal, name="time_in")(time_features(t))
+        c_BD = nn.Dense(arch.width, kernel_init=_normal, name="time_out")(nn.silu(h)) + condition_BD
+
+        patches = patchify(z, arch.patch).astype(arch.dtype)
+        x = nn.Dense(arch.bottleneck, use_bias=False, dtype=arch.dtype, kernel_init=_xavier, name="embed_in")(
+            patches
+        )
+        x = nn.Dense(arch.width, dtype=arch.dtype, kernel_init=_xavier, name="embed_out")(x)
+        x = x.astype(jnp.float32) + sincos_table(*arch.grid, arch.width)
+
+        start = arch.in_context_start if arch.in_context_tokens else 0
+        if start:
+            x = self._blocks(x, c_BD, 0, start, 0, deterministic, "blocks_before")
+        if arch.in_context_tokens:
+            place = self.param("in_context_position", _normal, (arch.in_context_tokens, arch.width))
+            x = jnp.concatenate([condition_BD[:, None] + place, x], axis=1)
+        x = self._blocks(x, c_BD, start, arch.depth, arch.in_context_tokens, deterministic, "blocks")
+        x = x[:, arch.in_context_tokens :]
+
+        shift, scale = jnp.split(
+            nn.Dense(2 * arch.width, kernel_init=_zeros, name="out_modulation")(nn.silu(c_BD)), 2, -1
+        )
+        x = _modulate(_norm("out_norm")(x), shift, scale)
+        x = nn.Dense(arch.patch[0] * arch.patch[1] * 3, kernel_init=_zeros, name="out")(x)
+        return unpatchify(x, arch.patch, arch.grid)
+
+    def _condition(self, batch: int, type_id, label) -> Float[Array, "batch width"]:
+        arch = self.arch
+        condition = jnp.zeros((batch, arch.width))
+        if arch.has_types:
+            # Zero at the start: an explicit type that was never trained is the same as none.
+            table = self.param("type_embedding", _zeros, (NUM_TYPES, arch.width))
+            type_id = jnp.full(batch, NO_TYPE) if type_id is None else type_id
+            condition += jnp.where((type_id >= 0)[:, None], table[jnp.maximum(type_id, 0)], 0.0)
+        if arch.num_classes:
+            table = self.param(
+                "class_embedding", _normal, (arch.num_classes + 1, arch.width)
+            )  # the last: no label
+            label = jnp.full(batch, NO_LABEL) if label is None else label
+            condition += table[jnp.where(label < 0, arch.num_classes, label)]
+        return condition
+
+    def _blocks(self, x_BND, c_BD, first: int, last: int, unrotated: int, deterministic: bool, name: str):
+        """Blocks `first` to `last`, compiled once: their parameters are stacked along a leading layer axis."""
+        arch = self.arch
+        layers = jnp.arange(first, last)
+        drops = (layers >= arch.depth // 4) & (layers < arch.depth // 4 * 3)
+        body = nn.remat(Block, prevent_cse=False) if arch.remat else Block
+        scanned = nn.scan(
+            body,
+            variable_axes={"params": 0},
+            split_rngs={"params": True, "dropout": True},
+            in_axes=(0, nn.broadcast, nn.broadcast),
+            length=last - first,
+        )
+        angles = jnp.asarray(rope_angles(*arch.grid, arch.head_width, unrotated))
+        return scanned(arch, deterministic, name=name)(x_BND, drops, c_BD, angles)[0]

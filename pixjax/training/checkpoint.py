@@ -1,0 +1,136 @@
+"""Checkpoints: named orbax items in `WORKDIR/checkpoints/STEP/`, beside `WORKDIR/config.json` and `WORKDIR/codec/`.
+
+`params`, one `ema_DECAY` for each average, `opt_state` and `data` are separate items, so that evaluation restores one average alone, and
+onto whatever devices it has.
+"""
+
+import json
+import logging
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from etils import epath
+from orbax.checkpoint import checkpoint_managers
+
+from pixjax.codec import CanvasCodec
+from pixjax.config import Config
+from pixjax.config_file import config_from_json
+from pixjax.errors import InputError, RunError
+from pixjax.training.state import Params, TrainState
+
+CONFIG_FILE = "config.json"
+CODEC_FOLDER = "codec"
+CHECKPOINTS = "checkpoints"
+
+# Orbax and absl narrate every save; what goes wrong is raised.
+for _name in ("absl", "orbax"):
+    logging.getLogger(_name).setLevel(logging.ERROR)
+
+
+class Checkpoints:
+    """The checkpoints of one workdir. A context manager: leaving it waits for the last save."""
+
+    def __init__(self, workdir: epath.Path, *, keep: int = 1, read_only: bool = False):
+        folder = workdir / CHECKPOINTS
+        if read_only and not folder.exists():
+            raise InputError(f"{workdir} has no checkpoint: train there first, or name another workdir")
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=checkpoint_managers.LatestN(keep), read_only=read_only, create=not read_only
+        )
+        self.workdir = workdir
+        self._manager = ocp.CheckpointManager(epath.Path(folder), options=options)
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._manager.close()
+
+    def steps(self) -> list[int]:
+        return sorted(self._manager.all_steps())
+
+    def save(self, state: TrainState, data_state: dict[str, Any]) -> None:
+        """Starts to write; training goes on meanwhile. Saving a step that is there already does nothing."""
+        step = int(state.step)
+        if step in self._manager.all_steps():
+            return
+        arrays = {"params": state.params, "opt_state": state.opt_state}
+        arrays |= {f"ema_{decay}": average for decay, average in state.ema.items()}
+        items = {name: ocp.args.StandardSave(tree) for name, tree in arrays.items()}
+        if not self._manager.save(step, args=ocp.args.Composite(data=ocp.args.JsonSave(data_state), **items)):
+            raise RunError(f"step {step} was not saved in {self.workdir}: it holds a later step already")
+
+    def wait(self) -> None:
+        self._manager.wait_until_finished()
+
+    def restore_state(self, step: int, like: TrainState) -> tuple[TrainState, dict[str, Any]]:
+        """The state at a step, with the shardings of `like` (arrays or `ShapeDtypeStruct`s), and the data's state."""
+        trees = {"params": like.params, "opt_state": like.opt_state}
+        trees |= {f"ema_{decay}": average for decay, average in like.ema.items()}
+        for name, tree in trees.items():
+            if name != "opt_state":  # its stored tree has other containers; the same parameters decide it
+                self._require_same_tree(step, name, tree)
+        args = {name: ocp.args.StandardRestore(_abstract(tree)) for name, tree in trees.items()}
+        restored = self._manager.restore(step, args=ocp.args.Composite(data=ocp.args.JsonRestore(), **args))
+        state = TrainState(
+            step=jax.device_put(np.int32(step), like.step.sharding),
+            params=restored["params"],
+            opt_state=restored["opt_state"],
+            ema={decay: restored[f"ema_{decay}"] for decay in like.ema},
+        )
+        return state, restored["data"]
+
+    def restore_params(self, step: int, item: str, like: Params) -> Params:
+        """One item, `params` or an `ema_DECAY`, and nothing else."""
+        self._require_same_tree(step, item, like)
+        args = ocp.args.Composite(**{item: ocp.args.StandardRestore(_abstract(like))})
+        return self._manager.restore(step, args=args)[item]
+
+    def shapes(self, step: int, item: str) -> dict[str, tuple[int, ...]]:
+        """Path to shape of each stored array of an item."""
+        metadata = self._manager.item_metadata(step)
+        if item not in metadata or metadata[item] is None:
+            raise InputError(
+                f"step {step} in {self.workdir} has no {item}: it has {', '.join(sorted(metadata.keys()))}"
+            )
+        return _shapes(metadata[item].tree if hasattr(metadata[item], "tree") else metadata[item])
+
+    def _require_same_tree(self, step: int, item: str, like: Params) -> None:
+        stored, wanted = self.shapes(step, item), _shapes(like)
+        if stored == wanted:
+            return
+        differing = sorted(set(stored.items()) ^ set(wanted.items()))
+        name = differing[0][0]
+        raise InputError(
+            f"the checkpoint in {self.workdir} is of another architecture: {name} is {stored.get(name, 'absent')} there and "
+            f"{wanted.get(name, 'absent')} in this config ({len({n for n, _ in differing})} arrays differ): use the model.* of its {CONFIG_FILE}"
+        )
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {
+        "/".join(str(getattr(key, "key", key)) for key in path): tuple(leaf.shape) for path, leaf in leaves
+    }
+
+
+def _abstract(tree: Any) -> Any:
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), tree)
+
+
+def write_run(workdir: epath.Path, config: Config, codec: CanvasCodec) -> None:
+    """Makes a workdir self-describing."""
+    workdir.mkdir(parents=True, exist_ok=True)
+    codec.save(workdir / CODEC_FOLDER)
+    (workdir / CONFIG_FILE).write_text(json.dumps(config.to_dict(), indent=2) + "\n")
+
+
+def read_run(workdir: epath.Path) -> tuple[Config, CanvasCodec]:
+    """The config and the codec that a workdir was trained with."""
+    if not (path := workdir / CONFIG_FILE).exists():
+        raise InputError(
+            f"{workdir} is not a workdir, it has no {CONFIG_FILE}: give the --workdir of a training run"
+        )
+    return config_from_json(path.read_text(), str(path)), CanvasCodec.load(workdir / CODEC_FOLDER)

@@ -1,0 +1,68 @@
+"""Devices as a mesh (data, fsdp, tensor), and which axis each parameter is split along."""
+
+import re
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from pixjax.config import MeshConfig
+from pixjax.errors import InputError
+
+# Parameter path -> logical axes, counted from the last; what no rule names is replicated. Layer axes come first and stay whole.
+LOGICAL_AXES = (
+    (r"attention/qkv/kernel", ("embed", "heads")),
+    (r"attention/proj/kernel", ("heads", "embed")),
+    (r"mlp/w12/kernel", ("embed", "mlp")),
+    (r"mlp/w3/kernel", ("mlp", "embed")),
+    (r"(^|/)(out_)?modulation/kernel", ("embed", "mlp")),
+    (r"(time_in|time_out|embed_out|embed_in|out)/kernel", (None, "embed")),
+)
+MESH_AXES = {"embed": "fsdp", "heads": "tensor", "mlp": "tensor"}
+
+
+def make_mesh(config: MeshConfig) -> Mesh:
+    """All devices. Raises `InputError` when the axes do not multiply to their number."""
+    axes = [config.data, config.fsdp, config.tensor]
+    devices = jax.device_count()
+    if axes.count(-1) > 1 or any(a == 0 or a < -1 for a in axes):
+        raise InputError(
+            f"training.mesh={tuple(axes)} has to be positive sizes, at most one of them -1 (all that are left)"
+        )
+    fixed = int(np.prod([a for a in axes if a != -1]))
+    if devices % fixed if -1 in axes else devices != fixed:
+        raise InputError(
+            f"training.mesh (data, fsdp, tensor)={tuple(axes)} does not fit {devices} devices: choose sizes whose product is {devices}"
+        )
+    shape = tuple(devices // fixed if a == -1 else a for a in axes)
+    return jax.make_mesh(shape, ("data", "fsdp", "tensor"), axis_types=(AxisType.Auto,) * 3)
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """Canvases are split over all devices but those that share a layer."""
+    return NamedSharding(mesh, PartitionSpec(("data", "fsdp")))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def state_shardings(mesh: Mesh, shapes):
+    """A `NamedSharding` for each array of a train state (parameters, moments and averages share the rules)."""
+
+    def sharding(path, array):
+        name = "/".join(str(getattr(key, "key", getattr(key, "name", ""))) for key in path)
+        return NamedSharding(mesh, _partition(mesh, name, array.shape))
+
+    return jax.tree_util.tree_map_with_path(sharding, shapes)
+
+
+def _partition(mesh: Mesh, name: str, shape: tuple[int, ...]) -> PartitionSpec:
+    for pattern, logical in LOGICAL_AXES:
+        if re.search(pattern, name) and len(shape) >= len(logical):
+            axes = [None] * (len(shape) - len(logical)) + [MESH_AXES.get(axis or "") for axis in logical]
+            # An axis that does not divide evenly stays whole: slower, never wrong.
+            return PartitionSpec(
+                *(a if a and size % mesh.shape[a] == 0 else None for a, size in zip(axes, shape, strict=True))
+            )
+    return PartitionSpec()

@@ -1,0 +1,74 @@
+"""What is measured in training: sums and counts on the device, averages on the host.
+
+A metric on the device is an array whose last axis is (sum, count), so that steps, canvases and hosts add up exactly and an
+average over a window is the average over its canvases, however they were spread.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from pixjax.codec import IMAGE, TEXT
+
+MODALITY_NAMES = {TEXT: "text", IMAGE: "image"}
+TIME_BINS = 10  # of equal width in t
+
+
+def weighted(values: Float[Array, " batch"], weights: Float[Array, " batch"]) -> Float[Array, "2"]:
+    return jnp.stack([jnp.sum(values * weights), jnp.sum(weights)])
+
+
+def by_time(
+    values: Float[Array, " batch"], weights: Float[Array, " batch"], t: Float[Array, " batch"]
+) -> Float[Array, "bins 2"]:
+    """The same, apart for each bin of t."""
+    bins = jax.nn.one_hot(jnp.clip((t * TIME_BINS).astype(jnp.int32), 0, TIME_BINS - 1), TIME_BINS)
+    return jnp.stack([bins.T @ (values * weights), bins.T @ weights], axis=-1)
+
+
+def denoising_metrics(
+    loss: Float[Array, " batch"],
+    mse: Float[Array, " batch"],
+    correct: Float[Array, " batch"],
+    tokens: Float[Array, " batch"],
+    t: Float[Array, " batch"],
+    modality: Int[Array, " batch"],
+) -> dict[str, Array]:
+    """Loss, error of x and token accuracy, by modality and by bin of t.
+
+    Args:
+      loss, mse: of each canvas.
+      correct, tokens: how many tokens of a canvas decode to what was painted, of how many.
+    """
+    metrics = {"loss": weighted(loss, jnp.ones_like(loss))}
+    for value, name in MODALITY_NAMES.items():
+        is_it = (modality == value).astype(jnp.float32)
+        metrics[f"loss/{name}"] = weighted(loss, is_it)
+        metrics[f"x_mse/{name}"] = by_time(mse, is_it, t)
+    is_text = (modality == TEXT).astype(jnp.float32)
+    metrics["token_accuracy/text"] = by_time(correct / jnp.maximum(tokens, 1), is_text * tokens, t)
+    return metrics
+
+
+def averages(steps: Iterable[Mapping[str, np.ndarray]]) -> dict[str, float]:
+    """One number a metric over a window of steps; what had no canvas in the window is left out."""
+    totals: dict[str, np.ndarray] = {}
+    for step in steps:
+        for name, value in step.items():
+            totals[name] = totals.get(name, 0) + np.asarray(value, np.float64)
+    flat = {}
+    for name, total in totals.items():
+        if total.ndim == 2:
+            for index, part in enumerate(total):
+                flat[f"{name}/t{index / TIME_BINS:.1f}"] = part
+            total = total.sum(axis=0)
+        flat[name] = total
+    return {
+        name: float(total / count)
+        for name, (total, count) in sorted(flat.items())
+        if count and not math.isnan(count)
+    }

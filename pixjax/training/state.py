@@ -1,0 +1,43 @@
+"""What training carries from step to step."""
+
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+from pixjax.config import Config
+from pixjax.models import JiT, architecture
+
+Params = dict[str, Any]
+
+
+@flax.struct.dataclass
+class TrainState:
+    step: jax.Array  # int32, updates done
+    params: Params
+    opt_state: optax.OptState
+    ema: dict[str, Params]  # by decay, "0.9999"
+
+
+def make_model(config: Config) -> JiT:
+    return JiT(architecture(config.model))
+
+
+def init_params(model: JiT, key: jax.Array) -> Params:
+    size = model.arch.canvas_size
+    return model.init(key, jnp.zeros((1, size, size, 3)), jnp.zeros(1))["params"]
+
+
+def init_state(config: Config, model: JiT, optimizer: optax.GradientTransformation) -> TrainState:
+    """The state before the first update, a pure function of `training.seed`."""
+    params = init_params(model, jax.random.key(config.training.seed))
+    return start_state(config, params, optimizer)
+
+
+def start_state(config: Config, params: Params, optimizer: optax.GradientTransformation) -> TrainState:
+    """The state of a run that starts from given parameters."""
+    # Copies: a donated state may not hold one buffer twice.
+    ema = {str(decay): jax.tree.map(jnp.copy, params) for decay in config.training.ema_decays}
+    return TrainState(step=jnp.zeros((), jnp.int32), params=params, opt_state=optimizer.init(params), ema=ema)

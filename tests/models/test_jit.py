@@ -1,0 +1,175 @@
+"""The denoiser: what may influence what, what its parts equal, and what it costs."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pixjax.config import ModelConfig
+from pixjax.errors import InputError
+from pixjax.models import NO_TYPE, VARIANTS, JiT, architecture
+from pixjax.models.patches import patchify, unpatchify
+from pixjax.models.positions import rope_angles, rotate, sincos_table
+
+SMALL = ModelConfig(
+    variant="Ti",
+    canvas_size=8,
+    patch_size="4",
+    tagging="condition",
+    depth=3,
+    width=32,
+    heads=2,
+    dtype="float32",
+)
+
+
+def random_params(model: JiT, seed: int = 0):
+    """Random values everywhere: the zero-initialised layers would hide what lies behind them."""
+    size = model.arch.canvas_size
+    params = jax.jit(model.init)(jax.random.key(seed), jnp.zeros((1, size, size, 3)), jnp.zeros(1))["params"]
+    leaves, tree = jax.tree.flatten(params)
+    keys = jax.random.split(jax.random.key(seed + 1), len(leaves))
+    return jax.tree.unflatten(
+        tree, [0.3 * jax.random.normal(k, x.shape) for k, x in zip(keys, leaves, strict=True)]
+    )
+
+
+@pytest.fixture(scope="module")
+def small():
+    model = JiT(architecture(dataclasses.replace(SMALL, num_classes=3)))
+    params = random_params(model)
+    apply = jax.jit(lambda z, t, type_id, label: model.apply({"params": params}, z, t, type_id, label))
+    return model, params, apply
+
+
+def inputs(batch: int = 1):
+    z = jax.random.normal(jax.random.key(7), (batch, 8, 8, 3))
+    return z, jnp.full(batch, 0.4), jnp.full(batch, 1), jnp.full(batch, 2)
+
+
+def test_output_starts_at_zero():
+    model = JiT(architecture(SMALL))
+    z, t, type_id, _ = inputs()
+    params = jax.jit(model.init)(jax.random.key(0), z, t)["params"]
+    np.testing.assert_array_equal(model.apply({"params": params}, z, t, type_id), 0.0)
+
+
+def test_every_output_patch_depends_on_every_input_patch(small):
+    _, _, apply = small
+    z, *rest = inputs()
+    jacobian = jax.jacobian(lambda z: apply(z, *rest)[0])(z)[:, :, :, 0]  # out y x c, in y x c
+    strength = np.abs(jacobian).reshape(2, 4, 2, 4, 3, 2, 4, 2, 4, 3).sum(axis=(1, 3, 4, 6, 8, 9))
+    assert (strength > 0).all()
+
+
+def test_output_depends_on_time_type_and_label(small):
+    _, _, apply = small
+    z, t, type_id, label = inputs()
+    out = apply(z, t, type_id, label)
+    for other in ((z, t + 0.1, type_id, label), (z, t, type_id * 0, label), (z, t, type_id, label - 1)):
+        assert np.abs(apply(*other) - out).max() > 1e-3
+
+
+def test_canvases_of_a_batch_do_not_influence_each_other(small):
+    _, _, apply = small
+    z, *rest = inputs(batch=2)
+    changed = apply(z.at[1].add(1.0), *rest)
+    np.testing.assert_allclose(changed[0], apply(z, *rest)[0], atol=1e-5)
+    assert np.abs(changed[1] - apply(z, *rest)[1]).max() > 1e-3
+
+
+def test_untrained_explicit_type_equals_no_condition():
+    model = JiT(architecture(SMALL))
+    params = random_params(model)
+    z, t, *_ = inputs()
+    params["type_embedding"] = params["type_embedding"].at[0].set(0.0)  # text: as it is initialised
+    out = [model.apply({"params": params}, z, t, jnp.array([type_id])) for type_id in (NO_TYPE, 0, 1)]
+    np.testing.assert_array_equal(out[0], out[1])
+    assert np.abs(out[0] - out[2]).max() > 1e-3
+
+
+@pytest.mark.parametrize("patch_size", ["4", "1x8", "8x2"])
+def test_patches_return_to_the_canvas_they_came_from(patch_size):
+    config = dataclasses.replace(SMALL, patch_size=patch_size)
+    arch = architecture(config)
+    canvas = jnp.arange(2 * 8 * 8 * 3).reshape(2, 8, 8, 3)
+    patches = patchify(canvas, arch.patch)
+    np.testing.assert_array_equal(
+        patches[0, 0].reshape(*arch.patch, 3), canvas[0, : arch.patch[0], : arch.patch[1]]
+    )
+    np.testing.assert_array_equal(unpatchify(patches, arch.patch, arch.grid), canvas)
+
+
+def test_rope_makes_scores_a_function_of_the_offset_alone():
+    """Moving query and key by the same rows and columns leaves their product unchanged."""
+    rows, columns, head_width = 5, 6, 16
+    angles = rope_angles(rows, columns, head_width)
+    q, k = jax.random.normal(jax.random.key(0), (2, head_width))
+    turned_q, turned_k = (rotate(jnp.tile(x, (1, rows * columns, 1, 1)), angles)[0, :, 0] for x in (q, k))
+    scores = np.asarray(turned_q @ turned_k.T).reshape(rows, columns, rows, columns)
+    np.testing.assert_allclose(scores[0, 1, 2, 4], scores[2, 0, 4, 3], rtol=1e-4)
+    assert abs(scores[0, 1, 2, 4] - scores[0, 1, 4, 2]) > 1e-3
+
+
+def test_tokens_without_a_place_are_not_turned():
+    x = jax.random.normal(jax.random.key(0), (1, 3 + 4, 1, 8))
+    turned = rotate(x, rope_angles(2, 2, 8, unrotated=3))
+    np.testing.assert_array_equal(turned[:, :4], x[:, :4])  # the three, and the place (0, 0)
+    assert np.abs(turned[:, 4:] - x[:, 4:]).max() > 0.1
+
+
+def test_sincos_table_tells_rows_from_columns():
+    table = sincos_table(3, 4, 16).reshape(3, 4, 16)
+    np.testing.assert_array_equal(table[0, 2, :8], table[2, 2, :8])
+    np.testing.assert_array_equal(table[1, 0, 8:], table[1, 3, 8:])
+    np.testing.assert_allclose(table[0, 3, 0], np.sin(3.0), rtol=1e-6)
+
+
+def test_recomputing_activations_changes_no_gradient(small):
+    model, params, _ = small
+
+    def gradient(model):
+        return jax.jit(jax.grad(lambda p: jnp.sum(model.apply({"params": p}, *inputs()) ** 2)))(params)
+
+    grad, reference = gradient(JiT(dataclasses.replace(model.arch, remat=True))), gradient(model)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3), grad, reference)
+
+
+def test_dropout_acts_in_the_middle_half_of_the_blocks_alone():
+    arch = architecture(dataclasses.replace(SMALL, depth=4, dropout=0.5, in_context_tokens=0))
+    model = JiT(arch)
+    params = random_params(model)
+    z, t, *_ = inputs()
+
+    def outputs(params):
+        return [
+            model.apply({"params": params}, z, t, deterministic=False, rngs={"dropout": jax.random.key(seed)})
+            for seed in (0, 1)
+        ]
+
+    first, second = outputs(params)
+    assert np.abs(first - second).max() > 1e-3
+    silent = jax.tree.map(lambda x: x, params)  # blocks 1 and 2 without an effect: their gates are zero
+    gates = np.r_[2 * 32 : 3 * 32, 5 * 32 : 6 * 32]
+    for leaf in ("kernel", "bias"):
+        value = silent["blocks"]["modulation"][leaf]
+        silent["blocks"]["modulation"][leaf] = value.at[1:3, ..., gates].set(0.0)
+    first, second = outputs(silent)
+    np.testing.assert_array_equal(first, second)
+
+
+def test_b16_at_256_pixels_has_the_published_number_of_parameters():
+    config = ModelConfig(variant="B", canvas_size=256, patch_size="16", tagging="none", num_classes=1000)
+    shapes = jax.eval_shape(
+        lambda: JiT(architecture(config)).init(jax.random.key(0), jnp.zeros((1, 256, 256, 3)), jnp.zeros(1))
+    )
+    assert round(sum(x.size for x in jax.tree.leaves(shapes)) / 1e6) == 131
+
+
+def test_wrong_architectures_are_refused_in_one_line():
+    with pytest.raises(InputError, match=r"heads=5 does not divide .*width=192"):
+        architecture(ModelConfig(variant="Ti", heads=5))
+    with pytest.raises(InputError, match="choose one of " + ", ".join(VARIANTS)):
+        architecture(ModelConfig(variant="XXL"))
