@@ -2,17 +2,29 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from etils import epath
 from jaxtyping import Bool, Float, Int, Shaped, UInt8
 
 from pixjax.codec.color import ColorCode, parse_code
+from pixjax.codec.description import describe, parse_description, settings_of
 from pixjax.codec.layout import cell_pixels
 from pixjax.codec.marker import TEXT, paint_marker, read_marker
 from pixjax.codec.scale import Array, as_array
-from pixjax.codec.tokenizer import ByteTokenizer, LetterTokenizer, Tokenizer
+from pixjax.codec.tokenizer import Tokenizer
+from pixjax.codec.tokenizer_files import (
+    BUILT_IN,
+    digests,
+    kept_name,
+    make_tokenizer,
+    read_tokenizer_files,
+    verify_digests,
+)
 from pixjax.config import Config, parse_patch_size
 from pixjax.errors import InputError
 
@@ -37,17 +49,20 @@ class Decoded:
     modality_margin: Float[np.ndarray, "n"]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class CanvasCodec:
     """Text to uint8 canvases [n, canvas_size, canvas_size, 3] and back.
 
-    tokenizer: `bytes` or `chars27`.
+    tokenizer: `bytes`, `chars27`, FILE.json (Hugging Face), FILE.model (SentencePiece), or a folder with
+    `vocab.json` and `merges.txt`.
     code: `base256`, or `radix:LEVELS|auto:PIXELS[:counting|gray|permuted]`.
     layout: `raster`, or `patch` (all pixels of one patch, `patch_size` large, before the next).
     marker: the top-left `marker_size` x `marker_size` pixels say text or image and carry no tokens.
     normalize: rewrite text that the tokenizer cannot represent instead of refusing it.
+    tokenizer_files: the content of the tokenizer's files; read from the path that `tokenizer` is when None.
 
-    Raises `InputError` when the parts do not fit one another.
+    Two codecs are equal when they paint alike, wherever their tokenizer files lie. Raises
+    `InputError` when the parts do not fit one another.
     """
 
     tokenizer: str = "bytes"
@@ -58,12 +73,13 @@ class CanvasCodec:
     marker_size: int = dataclasses.field(default=1, kw_only=True)
     patch_size: str = dataclasses.field(default="4", kw_only=True)
     normalize: bool = dataclasses.field(default=False, kw_only=True)
+    tokenizer_files: Mapping[str, bytes] | None = dataclasses.field(default=None, kw_only=True, repr=False)
 
     def __post_init__(self):
         if self.marker and not 0 < self.marker_size <= self.canvas_size:
-            raise InputError(
-                f"a marker of {self.marker_size} pixels does not fit: choose 1 to {self.canvas_size}"
-            )
+            raise InputError(f"a marker of {self.marker_size} pixels does not fit: choose 1 to {self.canvas_size}")
+        if self.tokenizer_files is None:
+            object.__setattr__(self, "tokenizer_files", read_tokenizer_files(self.tokenizer))
         _ = self.cell_index  # builds the tokenizer, the code and the layout: each refuses what it cannot do
 
     @classmethod
@@ -76,11 +92,7 @@ class CanvasCodec:
 
     @functools.cached_property
     def text_tokenizer(self) -> Tokenizer:
-        if self.tokenizer == "bytes":
-            return ByteTokenizer()
-        if self.tokenizer == "chars27":
-            return LetterTokenizer(normalize=self.normalize)
-        raise InputError(f"tokenizer {self.tokenizer!r} is unknown: choose bytes or chars27")
+        return make_tokenizer(self.tokenizer, self.tokenizer_files or {}, self.normalize)
 
     @functools.cached_property
     def color_code(self) -> ColorCode:
@@ -119,6 +131,70 @@ class CanvasCodec:
         """The codebook: the colours of every id, float32 in [-1, 1]."""
         return self.color_code.colors
 
+    # What it is, to be kept and compared
+
+    def to_dict(self) -> dict[str, Any]:
+        """A description in JSON types: the settings, the vocabulary's size, the sha256 of the tokenizer's
+        files.
+        """
+        files = self.tokenizer_files or {}
+        settings = {**vars(self), "tokenizer": kept_name(self.tokenizer, files)}
+        return describe(settings, self.vocab_size, digests(files))
+
+    @classmethod
+    def from_dict(
+        cls,
+        description: Mapping[str, Any],
+        tokenizer_files: Mapping[str, bytes] | None = None,
+        where: str = "codec",
+    ) -> "CanvasCodec":
+        """The codec that `to_dict` described; `tokenizer_files` are needed unless its tokenizer is built in.
+
+        Raises `InputError` when the description is not whole or the files are not those it was made with.
+        """
+        settings = settings_of(description, where)
+        files = dict(tokenizer_files or {})
+        if settings["tokenizer"] not in BUILT_IN and not description["tokenizer_sha256"]:
+            raise InputError(f"{where} does not say which files its tokenizer has: it was damaged")
+        verify_digests(files, description["tokenizer_sha256"], where)
+        codec = cls(**settings, tokenizer_files=files)
+        if codec.vocab_size != description["vocab_size"]:
+            raise InputError(
+                f"{where} was made for {description['vocab_size']:,} tokens and the tokenizer has "
+                f"{codec.vocab_size:,}: it was damaged"
+            )
+        return codec
+
+    def save(self, directory: Any) -> None:
+        """Writes `codec.json` and the tokenizer's files into a folder, local or remote."""
+        folder = epath.Path(directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in (self.tokenizer_files or {}).items():
+            (folder / name).write_bytes(data)
+        (folder / "codec.json").write_text(json.dumps(self.to_dict(), indent=2) + "\n")
+
+    @classmethod
+    def load(cls, directory: Any) -> "CanvasCodec":
+        """The codec that `save` wrote. Raises `InputError` when a file is missing or was changed."""
+        folder = epath.Path(directory)
+        path = folder / "codec.json"
+        if not path.exists():
+            raise InputError(f"{folder} holds no codec.json: give the folder that a codec was saved in")
+        description = parse_description(path.read_text(), str(path))
+        names = [name for name in description["tokenizer_sha256"] if (folder / Path(name).name).exists()]
+        files = {name: (folder / Path(name).name).read_bytes() for name in names}
+        return cls.from_dict(description, files, str(path))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, CanvasCodec) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash(json.dumps(self.to_dict()))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The settings alone: what is derived from them is made again in the process that unpickles."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
     # Text and ids
 
     def tokenize(self, text: str) -> Int[np.ndarray, "n"]:
@@ -132,9 +208,7 @@ class CanvasCodec:
     def split_documents(self, ids: Int[np.ndarray, "n"]) -> tuple[str, ...]:
         """The documents of a stream of ids, split at EOS; PAD is not printed."""
         ids = np.asarray(ids).reshape(-1)
-        if (
-            self.pad_id == self.eos_id
-        ):  # both drawn as a space: only those at the end can be told from the text
+        if self.pad_id == self.eos_id:  # both drawn as a space: only those at the end can be told from the text
             ids = ids[: content_length(ids, self.pad_id)]
             return (self.text_tokenizer.decode(ids),)
         ids = ids[ids != self.pad_id]
@@ -164,13 +238,9 @@ class CanvasCodec:
         xp = ids.__array_namespace__()
         batch = ids.shape[:-1]
         if xp is np and ids.size and not (ids.min() >= 0 and ids.max() < self.vocab_size):
-            raise InputError(
-                f"ids reach from {ids.min()} to {ids.max()}: they have to be in [0, {self.vocab_size})"
-            )
+            raise InputError(f"ids reach from {ids.min()} to {ids.max()}: they have to be in [0, {self.vocab_size})")
         colors = self.color_code.encode(ids).reshape(*batch, -1, 3)
-        blank = xp.zeros(
-            (*batch, 1, 3), xp.uint8
-        )  # the last entry: what carries no token, the marker of text included
+        blank = xp.zeros((*batch, 1, 3), xp.uint8)  # the last entry: what carries no token, the marker of text included
         canvas = xp.concatenate([colors, blank], axis=-2)[..., self._source_of_pixel, :]
         return canvas.reshape(*batch, self.canvas_size, self.canvas_size, 3)
 
@@ -238,9 +308,7 @@ class CanvasCodec:
         return Decoded(
             text="\n\n".join(documents),
             documents=documents,
-            texts=tuple(
-                self.detokenize(row) if m == TEXT else "" for row, m in zip(ids, modality, strict=True)
-            ),
+            texts=tuple(self.detokenize(row) if m == TEXT else "" for row, m in zip(ids, modality, strict=True)),
             token_ids=ids,
             margin=margin,
             modality=modality,
@@ -251,14 +319,29 @@ class CanvasCodec:
         """Nearest legal ids, int32 [*batch, capacity], and margins, float32 alike, from uint8 or floats in
         [-1, 1].
         """
-        return self.color_code.decode(self._cells(x))
+        return self.color_code.decode(self._cells(as_array(x)))
 
     def decode_modality(self, x: Shaped[Array, "*batch height width 3"]) -> tuple[Any, Any]:
         """The nearest tag, int32 [*batch], and its margin, float32 [*batch]."""
+        x = as_array(x)
         if self.marker:
             return read_marker(x, self.marker_size)
         xp = x.__array_namespace__()
         return xp.full(x.shape[:-3], TEXT, xp.int32), xp.zeros(x.shape[:-3], xp.float32)
+
+    def decode_soft(
+        self,
+        x: Shaped[Array, "*batch height width 3"],
+        sigma: float | Float[Array, "*batch"],
+        log_prior: Float[Array, "vocab"] | None = None,
+    ) -> Float[Array, "*batch capacity vocab"]:
+        """log p(id | x) in nats for every cell of x = canvas + sigma · ε, on the scale [-1, 1]: exact.
+
+        log_prior: unigram log-probabilities of the ids, None for uniform; it need not be normalised.
+        """
+        x = as_array(x)
+        scale = x.__array_namespace__().asarray(sigma)[..., None]
+        return self.color_code.decode_soft(self._cells(x), scale, log_prior)
 
     def _cells(self, x: Shaped[Array, "*batch height width 3"]) -> Shaped[Array, "*batch capacity pixels 3"]:
         pixels = x.reshape(*x.shape[:-3], self.canvas_size**2, 3)

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int, Shaped, UInt8
 
 from pixjax.codec.nearest import Box, nearest_legal, to_units
 from pixjax.codec.scale import Array, to_float
+from pixjax.codec.soft import log_posterior
 from pixjax.errors import InputError
 
 Order = Literal["counting", "gray", "permuted"]
@@ -45,8 +46,8 @@ class ColorCode:
             enough = smallest_levels(self.vocab_size, self.pixels)
             remedy = f"{enough} levels" if enough <= 256 else f"{self.pixels + 1} pixels"
             raise InputError(
-                f"a vocabulary of {self.vocab_size:,} does not fit into {self.levels} levels over {self.pixels} pixel(s), "
-                f"which hold {self.levels**self.num_digits:,}: choose at least {remedy}"
+                f"a vocabulary of {self.vocab_size:,} does not fit into {self.levels} levels over "
+                f"{self.pixels} pixel(s), which hold {self.levels**self.num_digits:,}: choose at least {remedy}"
             )
 
     @property
@@ -60,11 +61,7 @@ class ColorCode:
     @functools.cached_property
     def permutation(self) -> Int[np.ndarray, "vocab"]:
         """The number that each id counts as."""
-        return (
-            np.random.Generator(np.random.PCG64(PERMUTATION_SEED))
-            .permutation(self.vocab_size)
-            .astype(np.int32)
-        )
+        return np.random.Generator(np.random.PCG64(PERMUTATION_SEED)).permutation(self.vocab_size).astype(np.int32)
 
     @functools.cached_property
     def digits(self) -> UInt8[np.ndarray, "vocab digits"]:
@@ -133,6 +130,16 @@ class ColorCode:
             number = number * self.levels + digit
         return xp.asarray(self._inverse_permutation)[number] if self.order == "permuted" else number
 
+    def decode_soft(
+        self,
+        rgb: Shaped[Array, "*batch pixels 3"],
+        sigma: float | Float[Array, "*batch"],
+        log_prior: Float[Array, "vocab"] | None = None,
+    ) -> Float[Array, "*batch vocab"]:
+        """log p(id | rgb) in nats, for colours plus Gaussian noise of `sigma` on the scale [-1, 1]."""
+        flat = rgb.reshape(*rgb.shape[:-2], self.num_digits)
+        return log_posterior(flat, sigma, to_float(self.level_values), self.digits, log_prior)
+
     @functools.cached_property
     def _inverse_permutation(self) -> Int[np.ndarray, "vocab"]:
         return np.argsort(self.permutation).astype(np.int32)
@@ -160,12 +167,7 @@ def parse_code(text: str, vocab_size: int) -> ColorCode:
         return ColorCode(vocab_size=vocab_size, levels=256, pixels=1)
     kind, *fields = text.split(":")
     levels, pixels, order = [*fields, "counting"][:3] if len(fields) >= 2 else ("", "", "")
-    if (
-        kind != "radix"
-        or len(fields) > 3
-        or not pixels.isdecimal()
-        or not (levels.isdecimal() or levels == "auto")
-    ):
+    if kind != "radix" or len(fields) > 3 or not pixels.isdecimal() or not (levels.isdecimal() or levels == "auto"):
         raise InputError(
             f"code {text!r} is unknown: write base256, or radix:LEVELS:PIXELS[:counting|gray|permuted] "
             "where LEVELS is a number or auto, for instance radix:auto:1"
@@ -175,6 +177,7 @@ def parse_code(text: str, vocab_size: int) -> ColorCode:
     chosen = smallest_levels(vocab_size, int(pixels)) if levels == "auto" else int(levels)
     if levels == "auto" and chosen > 256:
         raise InputError(
-            f"a vocabulary of {vocab_size:,} does not fit into {pixels} pixel(s): choose more, as in radix:auto:2"
+            f"a vocabulary of {vocab_size:,} does not fit into {pixels} pixel(s) of 256 levels: "
+            "choose more, as in radix:auto:2"
         )
     return ColorCode(vocab_size=vocab_size, levels=chosen, pixels=int(pixels), order=order)

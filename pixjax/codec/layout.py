@@ -29,9 +29,7 @@ def cell_pixels(
     if layout == "patch":
         height, width = patch
         if canvas_size % height or canvas_size % width:
-            raise InputError(
-                f"patch {height}x{width} does not divide a canvas of {canvas_size}: choose one that does"
-            )
+            raise InputError(f"patch {height}x{width} does not divide a canvas of {canvas_size}: choose one that does")
         if pixels > height * width:
             raise InputError(
                 f"a code of {pixels} pixels does not fit into a patch of {height}x{width}: "
@@ -44,7 +42,5 @@ def cell_pixels(
     free = [run[(run // canvas_size >= marker_size) | (run % canvas_size >= marker_size)] for run in runs]
     cells = np.concatenate([run[: len(run) // pixels * pixels].reshape(-1, pixels) for run in free])
     if not len(cells):
-        raise InputError(
-            f"a canvas of {canvas_size} has no room for a cell of {pixels} pixels: choose a larger canvas"
-        )
+        raise InputError(f"a canvas of {canvas_size} has no room for a cell of {pixels} pixels: choose a larger canvas")
     return cells

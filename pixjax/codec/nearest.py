@@ -1,14 +1,12 @@
 """Exact nearest-colour decoding without a distance to every colour.
 
-The legal digit strings are those that count below the vocabulary size V. Such a set is a union of at most one
-box for each
-digit of V: {the digits above j as in V, digit j below V's, the digits under j free}. The nearest point of a
-box is found digit by digit, so the nearest legal colour, and the nearest wrong one, cost O(digits²) and not
-O(V).
+The legal digit strings are those that count below the vocabulary size V. Such a set is a union of at most
+one box for each digit of V: {the digits above j as in V, digit j below V's, the digits under j free}. The
+nearest point of a box is found digit by digit, so the nearest legal colour, and the nearest wrong one, cost
+O(digits²) and not O(V).
 
 Everything is measured in units where level u of [0, 255] lies at 2u - 255, so that all distances between
-uint8 colours are
-whole numbers: NumPy and XLA then agree on every uint8 canvas bit for bit, ties included.
+uint8 colours are whole numbers: NumPy and XLA then agree on every uint8 canvas bit for bit, ties included.
 """
 
 import dataclasses
@@ -19,9 +17,7 @@ from jaxtyping import Float, Int, Shaped, UInt8
 
 from pixjax.codec.scale import Array, is_uint8
 
-_GRID = np.float32(
-    2.0**13
-)  # floats are snapped to 1/8192 of a unit: an uint8 level stays whole after u / 127.5 - 1
+_GRID = np.float32(2.0**13)  # floats are snapped to 1/8192 of a unit: an uint8 level stays whole after u / 127.5 - 1
 _FAR = np.float32(2.0**15)  # 128 times the range of a canvas
 
 

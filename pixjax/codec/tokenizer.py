@@ -31,6 +31,17 @@ class Tokenizer(Protocol):
         ...
 
 
+def refuse_surrogates(text: str) -> None:
+    """Raises `InputError` for a lone surrogate: half a character, which UTF-8 cannot hold."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"the text has a lone surrogate, U+{ord(text[error.start]):04X}, at character {error.start}, "
+            "which no UTF-8 file can hold: remove it"
+        ) from None
+
+
 @dataclasses.dataclass(frozen=True)
 class ByteTokenizer:
     """UTF-8: ids 0 to 255 are bytes, then PAD and EOS. Bytes that are no UTF-8 are read as U+FFFD."""
@@ -40,14 +51,8 @@ class ByteTokenizer:
     eos_id = 257
 
     def encode(self, text: str) -> Int[np.ndarray, "n"]:
-        try:
-            data = text.encode("utf-8")
-        except UnicodeEncodeError as error:
-            character = ord(text[error.start])
-            raise InputError(
-                f"the text has a lone surrogate, U+{character:04X}, at character {error.start}, which no file can hold: remove it"
-            ) from None
-        return np.frombuffer(data, np.uint8).astype(np.int32)
+        refuse_surrogates(text)
+        return np.frombuffer(text.encode("utf-8"), np.uint8).astype(np.int32)
 
     def decode(self, ids: Int[np.ndarray, "n"]) -> str:
         return ids.astype(np.uint8).tobytes().decode("utf-8", errors="replace")
@@ -78,8 +83,9 @@ class LetterTokenizer:
             position = int(strange.argmax())
             character = text[position]
             raise InputError(
-                f"chars27 cannot represent {character!r} (U+{ord(character):04X}, at character {position}): it allows only "
-                "a to z and the space; normalize=True (--normalize) spells digits, strips accents and blanks the rest"
+                f"chars27 cannot represent {character!r} (U+{ord(character):04X}, at character {position}): "
+                "it allows only a to z and the space; normalize=True (--normalize) spells digits, strips "
+                "accents and blanks the rest"
             )
         return ids.astype(np.int32)
 

@@ -1,0 +1,147 @@
+"""Tokenizers that come as files: Hugging Face `tokenizers`, GPT-2's pair of files, and SentencePiece."""
+
+import dataclasses
+import json
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from pixjax.codec.tokenizer import refuse_surrogates
+from pixjax.errors import InputError
+
+MAX_VOCABULARY = 1 << 22  # far above any real one; a hostile file can claim four thousand million
+_EOS_NAMES = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "[SEP]", "<|im_end|>")
+_PAD_NAMES = ("<pad>", "[PAD]", "<|pad|>", "<|padding|>")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SubwordTokenizer:
+    """A library's tokenizer with PAD and EOS. Where its vocabulary lacks one, the id after the last is added.
+
+    normalize: accept that the tokenizer changes text (case, spaces, unknown characters) instead of refusing
+    what does not come back exactly.
+    """
+
+    model: Any  # tokenizers.Tokenizer, or sentencepiece.SentencePieceProcessor
+    model_size: int  # ids that the model itself knows
+    vocab_size: int
+    pad_id: int
+    eos_id: int
+    normalize: bool = False
+
+    def encode(self, text: str) -> Int[np.ndarray, "n"]:
+        """int32 ids without PAD or EOS. Raises `InputError` for text that does not come back exactly."""
+        refuse_surrogates(text)
+        ids = np.asarray(self._model_ids(text), np.int32).reshape(-1)
+        if self.normalize:
+            return ids[(ids != self.pad_id) & (ids != self.eos_id)]
+        special = (ids == self.pad_id) | (ids == self.eos_id)
+        if special.any() or (back := self.decode(ids)) != text:
+            at = 0 if special.any() else _first_difference(text, back)
+            shown = "a control token spelled out" if special.any() else _describe(text, at)
+            raise InputError(
+                f"this tokenizer cannot represent {shown}: it would change the text; use a byte-level one "
+                "(for instance bytes), or normalize=True (--normalize) to accept its own spelling"
+            )
+        return ids
+
+    def _model_ids(self, text: str) -> list[int]:
+        if hasattr(self.model, "encode_special_tokens"):
+            return self.model.encode(text, add_special_tokens=False).ids
+        return self.model.encode(text)
+
+    def decode(self, ids: Int[np.ndarray, "n"]) -> str:
+        known = [int(i) for i in ids if i < self.model_size]  # the others are PAD and EOS that were added
+        if hasattr(self.model, "encode_special_tokens"):
+            return self.model.decode(known, skip_special_tokens=False)
+        return self.model.decode(known)
+
+
+def hugging_face_tokenizer(data: bytes, name: str, normalize: bool) -> SubwordTokenizer:
+    """From the bytes of a `tokenizer.json`. Special tokens that are spelled out in a text are plain text."""
+    from tokenizers import Tokenizer
+
+    model = _guarded(
+        lambda: Tokenizer.from_str(data.decode("utf-8")), name, "a tokenizer.json of the tokenizers library"
+    )
+    return _with_specials(model, name, normalize)
+
+
+def gpt2_tokenizer(vocab: bytes, merges: bytes, name: str, normalize: bool) -> SubwordTokenizer:
+    """Byte-level BPE from the bytes of GPT-2's `vocab.json` and `merges.txt`."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    def build() -> Tokenizer:
+        lines = merges.decode("utf-8").split("\n")
+        split = [line.split(" ") for line in lines if line and not line.startswith("#version")]
+        pairs = [(left, right) for left, right in split]
+        model = Tokenizer(models.BPE(vocab=json.loads(vocab), merges=pairs))
+        model.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        model.decoder = decoders.ByteLevel()
+        return model
+
+    return _with_specials(_guarded(build, name, "a vocab.json with its merges.txt"), name, normalize)
+
+
+def sentencepiece_tokenizer(data: bytes, name: str, normalize: bool) -> SubwordTokenizer:
+    """From the bytes of a SentencePiece `.model`."""
+    from sentencepiece import SentencePieceProcessor
+
+    what = "a SentencePiece model"
+    if not data:
+        raise InputError(f"{name} is empty: it should be {what}")
+    model = _guarded(lambda: SentencePieceProcessor(model_proto=data), name, what)
+    size = model.get_piece_size()
+    if not size:
+        raise InputError(f"{name} has no pieces: it should be {what}")
+    return _add_specials(model, size, model.pad_id(), model.eos_id(), name, normalize)
+
+
+def _with_specials(model: Any, name: str, normalize: bool) -> SubwordTokenizer:
+    model.encode_special_tokens = True
+    model.no_padding()
+    model.no_truncation()
+    vocabulary = model.get_vocab()
+    if not vocabulary:
+        raise InputError(f"{name} has an empty vocabulary: train or export it again")
+    declared = {t.content: i for i, t in model.get_added_tokens_decoder().items() if t.special}
+    pad, eos = (
+        next((known[n] for known in (declared, vocabulary) for n in names if n in known), -1)
+        for names in (_PAD_NAMES, _EOS_NAMES)
+    )
+    return _add_specials(model, max(vocabulary.values()) + 1, pad, eos, name, normalize)
+
+
+def _add_specials(model: Any, size: int, pad: int, eos: int, name: str, normalize: bool) -> SubwordTokenizer:
+    if size > MAX_VOCABULARY:
+        raise InputError(f"{name} has ids up to {size - 1:,}: a vocabulary may have {MAX_VOCABULARY:,} at most")
+    vocab_size = size
+    if pad < 0:
+        pad, vocab_size = vocab_size, vocab_size + 1
+    if eos < 0 or eos == pad:
+        eos, vocab_size = vocab_size, vocab_size + 1
+    return SubwordTokenizer(
+        model=model, model_size=size, vocab_size=vocab_size, pad_id=pad, eos_id=eos, normalize=normalize
+    )
+
+
+def _guarded(build: Any, name: str, what: str) -> Any:
+    """Runs a library's parser on a file that may be anything; what it raises becomes one sentence."""
+    try:
+        return build()
+    except (KeyboardInterrupt, SystemExit, MemoryError):
+        raise
+    except BaseException as error:  # a panic of the Rust library is no Exception
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise InputError(f"{name} cannot be read as {what} ({reason}): is it whole, and of that kind?") from None
+
+
+def _first_difference(text: str, back: str) -> int:
+    same = min(len(text), len(back))
+    return next((i for i in range(same) if text[i] != back[i]), min(same, len(text) - 1))
+
+
+def _describe(text: str, position: int) -> str:
+    character = text[position]
+    return f"{character!r} (U+{ord(character):04X}, at character {position})"
