@@ -47,8 +47,7 @@ class BatchPlan:
     def __post_init__(self):
         if self.batch_size % self.shard_count:
             raise InputError(
-                f"data.batch_size={self.batch_size} is not divisible by the {self.shard_count} hosts: "
-                "choose a multiple"
+                f"data.batch_size={self.batch_size} is not divisible by the {self.shard_count} hosts: choose a multiple"
             )
 
     def __len__(self) -> int:
@@ -82,9 +81,9 @@ class BatchPlan:
         return batch
 
     def _fill_text(self, batch: Batch, rows, source: TextSource, record, epoch_key) -> None:
-        ids = source.windows(record, epoch_key)
+        ids, lengths = source.windows(record, epoch_key)
         batch["canvas"][rows] = self.codec.encode_ids(ids)
-        batch["loss_mask"][rows] = self.codec.loss_mask(ids)
+        batch["loss_mask"][rows] = self.codec.loss_mask(ids, lengths)
         batch["modality"][rows] = TEXT
 
     def _fill_images(self, batch: Batch, rows, number: int, source: ImageSource, record, keys) -> list:

@@ -25,6 +25,9 @@ _log = logging.getLogger("pixjax.data")
 # Batches that wait, ready, in each process.
 _READY = 2
 
+# Smaller fields go through a pipe: a shared memory segment for each would cost more.
+_SHARED_BYTES = 2**16
+
 
 def make_batches(
     config: Config, codec: CanvasCodec, *, shard_index: int = 0, shard_count: int = 1, start_step: int = 0
@@ -83,13 +86,23 @@ class BatchIterator:
         began = time.perf_counter()
         if self._batches is None:
             self._batches = _run_ahead(self._plan, self.step, self._workers)
-        # Copied out of the workers' shared memory, which would otherwise live as long as whoever keeps a
-        # batch.
-        batch = {name: np.array(field) for name, field in next(self._batches).items()}
+        # Copied, or the workers' shared memory would live as long as whoever keeps a batch.
+        batch = {name: np.array(field) for name, field in self._next().items()}
         self._note_bad_pictures(batch.pop("bad"))
         self.step += 1
         self.wait_seconds += time.perf_counter() - began
         return batch
+
+    def _next(self) -> Batch:
+        try:
+            return next(self._batches)
+        except RuntimeError as error:
+            if "terminated unexpectedly" not in str(error):
+                raise
+            raise RunError(
+                f"a data worker died at step {self.step}, killed or out of memory: lower data.workers or "
+                "data.batch_size"
+            ) from None
 
     def get_state(self) -> dict[str, int]:
         """JSON-able, the same on every host."""
@@ -100,9 +113,7 @@ class BatchIterator:
         try:
             step = int(state["next_step"])
         except (KeyError, TypeError, ValueError):
-            raise InputError(
-                f"{state!r} is not the state of a batch iterator: next_step is missing"
-            ) from None
+            raise InputError(f"{state!r} is not the state of a batch iterator: next_step is missing") from None
         self.close()
         self.step = step
 
@@ -144,6 +155,8 @@ def _run_ahead(plan: BatchPlan, start_step: int, workers: int):
     batches = grain.MapDataset.source(plan)[start_step:].to_iter_dataset(read)
     if workers:
         _parse_absl_flags()
+        shared_memory = grain.experimental.DatasetOptions(min_shm_size=_SHARED_BYTES)
+        batches = grain.experimental.WithOptionsIterDataset(batches, shared_memory)
         options = grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=_READY)
         batches = batches.mp_prefetch(options, worker_init_fn=_start_worker)
     return iter(batches)

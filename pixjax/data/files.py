@@ -93,9 +93,7 @@ class ZipFiles:
     def __init__(self, path: epath.Path):
         self._path = path
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            members = sorted(
-                (m for m in archive.infolist() if _is_picture(m.filename)), key=lambda m: m.filename
-            )
+            members = sorted((m for m in archive.infolist() if _is_picture(m.filename)), key=lambda m: m.filename)
         self.names = tuple(m.filename for m in members)
         self._members = [(m.header_offset, m.compress_size, m.compress_type, m.CRC) for m in members]
         self._file = _SharedFile(path)
@@ -115,9 +113,7 @@ class ZipFiles:
         if method == zipfile.ZIP_DEFLATED:
             data = zlib.decompress(data, -zlib.MAX_WBITS)
         elif method != zipfile.ZIP_STORED:
-            raise zipfile.BadZipFile(
-                f"compression method {method} is not supported: store or deflate the members"
-            )
+            raise zipfile.BadZipFile(f"compression method {method} is not supported: store or deflate the members")
         if zlib.crc32(data) != checksum:
             raise zipfile.BadZipFile(f"{self.names[index]}: checksum differs")
         return data

@@ -16,8 +16,9 @@ RESIZE_METHOD = "short side by Pillow bicubic, antialiased, after alpha over whi
 
 Pixels = UInt8[np.ndarray, "height width 3"]
 
-# This module keeps its own, lower limit.
+# This module keeps its own, lower limit; and what is odd about metadata does not matter to the pixels.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -59,10 +60,8 @@ def decode_image(data: bytes, size: int, max_pixels: int = MAX_PIXELS) -> Pixels
         rgb = _resize(_to_rgb(image), size)
     except Image.DecompressionBombError as error:
         raise BadImage("too_large", str(error)) from None
-    except Exception as error:
-        # A decoder may raise anything on hostile bytes; Pillow tells a short file apart by its message alone.
-        cause = "truncated" if "truncated" in str(error).lower() else "corrupt"
-        raise BadImage(cause, _one_line(error)) from None
+    except Exception as error:  # a decoder may raise anything on hostile bytes
+        raise BadImage(_cause(error, "corrupt"), _one_line(error)) from None
     if (transpose := _UPRIGHT.get(_orientation(image))) is not None:
         rgb = rgb.transpose(transpose)
     return np.asarray(rgb)
@@ -82,9 +81,16 @@ def _open(data: bytes) -> Image.Image:
         return Image.open(io.BytesIO(data))
     except Image.DecompressionBombError as error:
         raise BadImage("too_large", str(error)) from None
+    except Image.UnidentifiedImageError:
+        raise BadImage("unreadable", "not an image that Pillow knows") from None
     except Exception as error:
-        detail = "not an image that Pillow knows" if isinstance(error, Image.UnidentifiedImageError) else None
-        raise BadImage("unreadable", detail or _one_line(error)) from None
+        raise BadImage(_cause(error, "unreadable"), _one_line(error)) from None
+
+
+def _cause(error: Exception, otherwise: str) -> str:
+    """Pillow tells these apart by their messages alone."""
+    message = str(error).lower()
+    return "truncated" if "truncated" in message else "too_large" if "too large" in message else otherwise
 
 
 def _one_line(error: Exception) -> str:

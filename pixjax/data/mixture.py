@@ -13,7 +13,7 @@ class Mixture:
     """`schedule[p % len(schedule)]` is the source of position p.
 
     In every block of `len(schedule)` positions source i comes exactly `counts[i]` times, and in any run of
-    positions it is never more than one place from its share, so that the parts of a batch on different hosts
+    positions it is less than two places from its share, so that the parts of a batch on different hosts
     are balanced too.
     """
 
@@ -37,9 +37,7 @@ class Mixture:
             taken[source] += 1
         return cls(np.array(schedule, np.int64), counts, np.array(rank, np.int64))
 
-    def locate(
-        self, position: Int64[np.ndarray, " n"]
-    ) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
+    def locate(self, position: Int64[np.ndarray, " n"]) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
         """For each position its source, and how many earlier positions draw from that source."""
         block, place = np.divmod(np.asarray(position, np.int64), len(self.schedule))
         source = self.schedule[place]

@@ -22,7 +22,5 @@ def expand_glob(pattern: str, what: str) -> list[epath.Path]:
         found = [expanded] if os.path.isfile(expanded) else glob.glob(expanded, recursive=True)
         matches = [epath.Path(path) for path in found if os.path.isfile(path)]
     if not matches:
-        raise InputError(
-            f"{what} {pattern!r} matches no file: check the path, and quote a pattern with * in a shell"
-        )
+        raise InputError(f"{what} {pattern!r} matches no file: check the path, and quote a pattern with * in a shell")
     return sorted(matches, key=str)

@@ -49,8 +49,11 @@ class TextSource(Protocol):
 
     def windows(
         self, record: Int64[np.ndarray, " n"], epoch_key: UInt64[np.ndarray, " n"]
-    ) -> Int32[np.ndarray, "n capacity"]:
-        """Token ids. The key, one for an epoch, says where the first window begins, so that borders move."""
+    ) -> tuple[Int32[np.ndarray, "n capacity"], Int64[np.ndarray, " n"]]:
+        """Token ids, PAD at the end, and how many of each row are not PAD.
+
+        The key, one for an epoch, says where its first window begins, so that canvas borders move.
+        """
         ...
 
 

@@ -60,9 +60,7 @@ def source_weights(config: Config) -> Mapping[str, float]:
     """
     data = config.data
     if duplicates := {uri for uri in data.sources if data.sources.count(uri) > 1}:
-        raise InputError(
-            f"data.sources names {min(duplicates)} twice: use data.weights to draw from it more often"
-        )
+        raise InputError(f"data.sources names {min(duplicates)} twice: use data.weights to draw from it more often")
     if data.weights:
         total = sum(data.weights)
         return {uri: weight / total for uri, weight in zip(data.sources, data.weights, strict=True)}

@@ -35,14 +35,14 @@ class TokenStream:
 
     def windows(
         self, record: Int64[np.ndarray, " n"], epoch_key: UInt64[np.ndarray, " n"]
-    ) -> Int32[np.ndarray, "n capacity"]:
+    ) -> tuple[Int32[np.ndarray, "n capacity"], Int64[np.ndarray, " n"]]:
         size = len(self.tokens)
         # A stream that fits on one canvas is read from its beginning.
         offset = randint(epoch_key, size) if size > self._capacity else np.zeros(len(record), np.int64)
         place = record[:, None] * self._capacity + np.arange(self._capacity)
         ids = self.tokens[(place + offset[:, None]) % size].astype(np.int32)
         ids[place >= size] = self._pad_id
-        return ids
+        return ids, np.minimum(size - record * self._capacity, self._capacity)
 
 
 def tokenize_documents(documents: Iterable[str], codec: CanvasCodec) -> np.ndarray:
@@ -57,9 +57,7 @@ def tokenize_documents(documents: Iterable[str], codec: CanvasCodec) -> np.ndarr
 def open_text(uri: SourceUri, codec: CanvasCodec) -> TokenStream:
     """Raises `InputError` for an empty glob, a file that is not text, or one that cannot be tokenized."""
     uri.require_options()
-    documents = (
-        document for path in expand_glob(uri.place, "text source") for document in read_documents(path)
-    )
+    documents = (document for path in expand_glob(uri.place, "text source") for document in read_documents(path))
     tokens = tokenize_documents((d for d in documents if d), codec)
     if not len(tokens):
         raise InputError(f"text source {str(uri)!r} is empty: its files hold no text")

@@ -1,0 +1,56 @@
+import pytest
+
+from pixjax.codec import IMAGE, TEXT
+from pixjax.config import Config, DataConfig
+from pixjax.data.sources import modalities, source_weights
+from pixjax.errors import InputError
+
+
+def weights(*sources, **data):
+    return dict(source_weights(Config(data=DataConfig(sources=sources, **data))))
+
+
+def test_text_ratio_is_shared_equally_within_each_modality():
+    assert weights("demo:text", "text:a", "images:b", text_ratio=0.3) == pytest.approx(
+        {"demo:text": 0.15, "text:a": 0.15, "images:b": 0.7}
+    )
+
+
+def test_weights_override_the_ratio():
+    assert weights("demo:text", "demo:images", weights=(3.0, 1.0), text_ratio=0.1) == {
+        "demo:text": 0.75,
+        "demo:images": 0.25,
+    }
+
+
+def test_sources_of_one_modality_have_everything():
+    assert weights("images:a", "images:b", text_ratio=0.9) == {"images:a": 0.5, "images:b": 0.5}
+    assert weights("demo:text") == {"demo:text": 1}
+
+
+def test_a_source_without_a_share_is_left_out_and_may_be_missing():
+    assert weights("demo:text", "images:/nowhere", text_ratio=1.0) == {"demo:text": 1}
+
+
+@pytest.mark.parametrize(
+    ("sources", "ratio", "expected"),
+    [
+        (("demo:text", "demo:images"), 0.5, {TEXT, IMAGE}),
+        (("demo:text", "demo:images"), 1.0, {TEXT}),
+        (("demo:text", "demo:images"), 0.0, {IMAGE}),
+        (("images:x",), 0.5, {IMAGE}),
+    ],
+)
+def test_modalities_are_those_that_are_drawn_from(sources, ratio, expected):
+    assert modalities(Config(data=DataConfig(sources=sources, text_ratio=ratio))) == expected
+
+
+@pytest.mark.parametrize(("source", "ratio", "name"), [("demo:text", 0.0, "image"), ("demo:images", 1.0, "text")])
+def test_a_ratio_that_asks_for_what_is_not_there_is_an_error(source, ratio, name):
+    with pytest.raises(InputError, match=f"asks for {name} alone"):
+        weights(source, text_ratio=ratio)
+
+
+def test_a_source_named_twice_is_an_error():
+    with pytest.raises(InputError, match="twice"):
+        weights("demo:text", "demo:text")
