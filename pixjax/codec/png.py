@@ -1,0 +1,186 @@
+"""Canvases as PNG files that can be read by themselves: text chunks carry the codec, its tokenizer included.
+
+Chunks: `pixjax:codec` (JSON: the codec's description, the sha256 of the pixels, and which page of which text
+it is) and, for each file of the tokenizer, `pixjax:file:NAME` (xz, base64).
+"""
+
+import base64
+import dataclasses
+import functools
+import hashlib
+import io
+import json
+import lzma
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from pixjax.codec.canvas import CanvasCodec
+from pixjax.codec.description import parse_description
+from pixjax.codec.tokenizer_files import MAX_BYTES
+from pixjax.errors import InputError
+
+_CODEC, _FILE = "pixjax:codec", "pixjax:file:"
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_MAX_SIDE = 4096
+_RGB = 2  # PNG's colour type
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Page:
+    """A canvas as it was read. `text_id` is the same for all pages of one text, and None where the file says
+    nothing.
+    """
+
+    canvas: UInt8[np.ndarray, "height width 3"]
+    codec: CanvasCodec
+    text_id: str | None = None
+    page: int = 1
+    pages: int = 1
+
+
+def write_pages(out: str | Path, canvases: UInt8[np.ndarray, "n height width 3"], codec: CanvasCodec) -> list[Path]:
+    """Writes X.png, or X-0001.png, X-0002.png, … when there are several, and returns the paths.
+
+    Raises `InputError` before anything is written when pages of a longer text lie there under the same name.
+    """
+    out = Path(out)
+    if out.suffix.lower() != ".png":
+        raise InputError(f"{out} does not end in .png: a canvas survives only a lossless file")
+    digits = max(4, len(str(len(canvases))))
+    numbered = [out.with_name(f"{out.stem}-{i + 1:0{digits}}{out.suffix}") for i in range(len(canvases))]
+    paths = [out] if len(canvases) == 1 else numbered
+    for stale in out.parent.glob(f"{_escape(out.stem)}-*{out.suffix}"):
+        if stale.stem[len(out.stem) + 1 :].isdecimal() and stale not in paths:
+            raise InputError(f"{stale} is left from another text: remove it, or choose another --out")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    text_id = hashlib.sha256(canvases.tobytes()).hexdigest()[:16]
+    for i, (path, canvas) in enumerate(zip(paths, canvases, strict=True)):
+        write_png(path, canvas, codec, text_id=text_id, page=i + 1, pages=len(canvases))
+    return paths
+
+
+def _escape(name: str) -> str:
+    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
+
+
+def write_png(
+    path: str | Path,
+    canvas: UInt8[np.ndarray, "height width 3"],
+    codec: CanvasCodec,
+    *,
+    text_id: str | None = None,
+    page: int = 1,
+    pages: int = 1,
+) -> None:
+    """Writes one canvas with everything that is needed to read it."""
+    from PIL import Image, PngImagePlugin
+
+    chunks = PngImagePlugin.PngInfo()
+    place = {"text_id": text_id, "page": page, "pages": pages} if text_id else {}
+    description = {**codec.to_dict(), "pixels_sha256": hashlib.sha256(canvas.tobytes()).hexdigest(), **place}
+    chunks.add_text(_CODEC, json.dumps(description))
+    for name, data in (codec.tokenizer_files or {}).items():
+        chunks.add_text(_FILE + name, _packed(data))
+    Image.fromarray(canvas).save(path, format="PNG", pnginfo=chunks)
+
+
+@functools.lru_cache(maxsize=4)
+def _packed(data: bytes) -> str:
+    return base64.b64encode(lzma.compress(data)).decode("ascii")
+
+
+def _unpacked(text: str, where: str) -> bytes:
+    try:
+        unpacker = lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=2 * MAX_BYTES)
+        data = unpacker.decompress(base64.b64decode(text, validate=True), max_length=MAX_BYTES + 1)
+    except (ValueError, lzma.LZMAError):
+        raise InputError(f"{where}: the tokenizer inside is damaged: fetch the file again") from None
+    if len(data) > MAX_BYTES:
+        raise InputError(f"{where}: the tokenizer inside is larger than {MAX_BYTES >> 20} MiB: that is no tokenizer")
+    return data
+
+
+def read_page(path: str | Path, codec: CanvasCodec | None = None, tolerant: bool = False) -> Page:
+    """Reads a canvas, and its codec from the file itself; `codec` is used only where the file has none.
+
+    Raises `InputError` for what is not a canvas: another size or pixel format than a canvas has, or pixels
+    that were changed (recompressed, resized, edited) after it was written, or, where the file does not say,
+    that are no colours of the code. `tolerant` reads changed pixels all the same.
+    """
+    canvas, chunks = _read_rgb(Path(path))
+    if _CODEC not in chunks:
+        if codec is None:
+            raise InputError(
+                f"{path} does not carry its codec: say what it was written with (--tokenizer, --code, --layout)"
+            )
+        _require_size(path, canvas, codec.canvas_size)
+        exact = float((codec.decode_ids(canvas)[1] == 1).mean())
+        if exact < 0.5 and not tolerant:
+            raise InputError(
+                f"{path} is not a canvas: {1 - exact:.0%} of its cells are no colour of {codec.code}; it was "
+                "recompressed, or written with another codec (--tolerant reads it all the same)"
+            )
+        return Page(canvas=canvas, codec=codec)
+
+    description = parse_description(chunks[_CODEC], str(path))
+    _require_size(path, canvas, description["canvas_size"])
+    if hashlib.sha256(canvas.tobytes()).hexdigest() != description.get("pixels_sha256") and not tolerant:
+        raise InputError(
+            f"{path} is not a canvas any more: its pixels were changed after it was written, by recompression or an "
+            "edit (--tolerant reads it all the same)"
+        )
+    files = {key[len(_FILE) :]: _unpacked(text, str(path)) for key, text in chunks.items() if key.startswith(_FILE)}
+    return Page(
+        canvas=canvas,
+        codec=_codec_of(json.dumps(description), tuple(sorted(files.items())), str(path)),
+        **_place(description),
+    )
+
+
+@functools.lru_cache(maxsize=2)
+def _codec_of(description: str, files: tuple[tuple[str, bytes], ...], where: str) -> CanvasCodec:
+    return CanvasCodec.from_dict(json.loads(description), dict(files), where)
+
+
+def _place(description: dict[str, Any]) -> dict[str, Any]:
+    return {key: description[key] for key in ("text_id", "page", "pages") if key in description}
+
+
+def _require_size(path: str | Path, canvas: UInt8[np.ndarray, "height width 3"], side: int) -> None:
+    height, width = canvas.shape[:2]
+    if (height, width) != (side, side):
+        raise InputError(
+            f"{path} is not a canvas: it is {width} x {height} pixels, not {side} x {side}; was it resized?"
+        )
+
+
+def _read_rgb(path: Path) -> tuple[UInt8[np.ndarray, "height width 3"], dict[str, str]]:
+    """The pixels and text chunks of an 8-bit RGB PNG of moderate size; `InputError` for anything else."""
+    from PIL import Image
+
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): check the path") from None
+    if len(data) < 26 or not data.startswith(_SIGNATURE) or data[12:16] != b"IHDR":
+        raise InputError(f"{path} is not a PNG file: a canvas is one")
+    width, height, depth, colour = struct.unpack(">IIBB", data[16:26])
+    if depth != 8 or colour != _RGB:
+        kinds = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB with alpha"}
+        raise InputError(
+            f"{path} is not a canvas: its pixels are {depth}-bit {kinds.get(colour, 'unknown')}, not 8-bit RGB; "
+            "it was converted after it was written"
+        )
+    if max(width, height) > _MAX_SIDE:
+        raise InputError(f"{path} is not a canvas: {width} x {height} pixels, where {_MAX_SIDE} a side are the most")
+    try:
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+            image.load()
+            chunks = {key: str(value) for key, value in image.text.items()}  # type: ignore[attr-defined]
+            return np.array(image), chunks
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
+        raise InputError(f"{path} is damaged ({error}): fetch it again") from None

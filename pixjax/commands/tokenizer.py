@@ -1,0 +1,30 @@
+"""`pixjax tokenizer train`: a byte-level BPE tokenizer from one's own text."""
+
+import argparse
+from pathlib import Path
+
+HELP = "train a byte-level BPE tokenizer on your own text"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(metavar="train", required=True)
+    train = commands.add_parser("train", help="text files to a tokenizer.json", allow_abbrev=False)
+    train.add_argument(
+        "--text", required=True, nargs="+", metavar="GLOB", help=".txt or .jsonl with a text key, or .gz"
+    )
+    train.add_argument("--vocab-size", required=True, type=int, help="tokens, PAD and EOS included; 258 or more")
+    train.add_argument("--out", type=Path, default=Path("tokenizer.json"), help="FILE.json")
+    train.set_defaults(run=run_train)
+
+
+def run_train(args: argparse.Namespace) -> int:
+    from pixjax.codec.train_bpe import iterate_texts, train_bpe
+    from pixjax.errors import InputError
+
+    if args.out.suffix != ".json":
+        raise InputError(f"{args.out} does not end in .json: a tokenizer is written as one")
+    data = train_bpe(iterate_texts(args.text), vocab_size=args.vocab_size)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_bytes(data)
+    print(f"{args.out}: use it as --tokenizer={args.out} or codec.tokenizer")
+    return 0
