@@ -1,6 +1,7 @@
 """The command `pixjax`: parses, dispatches, and turns errors into one line and an exit code.
 
-Each command is a module in `pixjax/commands/` with `HELP`, `add_arguments(parser)` and `run(args)`. Those modules import
+Each command is a module in `pixjax/commands/` with `HELP`, `add_arguments(parser)` and `run(args)`. Those modules
+import
 nothing heavy at the top, so that `pixjax --help` answers at once.
 """
 
@@ -12,7 +13,7 @@ import sys
 from pixjax import __version__
 from pixjax.errors import InputError, RunError
 
-COMMANDS = ("train", "sample", "inspect")
+COMMANDS = ("train", "sample", "inspect", "codec", "tokenizer")
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -52,13 +52,13 @@ class ModelConfig:
     bottleneck: int = 0  # width of the bottleneck in the patch embedding
     dropout: float = 0.0  # in the middle half of the blocks
     dtype: str = "auto"  # of the matrix products: auto is bfloat16 on accelerators, float32 on a CPU
-    attention: str = "xla"  # or "cudnn", on an NVIDIA GPU
+    attention: Literal["xla", "cudnn"] = "xla"  # cudnn: on an NVIDIA GPU
     remat: bool = False  # recompute activations in the backward pass
 
     def __post_init__(self):
         _require_choice("model.tagging", self.tagging, get_args(Tagging))
         _require_choice("model.dtype", self.dtype, ("auto", "float32", "bfloat16"))
-        _require_choice("model.attention", self.attention, ("xla", "cudnn"))
+        _require_choice("model.attention", self.attention, get_args(get_type_hints(ModelConfig)["attention"]))
         _require(self.canvas_size > 0, f"model.canvas_size={self.canvas_size} has to be positive")
         for side in self.patch:
             _require(
@@ -86,9 +86,7 @@ class ModelConfig:
 class CodecConfig:
     """How text becomes colours: the arguments of `pixjax.codec.CanvasCodec`."""
 
-    tokenizer: str = (
-        "bytes"  # bytes, chars27, FILE.json, FILE.model, or a folder with vocab.json and merges.txt
-    )
+    tokenizer: str = "bytes"  # bytes, chars27, FILE.json, FILE.model, or a folder with vocab.json and merges.txt
     normalize: bool = False  # chars27: spell digits, strip accents, blank the rest, instead of refusing
     code: str = "radix:auto:1"  # base256, or radix:LEVELS|auto:PIXELS[:counting|gray|permuted]
     layout: str = "raster"  # or patch
@@ -116,9 +114,7 @@ class DataConfig:
             not self.weights or len(self.weights) == len(self.sources),
             f"data.weights has {len(self.weights)} entries for {len(self.sources)} sources: give one a source, or none",
         )
-        _require(
-            all(w > 0 for w in self.weights), "data.weights has to be positive: leave a source out instead"
-        )
+        _require(all(w > 0 for w in self.weights), "data.weights has to be positive: leave a source out instead")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -179,9 +175,7 @@ class TrainingConfig:
             "training.ema_decays is empty: give at least one, for instance (0.9999,)",
         )
         _require(all(0 <= d < 1 for d in self.ema_decays), "training.ema_decays have to be in [0, 1)")
-        _require(
-            0 <= self.label_dropout <= 1, f"training.label_dropout={self.label_dropout} has to be in [0, 1]"
-        )
+        _require(0 <= self.label_dropout <= 1, f"training.label_dropout={self.label_dropout} has to be in [0, 1]")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -246,13 +240,11 @@ def _coerce(kind: Any, value: Any, key: str) -> Any:
     raise InputError(f"{key}={value!r} has the wrong type: expected {getattr(kind, '__name__', kind)}")
 
 
-def known_keys(kind: type = Config, prefix: str = "") -> list[str]:
+def known_keys(kind: Any = Config, prefix: str = "") -> list[str]:
     """Every dotted key, for instance `model.patch_size`."""
     keys = []
     for name, field in get_type_hints(kind).items():
-        keys += (
-            known_keys(field, f"{prefix}{name}.") if dataclasses.is_dataclass(field) else [f"{prefix}{name}"]
-        )
+        keys += known_keys(field, f"{prefix}{name}.") if dataclasses.is_dataclass(field) else [f"{prefix}{name}"]
     return keys
 
 

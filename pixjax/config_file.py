@@ -39,9 +39,7 @@ def _find(name: str) -> pathlib.Path:
         return path
     if not (path := _PACKAGED / f"{name}.py").is_file():
         packaged = ", ".join(sorted(p.stem for p in _PACKAGED.glob("[a-z]*.py")))
-        raise InputError(
-            f"no config is named {name!r}: choose one of {packaged}, or give the path of a .py file"
-        )
+        raise InputError(f"no config is named {name!r}: choose one of {packaged}, or give the path of a .py file")
     return path
 
 
@@ -88,8 +86,6 @@ def config_from_json(text: str, origin: str) -> Config:
     try:
         return Config.from_dict(json.loads(text))
     except json.JSONDecodeError as error:
-        raise InputError(
-            f"{origin} is damaged, it is not JSON: restore it from a copy of the workdir"
-        ) from error
+        raise InputError(f"{origin} is damaged, it is not JSON: restore it from a copy of the workdir") from error
     except InputError as error:
         raise InputError(f"{origin} was written by another version of pixjax: {error}") from error

@@ -11,19 +11,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--modality", choices=("text", "image", "any"), default="any", help="any: each canvas's tag decides"
     )
     parser.add_argument("--num", type=int, default=16, metavar="N", help="how many canvases")
-    parser.add_argument(
-        "--out", required=True, metavar="DIR", help="gets text.jsonl, canvases/, images/ and grid.png"
-    )
+    parser.add_argument("--out", required=True, metavar="DIR", help="gets text.jsonl, canvases/, images/ and grid.png")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=0, help="of the sampler; 0: the config's")
     parser.add_argument("--sampler", choices=("heun", "euler"), default="", help="the config's unless given")
     parser.add_argument("--label", type=int, default=-1, help="class of a natural image; -1: none")
-    parser.add_argument(
-        "--ema", default="", metavar="DECAY", help="which average, or none; the first unless given"
-    )
-    parser.add_argument(
-        "--checkpoint", type=int, default=None, metavar="STEP", help="the newest unless given"
-    )
+    parser.add_argument("--ema", default="", metavar="DECAY", help="which average, or none; the first unless given")
+    parser.add_argument("--checkpoint", type=int, default=None, metavar="STEP", help="the newest unless given")
     parser.add_argument(
         "--contact-sheet",
         action="store_true",
@@ -35,9 +29,7 @@ def run(args: argparse.Namespace) -> None:
     from pixjax.errors import InputError
 
     if args.num < 1 or args.steps < 0:
-        raise InputError(
-            f"--num={args.num} --steps={args.steps}: at least one canvas, and steps of 0 or more"
-        )
+        raise InputError(f"--num={args.num} --steps={args.steps}: at least one canvas, and steps of 0 or more")
     from pixjax.runtime import set_up
 
     set_up()
@@ -75,7 +67,5 @@ def run(args: argparse.Namespace) -> None:
         with make_batches(denoiser.config, denoiser.codec) as batches:
             batch = next(batches)
         chosen = np.concatenate([np.flatnonzero(batch["modality"] == m)[:3] for m in (TEXT, IMAGE)])
-        contact_sheet(denoiser, batch["canvas"][chosen], batch["modality"][chosen]).save(
-            out / "contact_sheet.png"
-        )
+        contact_sheet(denoiser, batch["canvas"][chosen], batch["modality"][chosen]).save(out / "contact_sheet.png")
         print(f"contact sheet: {out / 'contact_sheet.png'}")

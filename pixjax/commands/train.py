@@ -10,9 +10,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--config", required=True, metavar="NAME|FILE.py", help="a config inside the package, or a file"
     )
     parser.add_argument("--workdir", required=True, metavar="DIR", help="where checkpoints and metrics go")
-    parser.epilog = (
-        "Any key of the config may follow as --config.KEY=VALUE, for instance --config.training.steps=100."
-    )
+    parser.epilog = "Any key of the config may follow as --config.KEY=VALUE, for instance --config.training.steps=100."
 
 
 def run(args: argparse.Namespace) -> None:

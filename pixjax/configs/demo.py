@@ -2,7 +2,8 @@
 
     pixjax train --config=demo --workdir=runs/demo
 
-Canvases of 32x32 pixels, the 27 letters as corners, edges and faces of the colour cube, the tag in the marker pixel. Nothing is downloaded.
+Canvases of 32x32 pixels, the 27 letters as corners, edges and faces of the colour cube, the tag in the marker pixel.
+Nothing is downloaded.
 """
 
 from pixjax.config import default_config

@@ -4,7 +4,8 @@
         --config.data.sources='text:books/*.txt,images:photos'
 
 The denoiser gets no condition. What it generates says by its own top-left pixel how it is to be decoded.
-Cost and result: not measured at full length; `--config.model.variant=Ti --config.training.steps=300` is a first try on a CPU.
+Cost and result: not measured at full length; `--config.model.variant=Ti --config.training.steps=300` is a first try
+on a CPU.
 """
 
 from pixjax.configs import _mixed64

@@ -3,7 +3,8 @@
     pixjax train --config=text64 --workdir=runs/text --config.data.sources='text:books/*.txt'
 
 The canvas and the architecture are those of `mixed64_condition`, less its type embedding.
-Cost and result: not measured at full length; `--config.model.variant=Ti --config.training.steps=300` is a first try on a CPU.
+Cost and result: not measured at full length; `--config.model.variant=Ti --config.training.steps=300` is a first try
+on a CPU.
 """
 
 from pixjax.configs import _mixed64

@@ -16,7 +16,8 @@ def denoising_loss(
     """The loss and the plain mean squared error of each canvas, over its unmasked pixels.
 
     The `v` loss is the error of the velocity (x - z) / (1 - t) that the clean prediction implies, as in JiT
-    (arXiv 2511.13720, Table 1(c)): the z cancels, which leaves the error of x over max(1 - t, t_eps)². `x` is that error itself.
+    (arXiv 2511.13720, Table 1(c)): the z cancels, which leaves the error of x over max(1 - t, t_eps)². `x` is that
+    error itself.
     """
     squared = jnp.mean(jnp.square(x_hat - x), axis=-1)
     mse = jnp.sum(squared * mask, axis=(1, 2)) / jnp.maximum(jnp.sum(mask, axis=(1, 2)), 1)

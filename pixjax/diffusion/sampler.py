@@ -13,9 +13,7 @@ from jaxtyping import Array, Bool, Float
 
 from pixjax.diffusion.path import noisy
 
-Denoise = Callable[
-    [Float[Array, "batch height width 3"], Float[Array, " batch"]], Float[Array, "batch height width 3"]
-]
+Denoise = Callable[[Float[Array, "batch height width 3"], Float[Array, " batch"]], Float[Array, "batch height width 3"]]
 
 
 @jax.tree_util.register_dataclass
@@ -26,9 +24,7 @@ class Pinned:
     canvas: Float[Array, "batch height width 3"]
     mask: Bool[Array, "batch height width"]
 
-    def impose(
-        self, z: Float[Array, "batch height width 3"], clean_z
-    ) -> Float[Array, "batch height width 3"]:
+    def impose(self, z: Float[Array, "batch height width 3"], clean_z) -> Float[Array, "batch height width 3"]:
         return jnp.where(self.mask[..., None], clean_z, z)
 
 

@@ -45,14 +45,10 @@ def time_law(text: str) -> TimeLaw:
         return Uniform()
     if name == "logit_normal" and len(parameters) == 2 and parameters[1] > 0:
         return LogitNormal(*parameters)
-    raise InputError(
-        f"time law {text!r} is unknown: write uniform, or logit_normal:MEAN:STD with STD above 0"
-    )
+    raise InputError(f"time law {text!r} is unknown: write uniform, or logit_normal:MEAN:STD with STD above 0")
 
 
-def sample_times(
-    key: jax.Array, modality: Int[Array, " batch"], config: TimeConfig
-) -> Float[Array, " batch"]:
+def sample_times(key: jax.Array, modality: Int[Array, " batch"], config: TimeConfig) -> Float[Array, " batch"]:
     """A time for each canvas, from the law of its modality."""
     text_key, image_key = jax.random.split(key)
     text = time_law(config.text).sample(text_key, modality.shape)

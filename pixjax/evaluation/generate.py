@@ -15,7 +15,7 @@ from pixjax.data import modalities
 from pixjax.diffusion import Pinned, sample
 from pixjax.errors import InputError
 from pixjax.evaluation.restore import Denoiser
-from pixjax.models import NO_LABEL, type_condition
+from pixjax.models import NO_LABEL, denoise, type_condition
 from pixjax.training.mesh import batch_sharding
 
 Wanted = Literal["text", "image", "any"]
@@ -23,7 +23,9 @@ Wanted = Literal["text", "image", "any"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Generated:
-    """Canvases made by the model. `modality` is what their tag says: the marker where there is one, else the condition."""
+    """Canvases made by the model. `modality` is what their tag says: the marker where there is one, else the
+    condition.
+    """
 
     canvases: UInt8[np.ndarray, "num height width 3"]
     modality: Int[np.ndarray, " num"]
@@ -52,9 +54,7 @@ def generate(
     config, codec = denoiser.config, denoiser.codec
     _require_trained(config, wanted)
     if label != NO_LABEL and not 0 <= label < config.model.num_classes:
-        raise InputError(
-            f"--label={label} is not a class of this model: it has {config.model.num_classes} (0 and up)"
-        )
+        raise InputError(f"--label={label} is not a class of this model: it has {config.model.num_classes} (0 and up)")
     key = jax.random.key(seed)
     asked = _asked(config, wanted, num, key)
     run = functools.partial(
@@ -68,23 +68,23 @@ def generate(
     made = []
     for start in range(0, num, batch):
         index = np.arange(start, start + batch)  # beyond num: computed to keep one shape, and dropped
-        x = run(index, asked[np.minimum(index, num - 1)], np.full(batch, label, np.int32), key)
-        made.append(np.asarray(x)[: num - start])
+        canvases = run(index, asked[np.minimum(index, num - 1)], np.full(batch, label, np.int32), key)
+        made.append(np.asarray(canvases)[: num - start])
     x = np.concatenate(made)
-    modality, margin = codec.decode_modality(x) if codec.marker else (asked, np.ones(num, np.float32))
+    modality, margin = asked, np.ones(num, np.float32)
+    if codec.marker:
+        modality, margin = codec.decode_modality(x)
     return Generated(
         canvases=to_uint8(x),
-        modality=np.asarray(modality),
-        modality_margin=np.asarray(margin),
+        modality=modality,
+        modality_margin=margin,
     )
 
 
 def _require_trained(config: Config, wanted: Wanted) -> None:
     trained = {"text": TEXT, "image": IMAGE}
     if wanted != "any" and trained[wanted] not in modalities(config):
-        raise InputError(
-            f"--modality={wanted}: this model was not trained on it, data.sources={config.data.sources}"
-        )
+        raise InputError(f"--modality={wanted}: this model was not trained on it, data.sources={config.data.sources}")
 
 
 def _asked(config: Config, wanted: Wanted, num: int, key: jax.Array) -> Int[np.ndarray, " num"]:
@@ -98,9 +98,7 @@ def _asked(config: Config, wanted: Wanted, num: int, key: jax.Array) -> Int[np.n
     return np.where(np.asarray(draws) < config.data.text_ratio, TEXT, IMAGE).astype(np.int32)
 
 
-def _sample_batch(
-    denoiser: Denoiser, index, asked, label, key, *, pin: bool, sampler: str, steps: int
-) -> jax.Array:
+def _sample_batch(denoiser: Denoiser, index, asked, label, key, *, pin: bool, sampler: str, steps: int) -> jax.Array:
     config, codec = denoiser.config, denoiser.codec
     size = config.model.canvas_size
     blank = np.zeros((len(index), size, size, 3), np.uint8)
@@ -120,7 +118,7 @@ def _sample(
     noise = jax.vmap(lambda i: jax.random.normal(jax.random.fold_in(key, 2 * i), shape))(index)
     type_id = type_condition(config.model, asked)
     return sample(
-        lambda z, t: model.apply({"params": params}, z, t, type_id, label),
+        lambda z, t: denoise(model, params, z, t, type_id, label),
         noise,
         sampler=sampler,
         steps=steps,

@@ -18,9 +18,7 @@ MARGIN = 6
 SHEET_TIMES = (0.2, 0.4, 0.6, 0.8)
 
 
-def grid(
-    canvases: UInt8[np.ndarray, "num height width 3"], columns: int, headings: Sequence[str] = ()
-) -> Image.Image:
+def grid(canvases: UInt8[np.ndarray, "num height width 3"], columns: int, headings: Sequence[str] = ()) -> Image.Image:
     """Canvases row by row, each pixel a sharp square."""
     num, height, width = canvases.shape[:3]
     scale = max(1, -(-TILE // width))
@@ -46,9 +44,7 @@ def contact_sheet(
     noise = jax.random.normal(jax.random.key(seed), x.shape)
     columns, headings = [canvas], ["data"]
     type_id = (
-        type_condition(denoiser.config.model, jnp.asarray(modality))
-        if denoiser.config.model.uses_condition
-        else None
+        type_condition(denoiser.config.model, jnp.asarray(modality)) if denoiser.config.model.uses_condition else None
     )
     for time in SHEET_TIMES:
         t = jnp.full(len(canvas), time)

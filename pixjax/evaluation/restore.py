@@ -1,7 +1,6 @@
 """`pixjax.load`: a workdir becomes an object that denoises."""
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -12,15 +11,12 @@ from jaxtyping import Array, Float, Int
 from pixjax.codec import CanvasCodec
 from pixjax.config import Config, MeshConfig
 from pixjax.errors import InputError
-from pixjax.models import NO_LABEL, NO_TYPE, JiT
+from pixjax.models import NO_LABEL, NO_TYPE, JiT, Params, denoise
 from pixjax.training.checkpoint import Checkpoints, read_run
 from pixjax.training.mesh import make_mesh, replicated
-from pixjax.training.state import Params, init_params, make_model
+from pixjax.training.state import init_params, make_model
 
-
-@functools.partial(jax.jit, static_argnums=0)
-def _apply(model: JiT, params: Params, z: Array, t: Array, type_id: Array, label: Array) -> Array:
-    return model.apply({"params": params}, z, t, type_id, label)
+_denoise = jax.jit(denoise, static_argnums=0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,11 +60,9 @@ class Denoiser:
         if context is not None:
             raise InputError("this model was trained without context canvases: leave context out")
         batch = z.shape[0]
-        type_id = jnp.broadcast_to(
-            jnp.asarray(NO_TYPE if modality is None else modality, jnp.int32), (batch,)
-        )
+        type_id = jnp.broadcast_to(jnp.asarray(NO_TYPE if modality is None else modality, jnp.int32), (batch,))
         labels = jnp.broadcast_to(jnp.asarray(NO_LABEL if label is None else label, jnp.int32), (batch,))
-        return _apply(self.model, self.params, jnp.asarray(z), jnp.asarray(t), type_id, labels)
+        return _denoise(self.model, self.params, jnp.asarray(z), jnp.asarray(t), type_id, labels)
 
 
 def load(workdir: str | epath.PathLike, *, ema: str = "", step: int | None = None) -> Denoiser:
@@ -76,7 +70,8 @@ def load(workdir: str | epath.PathLike, *, ema: str = "", step: int | None = Non
 
     Args:
       workdir: of a training run.
-      ema: a decay in `training.ema_decays`, for instance "0.9999"; "none" for the raw parameters; empty for the first average.
+      ema: a decay in `training.ema_decays`, for instance "0.9999"; "none" for the raw parameters; empty for the
+      first average.
       step: of the checkpoint; None for the newest.
 
     Raises:
@@ -93,9 +88,7 @@ def load(workdir: str | epath.PathLike, *, ema: str = "", step: int | None = Non
     with Checkpoints(path, read_only=True) as checkpoints:
         step = _choose_step(path, checkpoints.steps(), step)
         shapes = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
-        like = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated(mesh)), shapes
-        )
+        like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated(mesh)), shapes)
         params = checkpoints.restore_params(step, item, like)
     return Denoiser(config=config, codec=codec, step=step, model=model, params=params, mesh=mesh)
 

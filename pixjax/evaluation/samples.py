@@ -16,7 +16,8 @@ def write_samples(out: pathlib.Path, made: Generated, codec: CanvasCodec) -> lis
     """Text canvases become lines of `text.jsonl` and PNGs that decode by themselves; images become `images/*.png`.
 
     Returns:
-      The lines: `index` (of the sample), `text`, `token_ids`, `margin` (mean over the tokens), `modality`, `modality_margin`.
+      The lines: `index` (of the sample), `text`, `token_ids`, `margin` (mean over the tokens), `modality`,
+      `modality_margin`.
     """
     (out / "images").mkdir(parents=True, exist_ok=True)
     (out / "canvases").mkdir(exist_ok=True)

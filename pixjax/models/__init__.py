@@ -1,7 +1,17 @@
 """The denoiser: `JiT` and the sizes that it comes in."""
 
 from pixjax.models.condition import type_condition
-from pixjax.models.jit import NO_LABEL, NO_TYPE, JiT
+from pixjax.models.jit import NO_LABEL, NO_TYPE, JiT, Params, denoise
 from pixjax.models.presets import VARIANTS, Architecture, architecture
 
-__all__ = ["NO_LABEL", "NO_TYPE", "VARIANTS", "Architecture", "JiT", "architecture", "type_condition"]
+__all__ = [
+    "NO_LABEL",
+    "NO_TYPE",
+    "VARIANTS",
+    "Architecture",
+    "JiT",
+    "Params",
+    "architecture",
+    "denoise",
+    "type_condition",
+]

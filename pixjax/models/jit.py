@@ -4,6 +4,8 @@ Shape suffixes: B batch, N tokens, D width, H heads, K head width. Parameters ar
 `Architecture.dtype`; norms, softmax, rotations and the output layer run in float32.
 """
 
+from typing import Any, cast
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -12,6 +14,8 @@ from jaxtyping import Array, Float, Int
 from pixjax.models.patches import patchify, unpatchify
 from pixjax.models.positions import rope_angles, rotate, sincos_table, time_features
 from pixjax.models.presets import Architecture
+
+Params = dict[str, Any]
 
 NO_TYPE = -1  # of a canvas that is denoised without a type condition
 NO_LABEL = -1
@@ -42,9 +46,7 @@ class Attention(nn.Module):
         q = rotate(_norm("q_norm")(q), angles_NP).astype(arch.dtype)
         k = rotate(_norm("k_norm")(k), angles_NP).astype(arch.dtype)
         out_BNHK = jax.nn.dot_product_attention(q, k, v, implementation=arch.attention)  # softmax in float32
-        return nn.Dense(width, dtype=arch.dtype, kernel_init=_xavier, name="proj")(
-            out_BNHK.reshape(x_BND.shape)
-        )
+        return nn.Dense(width, dtype=arch.dtype, kernel_init=_xavier, name="proj")(out_BNHK.reshape(x_BND.shape))
 
 
 class SwiGLU(nn.Module):
@@ -57,9 +59,7 @@ class SwiGLU(nn.Module):
         gate, value = jnp.split(
             nn.Dense(2 * hidden, dtype=self.arch.dtype, kernel_init=_xavier, name="w12")(x_BND), 2, axis=-1
         )
-        return nn.Dense(width, dtype=self.arch.dtype, kernel_init=_xavier, name="w3")(
-            drop(nn.silu(gate) * value)
-        )
+        return nn.Dense(width, dtype=self.arch.dtype, kernel_init=_xavier, name="w3")(drop(nn.silu(gate) * value))
 
 
 class Block(nn.Module):
@@ -78,16 +78,28 @@ class Block(nn.Module):
                 return x
             return jnp.where(drops, nn.Dropout(arch.dropout, deterministic=False)(x), x)
 
-        modulation = nn.Dense(6 * arch.width, dtype=arch.dtype, kernel_init=_zeros, name="modulation")(
-            nn.silu(c_BD)
-        )
-        shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = jnp.split(
-            modulation.astype(jnp.float32), 6, axis=-1
-        )
+        modulation = nn.Dense(6 * arch.width, dtype=arch.dtype, kernel_init=_zeros, name="modulation")(nn.silu(c_BD))
+        shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = jnp.split(modulation.astype(jnp.float32), 6, axis=-1)
         h = _modulate(_norm("norm1")(x_BND), shift_a, scale_a).astype(arch.dtype)
         x_BND = x_BND + gate_a[:, None] * drop(Attention(arch, name="attention")(h, angles_NP))
         h = _modulate(_norm("norm2")(x_BND), shift_m, scale_m).astype(arch.dtype)
         return x_BND + gate_m[:, None] * SwiGLU(arch, name="mlp")(h, drop), None
+
+
+def denoise(
+    model: "JiT",
+    params: Params,
+    z: Float[Array, "batch height width 3"],
+    t: Float[Array, " batch"],
+    type_id: Int[Array, " batch"] | None = None,
+    label: Int[Array, " batch"] | None = None,
+    *,
+    dropout_key: jax.Array | None = None,
+) -> Float[Array, "batch height width 3"]:
+    """`JiT` as a pure function of its parameters; with a key it drops out, as in training."""
+    rngs = {} if dropout_key is None else {"dropout": dropout_key}
+    x_hat = model.apply({"params": params}, z, t, type_id, label, deterministic=dropout_key is None, rngs=rngs)
+    return cast(Array, x_hat)
 
 
 class JiT(nn.Module):
@@ -119,9 +131,7 @@ class JiT(nn.Module):
         c_BD = nn.Dense(arch.width, kernel_init=_normal, name="time_out")(nn.silu(h)) + condition_BD
 
         patches = patchify(z, arch.patch).astype(arch.dtype)
-        x = nn.Dense(arch.bottleneck, use_bias=False, dtype=arch.dtype, kernel_init=_xavier, name="embed_in")(
-            patches
-        )
+        x = nn.Dense(arch.bottleneck, use_bias=False, dtype=arch.dtype, kernel_init=_xavier, name="embed_in")(patches)
         x = nn.Dense(arch.width, dtype=arch.dtype, kernel_init=_xavier, name="embed_out")(x)
         x = x.astype(jnp.float32) + sincos_table(*arch.grid, arch.width)
 
@@ -150,9 +160,7 @@ class JiT(nn.Module):
             type_id = jnp.full(batch, NO_TYPE) if type_id is None else type_id
             condition += jnp.where((type_id >= 0)[:, None], table[jnp.maximum(type_id, 0)], 0.0)
         if arch.num_classes:
-            table = self.param(
-                "class_embedding", _normal, (arch.num_classes + 1, arch.width)
-            )  # the last: no label
+            table = self.param("class_embedding", _normal, (arch.num_classes + 1, arch.width))  # the last: no label
             label = jnp.full(batch, NO_LABEL) if label is None else label
             condition += table[jnp.where(label < 0, arch.num_classes, label)]
         return condition

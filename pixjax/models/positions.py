@@ -43,9 +43,7 @@ def rotate(
     return turned.reshape(x_BNHK.shape).astype(x_BNHK.dtype)
 
 
-def time_features(
-    t: Float[Array, " batch"], width: int = 256, period: float = 1e4
-) -> Float[Array, "batch width"]:
+def time_features(t: Float[Array, " batch"], width: int = 256, period: float = 1e4) -> Float[Array, "batch width"]:
     """Cosines and sines of the raw t in (0, 1), as in DiT (arXiv 2212.09748)."""
     frequencies = period ** (-np.arange(width // 2) / (width // 2))
     angles = t.astype(jnp.float32)[:, None] * frequencies.astype(np.float32)

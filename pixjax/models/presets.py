@@ -1,7 +1,7 @@
 """The sizes: from `ModelConfig` to the numbers that the modules are built with."""
 
 import dataclasses
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,8 @@ class Variant:
     in_context_start: int  # the block before which they join
 
 
-# B, L and H are JiT's (arXiv 2511.13720, Table 9 and appendix A); Ti and S continue the row downwards with ViT's widths.
+# B, L and H are JiT's (arXiv 2511.13720, Table 9 and appendix A); Ti and S continue the row downwards with ViT's
+# widths.
 VARIANTS = {
     "Ti": Variant(width=192, depth=12, heads=3, bottleneck=64, in_context_tokens=8, in_context_start=4),
     "S": Variant(width=384, depth=12, heads=6, bottleneck=96, in_context_tokens=16, in_context_start=4),
@@ -46,7 +47,7 @@ class Architecture:
     num_classes: int
     dropout: float
     dtype: Any
-    attention: str
+    attention: Literal["xla", "cudnn"]
     remat: bool
 
     @property
@@ -83,9 +84,7 @@ def architecture(config: ModelConfig) -> Architecture:
         depth=depth,
         heads=heads,
         bottleneck=config.bottleneck or variant.bottleneck,
-        in_context_tokens=variant.in_context_tokens
-        if config.in_context_tokens < 0
-        else config.in_context_tokens,
+        in_context_tokens=variant.in_context_tokens if config.in_context_tokens < 0 else config.in_context_tokens,
         in_context_start=min(variant.in_context_start, depth // 3),
         has_types=config.uses_condition,
         num_classes=config.num_classes,

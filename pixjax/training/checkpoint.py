@@ -1,6 +1,7 @@
 """Checkpoints: named orbax items in `WORKDIR/checkpoints/STEP/`, beside `WORKDIR/config.json` and `WORKDIR/codec/`.
 
-`params`, one `ema_DECAY` for each average, `opt_state` and `data` are separate items, so that evaluation restores one average alone, and
+`params`, one `ema_DECAY` for each average, `opt_state` and `data` are separate items, so that evaluation restores
+one average alone, and
 onto whatever devices it has.
 """
 
@@ -18,7 +19,8 @@ from pixjax.codec import CanvasCodec
 from pixjax.config import Config
 from pixjax.config_file import config_from_json
 from pixjax.errors import InputError, RunError
-from pixjax.training.state import Params, TrainState
+from pixjax.models import Params
+from pixjax.training.state import TrainState
 
 CONFIG_FILE = "config.json"
 CODEC_FOLDER = "codec"
@@ -90,12 +92,12 @@ class Checkpoints:
 
     def shapes(self, step: int, item: str) -> dict[str, tuple[int, ...]]:
         """Path to shape of each stored array of an item."""
-        metadata = self._manager.item_metadata(step)
-        if item not in metadata or metadata[item] is None:
-            raise InputError(
-                f"step {step} in {self.workdir} has no {item}: it has {', '.join(sorted(metadata.keys()))}"
-            )
-        return _shapes(metadata[item].tree if hasattr(metadata[item], "tree") else metadata[item])
+        folder = self.workdir / CHECKPOINTS / str(step)
+        if not (folder / item).exists():
+            items = ", ".join(sorted(child.name for child in folder.iterdir() if child.is_dir()))
+            raise InputError(f"step {step} in {self.workdir} has no {item}: it has {items}")
+        with ocp.StandardCheckpointer() as checkpointer:
+            return _shapes(checkpointer.metadata(folder / item).item_metadata.tree)
 
     def _require_same_tree(self, step: int, item: str, like: Params) -> None:
         stored, wanted = self.shapes(step, item), _shapes(like)
@@ -104,16 +106,16 @@ class Checkpoints:
         differing = sorted(set(stored.items()) ^ set(wanted.items()))
         name = differing[0][0]
         raise InputError(
-            f"the checkpoint in {self.workdir} is of another architecture: {name} is {stored.get(name, 'absent')} there and "
-            f"{wanted.get(name, 'absent')} in this config ({len({n for n, _ in differing})} arrays differ): use the model.* of its {CONFIG_FILE}"
+            f"the checkpoint in {self.workdir} is of another architecture: "
+            f"{name} is {stored.get(name, 'absent')} there and "
+            f"{wanted.get(name, 'absent')} in this config "
+            f"({len({n for n, _ in differing})} arrays differ): use the model.* of its {CONFIG_FILE}"
         )
 
 
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
     leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {
-        "/".join(str(getattr(key, "key", key)) for key in path): tuple(leaf.shape) for path, leaf in leaves
-    }
+    return {"/".join(str(getattr(key, "key", key)) for key in path): tuple(leaf.shape) for path, leaf in leaves}
 
 
 def _abstract(tree: Any) -> Any:
@@ -130,7 +132,5 @@ def write_run(workdir: epath.Path, config: Config, codec: CanvasCodec) -> None:
 def read_run(workdir: epath.Path) -> tuple[Config, CanvasCodec]:
     """The config and the codec that a workdir was trained with."""
     if not (path := workdir / CONFIG_FILE).exists():
-        raise InputError(
-            f"{workdir} is not a workdir, it has no {CONFIG_FILE}: give the --workdir of a training run"
-        )
+        raise InputError(f"{workdir} is not a workdir, it has no {CONFIG_FILE}: give the --workdir of a training run")
     return config_from_json(path.read_text(), str(path)), CanvasCodec.load(workdir / CODEC_FOLDER)

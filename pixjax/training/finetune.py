@@ -4,9 +4,9 @@ import jax
 from etils import epath
 
 from pixjax.errors import InputError
-from pixjax.models import JiT
+from pixjax.models import JiT, Params
 from pixjax.training.checkpoint import Checkpoints, read_run
-from pixjax.training.state import Params, init_params
+from pixjax.training.state import init_params
 
 # A condition that the first run did not have begins untrained; every other parameter has to be there.
 NEW_PARAMETERS = ("type_embedding", "class_embedding")

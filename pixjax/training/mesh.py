@@ -9,7 +9,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from pixjax.config import MeshConfig
 from pixjax.errors import InputError
 
-# Parameter path -> logical axes, counted from the last; what no rule names is replicated. Layer axes come first and stay whole.
+# Parameter path -> logical axes, counted from the last; what no rule names is replicated. Layer axes come first and
+# stay whole.
 LOGICAL_AXES = (
     (r"attention/qkv/kernel", ("embed", "heads")),
     (r"attention/proj/kernel", ("heads", "embed")),
@@ -32,7 +33,8 @@ def make_mesh(config: MeshConfig) -> Mesh:
     fixed = int(np.prod([a for a in axes if a != -1]))
     if devices % fixed if -1 in axes else devices != fixed:
         raise InputError(
-            f"training.mesh (data, fsdp, tensor)={tuple(axes)} does not fit {devices} devices: choose sizes whose product is {devices}"
+            f"training.mesh (data, fsdp, tensor)={tuple(axes)} does not fit {devices} devices: "
+            f"choose sizes whose product is {devices}"
         )
     shape = tuple(devices // fixed if a == -1 else a for a in axes)
     return jax.make_mesh(shape, ("data", "fsdp", "tensor"), axis_types=(AxisType.Auto,) * 3)

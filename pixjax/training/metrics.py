@@ -1,6 +1,7 @@
 """What is measured in training: sums and counts on the device, averages on the host.
 
-A metric on the device is an array whose last axis is (sum, count), so that steps, canvases and hosts add up exactly and an
+A metric on the device is an array whose last axis is (sum, count), so that steps, canvases and hosts add up exactly
+and an
 average over a window is the average over its canvases, however they were spread.
 """
 
@@ -68,7 +69,5 @@ def averages(steps: Iterable[Mapping[str, np.ndarray]]) -> dict[str, float]:
             total = total.sum(axis=0)
         flat[name] = total
     return {
-        name: float(total / count)
-        for name, (total, count) in sorted(flat.items())
-        if count and not math.isnan(count)
+        name: float(total / count) for name, (total, count) in sorted(flat.items()) if count and not math.isnan(count)
     }

@@ -35,5 +35,5 @@ def make_optimizer(config: TrainingConfig) -> optax.GradientTransformation:
 
 def update_ema(ema, params, step: jax.Array, decay: float):
     """One step of the exponential moving average, whose decay grows to `decay` over the first steps."""
-    decay = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
-    return jax.tree.map(lambda average, new: decay * average + (1 - decay) * new, ema, params)
+    kept = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
+    return jax.tree.map(lambda average, new: kept * average + (1 - kept) * new, ema, params)

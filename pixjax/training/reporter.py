@@ -29,9 +29,7 @@ def _lines_up_to(path: epath.Path, step: int) -> list[str]:
 class Reporter:
     """Writes a run's metrics from the step it starts at. A context manager."""
 
-    def __init__(
-        self, workdir: epath.Path, *, start_step: int, steps: int, batch_size: int, write: bool = True
-    ):
+    def __init__(self, workdir: epath.Path, *, start_step: int, steps: int, batch_size: int, write: bool = True):
         self._write = write
         self._start_step, self._steps, self._batch_size = start_step, steps, batch_size
         self._last = (start_step, time.monotonic(), 0.0)
@@ -45,9 +43,7 @@ class Reporter:
             TimeRemainingColumn(),
             TextColumn("{task.description}"),
         )
-        self._progress = Progress(
-            *columns, console=self._console, disable=not (write and self._console.is_terminal)
-        )
+        self._progress = Progress(*columns, console=self._console, disable=not (write and self._console.is_terminal))
 
     def __enter__(self) -> "Reporter":
         if self._write:
@@ -100,9 +96,7 @@ class Reporter:
 def summary_line(values: Mapping[str, float]) -> str:
     """The few numbers that tell whether a run goes well."""
     parts = [f"loss {values['loss']:.4f}"]
-    parts += [
-        f"{name} {values[f'loss/{name}']:.4f}" for name in ("text", "image") if f"loss/{name}" in values
-    ]
+    parts += [f"{name} {values[f'loss/{name}']:.4f}" for name in ("text", "image") if f"loss/{name}" in values]
     if (accuracy := values.get("token_accuracy/text")) is not None:
         parts.append(f"tokens {100 * accuracy:.1f}%")
     parts.append(f"{values['canvases_per_second']:.3g} canvases/s")

@@ -1,16 +1,12 @@
 """What training carries from step to step."""
 
-from typing import Any
-
 import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
 
 from pixjax.config import Config
-from pixjax.models import JiT, architecture
-
-Params = dict[str, Any]
+from pixjax.models import JiT, Params, architecture
 
 
 @flax.struct.dataclass

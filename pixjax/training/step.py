@@ -10,7 +10,7 @@ from jaxtyping import Array
 from pixjax.codec import CanvasCodec, to_float
 from pixjax.config import Config
 from pixjax.diffusion import denoising_loss, noisy, sample_times
-from pixjax.models import NO_LABEL, JiT, type_condition
+from pixjax.models import NO_LABEL, JiT, denoise, type_condition
 from pixjax.training.metrics import denoising_metrics
 from pixjax.training.optimizer import learning_rate_schedule, update_ema
 from pixjax.training.state import TrainState
@@ -33,15 +33,8 @@ def make_train_step(
         t = sample_times(time_key, modality, diffusion.time)
         z = noisy(x, jax.random.normal(noise_key, x.shape), t, diffusion.noise_scale)
         hidden = jax.random.bernoulli(label_key, training.label_dropout, modality.shape)
-        x_hat = model.apply(
-            {"params": params},
-            z,
-            t,
-            type_condition(config.model, modality),
-            jnp.where(hidden, NO_LABEL, batch["label"]),
-            deterministic=False,
-            rngs={"dropout": dropout_key},
-        )
+        label = jnp.where(hidden, NO_LABEL, batch["label"])
+        x_hat = denoise(model, params, z, t, type_condition(config.model, modality), label, dropout_key=dropout_key)
         loss, mse = denoising_loss(x_hat, x, t, mask, kind=diffusion.loss, t_eps=diffusion.t_eps)
         counted = mask.reshape(len(t), -1)[:, cells]
         right = codec.decode_ids(jax.lax.stop_gradient(x_hat))[0] == codec.decode_ids(x)[0]

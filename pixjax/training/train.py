@@ -41,7 +41,8 @@ def train(config: Config, workdir: epath.Path) -> None:
     mesh = make_mesh(training.mesh)
     if config.data.batch_size % (mesh.shape["data"] * mesh.shape["fsdp"]):
         raise InputError(
-            f"data.batch_size={config.data.batch_size} does not divide over {mesh.shape['data']} x {mesh.shape['fsdp']} "
+            f"data.batch_size={config.data.batch_size} does not divide over "
+            f"{mesh.shape['data']} x {mesh.shape['fsdp']} "
             "devices (data x fsdp): choose a multiple"
         )
     model, optimizer = make_model(config), make_optimizer(training)
@@ -103,9 +104,7 @@ def train(config: Config, workdir: epath.Path) -> None:
             checkpoints.save(state, batches.get_state())
             checkpoints.wait()
             if stop.received:
-                reporter.message(
-                    f"stopped by {stop.received} at step {step}, saved: the same command continues"
-                )
+                reporter.message(f"stopped by {stop.received} at step {step}, saved: the same command continues")
             else:
                 reporter.message(f"done: step {step} is saved in {workdir}")
 

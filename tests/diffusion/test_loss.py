@@ -50,9 +50,7 @@ def test_each_modality_draws_from_its_own_law():
     assert abs(t[modality == 1].std() - 12**-0.5) < 0.01
 
 
-@pytest.mark.parametrize(
-    "text", ["normal", "logit_normal:1", "logit_normal:a:b", "logit_normal:0:0", "uniform:1"]
-)
+@pytest.mark.parametrize("text", ["normal", "logit_normal:1", "logit_normal:a:b", "logit_normal:0:0", "uniform:1"])
 def test_unknown_time_laws_are_refused(text):
     with pytest.raises(InputError, match="write uniform, or logit_normal"):
         time_law(text)

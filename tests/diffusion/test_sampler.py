@@ -46,9 +46,7 @@ def test_pinned_pixels_come_back_exactly_and_steer_the_rest():
 
     def denoise(z, t):
         seen.append(z.shape)
-        return jnp.broadcast_to(
-            jnp.where(t[:, None] > 0.5, z[:, 0, 0] / t[:, None], 0.0)[:, None, None], z.shape
-        )
+        return jnp.broadcast_to(jnp.where(t[:, None] > 0.5, z[:, 0, 0] / t[:, None], 0.0)[:, None, None], z.shape)
 
     out = sample(denoise, NOISE, sampler="euler", steps=50, pinned=Pinned(canvas=known, mask=mask))
     np.testing.assert_array_equal(out[:, 0, 0], known[:, 0, 0])

@@ -31,9 +31,7 @@ def random_params(model: JiT, seed: int = 0):
     params = jax.jit(model.init)(jax.random.key(seed), jnp.zeros((1, size, size, 3)), jnp.zeros(1))["params"]
     leaves, tree = jax.tree.flatten(params)
     keys = jax.random.split(jax.random.key(seed + 1), len(leaves))
-    return jax.tree.unflatten(
-        tree, [0.3 * jax.random.normal(k, x.shape) for k, x in zip(keys, leaves, strict=True)]
-    )
+    return jax.tree.unflatten(tree, [0.3 * jax.random.normal(k, x.shape) for k, x in zip(keys, leaves, strict=True)])
 
 
 @pytest.fixture(scope="module")
@@ -96,9 +94,7 @@ def test_patches_return_to_the_canvas_they_came_from(patch_size):
     arch = architecture(config)
     canvas = jnp.arange(2 * 8 * 8 * 3).reshape(2, 8, 8, 3)
     patches = patchify(canvas, arch.patch)
-    np.testing.assert_array_equal(
-        patches[0, 0].reshape(*arch.patch, 3), canvas[0, : arch.patch[0], : arch.patch[1]]
-    )
+    np.testing.assert_array_equal(patches[0, 0].reshape(*arch.patch, 3), canvas[0, : arch.patch[0], : arch.patch[1]])
     np.testing.assert_array_equal(unpatchify(patches, arch.patch, arch.grid), canvas)
 
 

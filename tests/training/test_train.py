@@ -1,0 +1,113 @@
+"""The run as its users see it: it learns, it resumes, it refuses."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from etils import epath
+
+from pixjax.codec import TEXT
+from pixjax.errors import InputError
+from pixjax.evaluation.restore import load
+from pixjax.training.train import train
+
+
+def curve(workdir):
+    """The logged lines, less what depends on the clock."""
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k not in ("canvases_per_second", "data/wait_share")} for line in lines]
+
+
+def assert_same_params(first, second):
+    jax.tree.map(np.testing.assert_array_equal, first, second)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, tiny_config):
+    """A run of six steps, never interrupted."""
+    workdir = epath.Path(tmp_path_factory.mktemp("finished"))
+    train(tiny_config(), workdir)
+    return workdir
+
+
+def test_a_stopped_run_continues_the_same_curve_to_the_same_parameters(finished, tmp_path, tiny_config):
+    workdir = epath.Path(tmp_path)
+    train(tiny_config(training={"steps": 2}), workdir)
+    train(tiny_config(), workdir)
+    assert curve(workdir) == curve(finished)
+    assert [line["step"] for line in curve(workdir)] == [1, 2, 3, 4, 5, 6]
+    for average in ("none", "0.9", "0.5"):
+        assert_same_params(load(workdir, ema=average).params, load(finished, ema=average).params)
+
+
+def test_lines_after_the_last_checkpoint_are_made_again_not_twice(finished, tmp_path, tiny_config):
+    workdir = epath.Path(tmp_path)
+    train(tiny_config(training={"steps": 3}), workdir)
+    metrics = workdir / "metrics.jsonl"
+    metrics.write_text(
+        metrics.read_text() + '{"step": 4, "loss": 9}\n{"step": 5, "lo'
+    )  # killed in the middle of a line
+    train(tiny_config(), workdir)
+    assert curve(workdir) == curve(finished)
+
+
+def test_metrics_tell_modalities_and_times_apart(finished):
+    line = curve(finished)[-1]
+    assert line["loss"] == pytest.approx((line["loss/text"] + line["loss/image"]) / 2, rel=1e-5)  # half and half
+    bins = [name for name in line if name.startswith("x_mse/image/t")]
+    assert bins
+    assert min(line[b] for b in bins) <= line["x_mse/image"] <= max(line[b] for b in bins)
+    assert 0 <= line["token_accuracy/text"] <= 1
+    assert line["learning_rate"] == pytest.approx(1e-3)
+
+
+def test_a_workdir_refuses_another_config_and_stays_as_it_is(finished, tiny_config):
+    before = (finished / "config.json").read_text()
+    with pytest.raises(InputError, match=r"training.learning_rate is 0.001 there and 0.1 here.*another --workdir"):
+        train(tiny_config(training={"learning_rate": 0.1}), finished)
+    assert (finished / "config.json").read_text() == before
+
+
+def test_finetuning_starts_from_the_text_model_and_changes_nothing_it_says_of_text(tmp_path, tiny_config):
+    condition = {"model": {"tagging": "condition"}, "codec": {"marker": False}}
+    text, mixed = epath.Path(tmp_path / "text"), epath.Path(tmp_path / "mixed")
+    train(
+        tiny_config(
+            model={"tagging": "none"},
+            codec={"marker": False},
+            data={"sources": ["demo:text"]},
+            training={"steps": 2},
+        ),
+        text,
+    )
+    start = {"init_from": str(text), "steps": 1, "learning_rate": 0.0, "ema_decays": [0.0]}
+    train(tiny_config(**condition, training=start), mixed)
+    pretrained, finetuned = load(text), load(mixed)
+    assert "type_embedding" not in pretrained.params
+    z, t = jax.random.normal(jax.random.key(0), (2, 16, 16, 3)), jnp.array([0.3, 0.7])
+    reference = pretrained.denoise(z, t)
+    assert np.abs(reference).max() > 0
+    np.testing.assert_array_equal(finetuned.denoise(z, t), reference)
+    np.testing.assert_array_equal(finetuned.denoise(z, t, modality=TEXT), reference)
+
+
+def test_finetuning_refuses_another_architecture(finished, tmp_path, tiny_config):
+    with pytest.raises(InputError, match=r"of another architecture: .* use the model\.\*"):
+        train(tiny_config(model={"width": 64}, training={"init_from": str(finished)}), epath.Path(tmp_path / "new"))
+    assert not (tmp_path / "new" / "config.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"training": {"mesh": {"data": 3}}}, r"mesh .*=\(3, 1, 1\) does not fit"),
+        ({"diffusion": {"time": {"text": "cauchy:1"}}}, "time law 'cauchy:1' is unknown"),
+        ({"data": {"sources": ["text:no/such/*.txt"], "text_ratio": 1.0}}, "no/such"),
+    ],
+)
+def test_wrong_configs_write_nothing(sections, message, tmp_path, tiny_config):
+    with pytest.raises(InputError, match=message):
+        train(tiny_config(**sections), epath.Path(tmp_path / "new"))
+    assert not (tmp_path / "new").exists()
