@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     encode.add_argument("--text-file", required=True, nargs="+", type=Path, help="UTF-8; several are joined by EOS")
     encode.add_argument("--out", required=True, type=Path, help="X.png; several canvases become X-0001.png, …")
     _add_codec_arguments(encode)
-    encode.set_defaults(run=run_encode)
+    encode.set_defaults(action=run_encode)
 
     decode = commands.add_parser(
         "decode",
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     decode.add_argument("files", nargs="+", type=Path, metavar="X.png", help="in reading order")
     decode.add_argument("--tolerant", action="store_true", help="read pixels that were changed after writing")
     _add_codec_arguments(decode)
-    decode.set_defaults(run=run_decode)
+    decode.set_defaults(action=run_decode)
 
     bench = commands.add_parser("bench", help="noise tolerance and speed of color codes", allow_abbrev=False)
     bench.add_argument(
@@ -35,7 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     bench.add_argument("--out", type=Path, default=Path("codec-bench"), help="folder for bench.json and bench.png")
     bench.add_argument("--samples", type=int, default=400_000, help="Monte Carlo tokens a point")
     bench.add_argument("--seed", type=int, default=0)
-    bench.set_defaults(run=run_bench)
+    bench.set_defaults(action=run_bench)
+
+
+def run(args: argparse.Namespace) -> int:
+    return args.action(args)
 
 
 def _add_codec_arguments(parser: argparse.ArgumentParser) -> None:

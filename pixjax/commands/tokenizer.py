@@ -14,16 +14,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     train.add_argument("--vocab-size", required=True, type=int, help="tokens, PAD and EOS included; 258 or more")
     train.add_argument("--out", type=Path, default=Path("tokenizer.json"), help="FILE.json")
-    train.set_defaults(run=run_train)
+    train.set_defaults(action=run_train)
+
+
+def run(args: argparse.Namespace) -> int:
+    return args.action(args)
 
 
 def run_train(args: argparse.Namespace) -> int:
-    from pixjax.codec.train_bpe import iterate_texts, train_bpe
+    from pixjax.codec.train_bpe import train_bpe
+    from pixjax.data.paths import expand_glob
+    from pixjax.data.token_stream import read_documents
     from pixjax.errors import InputError
 
     if args.out.suffix != ".json":
         raise InputError(f"{args.out} does not end in .json: a tokenizer is written as one")
-    data = train_bpe(iterate_texts(args.text), vocab_size=args.vocab_size)
+    paths = [path for pattern in args.text for path in expand_glob(pattern, "text")]
+    texts = (text for path in paths for text in read_documents(path))
+    data = train_bpe(texts, vocab_size=args.vocab_size)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_bytes(data)
     print(f"{args.out}: use it as --tokenizer={args.out} or codec.tokenizer")
