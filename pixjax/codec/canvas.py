@@ -11,11 +11,12 @@ import numpy as np
 from etils import epath
 from jaxtyping import Bool, Float, Int, Shaped, UInt8
 
+from pixjax.codec.bulk import BulkPainter
 from pixjax.codec.color import ColorCode, parse_code
 from pixjax.codec.description import describe, parse_description, settings_of
 from pixjax.codec.layout import cell_pixels
 from pixjax.codec.marker import TEXT, paint_marker, read_marker
-from pixjax.codec.scale import Array, as_array
+from pixjax.codec.scale import Array, as_array, is_uint8
 from pixjax.codec.tokenizer import Tokenizer
 from pixjax.codec.tokenizer_files import (
     BUILT_IN,
@@ -237,8 +238,13 @@ class CanvasCodec:
         ids = as_array(ids)
         xp = ids.__array_namespace__()
         batch = ids.shape[:-1]
-        if xp is np and ids.size and not (ids.min() >= 0 and ids.max() < self.vocab_size):
-            raise InputError(f"ids reach from {ids.min()} to {ids.max()}: they have to be in [0, {self.vocab_size})")
+        if xp is np:
+            if ids.size and not (ids.min() >= 0 and ids.max() < self.vocab_size):
+                raise InputError(
+                    f"ids reach from {ids.min()} to {ids.max()}: they have to be in [0, {self.vocab_size})"
+                )
+            painted = self._bulk.paint(ids.reshape(-1, self.capacity))
+            return painted.reshape(*batch, *painted.shape[1:])
         colors = self.color_code.encode(ids).reshape(*batch, -1, 3)
         blank = xp.zeros((*batch, 1, 3), xp.uint8)  # the last entry: what carries no token, the marker of text included
         canvas = xp.concatenate([colors, blank], axis=-2)[..., self._source_of_pixel, :]
@@ -319,7 +325,34 @@ class CanvasCodec:
         """Nearest legal ids, int32 [*batch, capacity], and margins, float32 alike, from uint8 or floats in
         [-1, 1].
         """
-        return self.color_code.decode(self._cells(as_array(x)))
+        x = as_array(x)
+        if x.__array_namespace__() is not np:
+            return self.color_code.decode(self._cells(x))
+        ids = np.empty((*x.shape[:-3], self.capacity), np.int32)
+        margin = np.empty(ids.shape, np.float32)
+        # A canvas at a time: what is intermediate then stays in the cache.
+        for where in np.ndindex(*x.shape[:-3]):
+            ids[where], margin[where] = self._decode_canvas(x[where])
+        return ids, margin
+
+    def _decode_canvas(self, canvas: Shaped[np.ndarray, "height width 3"]) -> tuple[np.ndarray, np.ndarray]:
+        cells = self._cells(canvas)
+        if not is_uint8(canvas):
+            return self.color_code.decode(cells)
+        ids = self._bulk.nearest_ids(canvas[None])[0]
+        margin = np.ones(self.capacity, np.float32)
+        noisy = (self.color_code.codebook[ids] != cells).any(axis=(-2, -1))
+        ids[noisy], margin[noisy] = self.color_code.decode(cells[noisy])
+        return ids, margin
+
+    def nearest_ids(self, canvases: UInt8[np.ndarray, "*batch height width 3"]) -> Int[np.ndarray, "*batch capacity"]:
+        """The ids of `decode_ids` without the margins, for uint8 canvases in NumPy: much faster."""
+        flat = canvases.reshape(-1, self.canvas_size, self.canvas_size, 3)
+        return self._bulk.nearest_ids(flat).reshape(*canvases.shape[:-3], self.capacity)
+
+    @functools.cached_property
+    def _bulk(self) -> BulkPainter:
+        return BulkPainter(self.color_code, self.cell_index, self.canvas_size)
 
     def decode_modality(self, x: Shaped[Array, "*batch height width 3"]) -> tuple[Any, Any]:
         """The nearest tag, int32 [*batch], and its margin, float32 [*batch]."""

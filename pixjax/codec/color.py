@@ -128,7 +128,7 @@ class ColorCode:
             if self.order == "gray":
                 digit = xp.where(number % 2 == 1, self.levels - 1 - digit, digit)
             number = number * self.levels + digit
-        return xp.asarray(self._inverse_permutation)[number] if self.order == "permuted" else number
+        return xp.asarray(self.id_of_number)[number] if self.order == "permuted" else number
 
     def decode_soft(
         self,
@@ -141,7 +141,8 @@ class ColorCode:
         return log_posterior(flat, sigma, to_float(self.level_values), self.digits, log_prior)
 
     @functools.cached_property
-    def _inverse_permutation(self) -> Int[np.ndarray, "vocab"]:
+    def id_of_number(self) -> Int[np.ndarray, "vocab"]:
+        """The inverse of `permutation`."""
         return np.argsort(self.permutation).astype(np.int32)
 
     @functools.cached_property

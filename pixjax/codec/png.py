@@ -115,8 +115,8 @@ def read_page(path: str | Path, codec: CanvasCodec | None = None, tolerant: bool
     if _CODEC not in chunks:
         if codec is None:
             raise InputError(
-                f"{path} does not carry its codec, so it is no canvas, or was converted since: if it is one, say what it "
-                "was written with (--tokenizer, --code, --layout)"
+                f"{path} does not carry its codec: it is not a canvas, or was converted since; if it is one, say what "
+                "it was written with (--tokenizer, --code, --layout)"
             )
         _require_size(path, canvas, codec.canvas_size)
         exact = float((codec.decode_ids(canvas)[1] == 1).mean())
