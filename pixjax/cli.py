@@ -13,7 +13,7 @@ import sys
 from pixjax import __version__
 from pixjax.errors import InputError, RunError
 
-COMMANDS = ("train", "sample", "inspect", "codec", "tokenizer")
+COMMANDS = ("train", "sample", "inspect", "codec", "tokenizer", "data", "prepare")
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -6,19 +6,23 @@ batch to the next.
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Bool, Int64
 
 from pixjax.codec import IMAGE, TEXT, CanvasCodec
+from pixjax.config import Config
 from pixjax.data.images import CAUSES, BadImage, crop
 from pixjax.data.keys import fold, permute, uniform
 from pixjax.data.mixture import Mixture
 from pixjax.data.source import ImageSource, Picture, Source, TextSource
+from pixjax.data.sources import open_source, source_weights
 from pixjax.errors import InputError
 
 # Streams of keys that must not meet.
-_ORDER, _EPOCH, _ROW, _ACROSS, _FLIP, _REPLACE, _CAPTION = range(7)
+_ORDER, _EPOCH, _ROW, _ACROSS, _FLIP, _REPLACE = range(6)
 
 # A bad picture is replaced by another drawn at random from its source, this many times.
 _TRIES = 32
@@ -65,13 +69,12 @@ class BatchPlan:
             "skipped": np.zeros((size, len(CAUSES)), np.int32),
         }
         bad: list[tuple[int, int, int]] = []
-        of_row, draw = self.mixture.locate(position)
+        of_row, record_of_row, epoch_of_row = self.records(position)
         for number, source in enumerate(self.sources):
             rows = np.flatnonzero(of_row == number)
             if not len(rows):
                 continue
-            epoch, place = np.divmod(draw[rows], len(source))
-            record = permute(place, len(source), fold(self.seed, _ORDER, number, epoch))
+            record, epoch = record_of_row[rows], epoch_of_row[rows]
             if source.modality == TEXT:
                 self._fill_text(batch, rows, source, record, fold(self.seed, _EPOCH, number, epoch))  # type: ignore[arg-type]
             else:
@@ -80,10 +83,30 @@ class BatchPlan:
         batch["bad"] = np.array(bad, np.int64).reshape(-1, 3)
         return batch
 
+    @functools.cached_property
+    def _full_mask(self) -> Bool[np.ndarray, "height width"]:
+        """The loss mask of a canvas without PAD."""
+        capacity = self.codec.capacity
+        return self.codec.loss_mask(np.full((1, capacity), self.codec.eos_id), np.array([capacity]))[0]
+
+    def records(self, position: Int64[np.ndarray, "n"]) -> tuple[Int64[np.ndarray, "n"], ...]:
+        """What each position of the stream draws: source, record in it, and how often it was gone through
+        before.
+        """
+        of_row, draw = self.mixture.locate(position)
+        record, epoch = np.zeros_like(draw), np.zeros_like(draw)
+        for number, source in enumerate(self.sources):
+            rows = of_row == number
+            epoch[rows], place = np.divmod(draw[rows], len(source))
+            record[rows] = permute(place, len(source), fold(self.seed, _ORDER, number, epoch[rows]))
+        return of_row, record, epoch
+
     def _fill_text(self, batch: Batch, rows, source: TextSource, record, epoch_key) -> None:
         ids, lengths = source.windows(record, epoch_key)
         batch["canvas"][rows] = self.codec.encode_ids(ids)
-        batch["loss_mask"][rows] = self.codec.loss_mask(ids, lengths)
+        short = lengths < self.codec.capacity
+        batch["loss_mask"][rows] = self._full_mask
+        batch["loss_mask"][rows[short]] = self.codec.loss_mask(ids[short], lengths[short])
         batch["modality"][rows] = TEXT
 
     def _fill_images(self, batch: Batch, rows, number: int, source: ImageSource, record, keys) -> list:
@@ -108,6 +131,25 @@ class BatchPlan:
                 )
             batch["canvas"][rows[i]] = crop(picture.pixels, self.canvas_size, across[i], bool(flip[i]))
             batch["label"][rows[i]] = picture.label
-        batch["canvas"][rows] = self.codec.mark(batch["canvas"][rows], IMAGE)
+        if self.codec.marker:  # only the corner is copied
+            corner = slice(self.codec.marker_size)
+            batch["canvas"][rows, corner, corner] = self.codec.mark(batch["canvas"][rows, corner, corner], IMAGE)
         batch["modality"][rows] = IMAGE
         return bad
+
+
+def make_plan(config: Config, codec: CanvasCodec, *, shard_index: int = 0, shard_count: int = 1) -> BatchPlan:
+    """Opens the sources of a config. `plan[step]` is the batch of a step, made here and now."""
+    weights = source_weights(config)
+    size = config.model.canvas_size
+    return BatchPlan(
+        sources=tuple(open_source(uri, canvas_size=size, codec=codec) for uri in weights),
+        mixture=Mixture.from_weights(tuple(weights.values())),
+        codec=codec,
+        canvas_size=size,
+        batch_size=config.data.batch_size,
+        seed=config.training.seed,
+        flip=config.data.flip,
+        shard_index=shard_index,
+        shard_count=shard_count,
+    )

@@ -14,10 +14,8 @@ import numpy as np
 
 from pixjax.codec import CanvasCodec
 from pixjax.config import Config
-from pixjax.data.batch_plan import Batch, BatchPlan
+from pixjax.data.batch_plan import Batch, BatchPlan, make_plan
 from pixjax.data.images import CAUSES
-from pixjax.data.mixture import Mixture
-from pixjax.data.sources import open_source, source_weights
 from pixjax.errors import InputError, RunError
 
 _log = logging.getLogger("pixjax.data")
@@ -46,23 +44,6 @@ def make_batches(
         workers=config.data.workers,
         max_bad_fraction=config.data.max_bad_fraction,
         start_step=start_step,
-    )
-
-
-def make_plan(config: Config, codec: CanvasCodec, *, shard_index: int = 0, shard_count: int = 1) -> BatchPlan:
-    """Opens the sources of a config. `plan[step]` is the batch of a step, made here and now."""
-    weights = source_weights(config)
-    size = config.model.canvas_size
-    return BatchPlan(
-        sources=tuple(open_source(uri, canvas_size=size, codec=codec) for uri in weights),
-        mixture=Mixture.from_weights(tuple(weights.values())),
-        codec=codec,
-        canvas_size=size,
-        batch_size=config.data.batch_size,
-        seed=config.training.seed,
-        flip=config.data.flip,
-        shard_index=shard_index,
-        shard_count=shard_count,
     )
 
 

@@ -8,10 +8,9 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from pixjax.codec import IMAGE, CanvasCodec
+from pixjax.codec import IMAGE
 from pixjax.data.images import BadImage
 from pixjax.data.source import Picture
-from pixjax.data.token_stream import TokenStream, tokenize_documents
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError, RunError
 
@@ -50,14 +49,14 @@ def demo_documents(part: str = "all") -> list[str]:
     return chosen[part]
 
 
-def open_demo_text(uri: SourceUri, codec: CanvasCodec) -> TokenStream:
-    uri.require_options("part")
-    tokens = tokenize_documents(demo_documents(uri.option("part", "all")), codec)
-    return TokenStream(str(uri), tokens, capacity=codec.capacity, pad_id=codec.pad_id)
+class DemoViews:
+    """Square views of the photographs, from the whole of one down to a quarter of it; a view's label is its
+    photograph.
 
-
-class DemoTiles:
-    """Square tiles of the photographs, side by side, none overlapping another; 885 of them at 64 pixels."""
+    A tile cut at full resolution shows a patch of skin or sky; a view shows what the photograph is of, at any
+    canvas size. Each photograph is resized until its short side is 1, 1.5 and 2 canvases, and cut every
+    quarter of a canvas.
+    """
 
     modality = IMAGE
     num_labels = len(PHOTOGRAPHS)
@@ -65,18 +64,18 @@ class DemoTiles:
     def __init__(self, uri: SourceUri, *, canvas_size: int):
         uri.require_options()
         self.uri = str(uri)
-        photographs = [_tiles(_photograph(name), canvas_size) for name in PHOTOGRAPHS]
-        self._tiles = np.concatenate(photographs)
-        self._labels = np.repeat(np.arange(len(PHOTOGRAPHS)), [len(tiles) for tiles in photographs])
+        photographs = [_views(_photograph(name), canvas_size) for name in PHOTOGRAPHS]
+        self._views = np.concatenate(photographs)
+        self._labels = np.repeat(np.arange(len(PHOTOGRAPHS)), [len(views) for views in photographs])
 
     def __len__(self) -> int:
-        return len(self._tiles)
+        return len(self._views)
 
     def name(self, record: int) -> str:
-        return f"{PHOTOGRAPHS[self._labels[record]]} tile {record}"
+        return f"{PHOTOGRAPHS[self._labels[record]]} view {record}"
 
     def load(self, records: Iterable[int]) -> list[Picture | BadImage]:
-        return [Picture(self._tiles[record], int(self._labels[record])) for record in records]
+        return [Picture(self._views[record], int(self._labels[record])) for record in records]
 
 
 def _photograph(name: str) -> Image.Image:
@@ -87,11 +86,13 @@ def _photograph(name: str) -> Image.Image:
     return Image.open(pathlib.Path(package.submodule_search_locations[0]) / "data" / name).convert("RGB")
 
 
-def _tiles(photograph: Image.Image, side: int) -> UInt8[np.ndarray, "tiles side side 3"]:
-    if (short := min(photograph.size)) < side:
-        scaled = [max(side, round(length * side / short)) for length in photograph.size]
-        photograph = photograph.resize((scaled[0], scaled[1]), Image.Resampling.BICUBIC)
-    pixels = np.asarray(photograph)
-    rows, columns = pixels.shape[0] // side, pixels.shape[1] // side
-    grid = pixels[: rows * side, : columns * side].reshape(rows, side, columns, side, 3)
-    return grid.swapaxes(1, 2).reshape(rows * columns, side, side, 3)
+def _views(photograph: Image.Image, side: int) -> UInt8[np.ndarray, "views side side 3"]:
+    views = []
+    for zoom in (1.0, 1.5, 2.0):
+        scale = zoom * side / min(photograph.size)
+        width, height = (max(side, round(length * scale)) for length in photograph.size)
+        pixels = np.asarray(photograph.resize((width, height), Image.Resampling.BICUBIC))
+        every = max(1, side // 4)
+        windows = np.lib.stride_tricks.sliding_window_view(pixels, (side, side), axis=(0, 1))[::every, ::every]
+        views.append(np.moveaxis(windows, 2, -1).reshape(-1, side, side, 3))
+    return np.concatenate(views)

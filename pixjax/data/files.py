@@ -5,10 +5,12 @@ import struct
 import threading
 import zipfile
 import zlib
+from collections.abc import Callable
 from typing import Protocol
 
 from etils import epath
 
+from pixjax.data.paths import is_remote
 from pixjax.errors import InputError
 
 # Beside pictures lie notes, lists of labels and what file systems leave behind; anything else counts as a
@@ -41,16 +43,21 @@ class Files(Protocol):
         ...
 
 
-def open_files(place: str, what: str) -> Files:
-    """The files below a folder or in a zip, sorted by name, notes left out. `what` names them in errors."""
+def open_files(place: str, what: str, wanted: Callable[[str], bool] | None = None) -> Files:
+    """The files below a folder or in a zip, sorted by name; `wanted` chooses, by default all that may be
+    pictures.
+
+    `what` names them in errors.
+    """
+    wanted = wanted or is_picture
     path = epath.Path(place)
     if not path.exists():
         raise InputError(f"{what} {place!r} does not exist: give a folder or a .zip")
     if path.is_dir():
-        files: Files = FolderFiles(path)
+        files: Files = FolderFiles(path, wanted)
     else:
         try:
-            files = ZipFiles(path)
+            files = ZipFiles(path, wanted)
         except zipfile.BadZipFile:
             raise InputError(f"{what} {place!r} is neither a folder nor a whole zip archive") from None
     if not files.names:
@@ -58,7 +65,7 @@ def open_files(place: str, what: str) -> Files:
     return files
 
 
-def _is_picture(name: str) -> bool:
+def is_picture(name: str) -> bool:
     parts = name.split("/")
     return not (
         name.endswith("/")
@@ -70,9 +77,9 @@ def _is_picture(name: str) -> bool:
 class FolderFiles:
     """Every file below a folder; names are relative, with forward slashes."""
 
-    def __init__(self, root: epath.Path):
+    def __init__(self, root: epath.Path, wanted: Callable[[str], bool]):
         self._root = root
-        self.names = tuple(sorted(filter(_is_picture, _walk(root))))
+        self.names = tuple(sorted(filter(wanted, _walk(root))))
 
     def read(self, index: int) -> bytes:
         return (self._root / self.names[index]).read_bytes()
@@ -90,10 +97,12 @@ def _walk(folder: epath.Path, prefix: str = ""):
 class ZipFiles:
     """Members of a zip, each found by its offset, so that threads and processes share no file position."""
 
-    def __init__(self, path: epath.Path):
+    def __init__(self, path: epath.Path, wanted: Callable[[str], bool]):
         self._path = path
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            members = sorted((m for m in archive.infolist() if _is_picture(m.filename)), key=lambda m: m.filename)
+            members = sorted(
+                (m for m in archive.infolist() if wanted(m.filename) and not m.is_dir()), key=lambda m: m.filename
+            )
         self.names = tuple(m.filename for m in members)
         self._members = [(m.header_offset, m.compress_size, m.compress_type, m.CRC) for m in members]
         self._file = _SharedFile(path)
@@ -129,7 +138,7 @@ class _SharedFile:
     def _open(self) -> None:
         self._file = self._path.open("rb")
         self._lock = threading.Lock()
-        self._descriptor = None if "://" in str(self._path) else self._file.fileno()
+        self._descriptor = None if is_remote(self._path) else self._file.fileno()
 
     def __getstate__(self):
         return self._path

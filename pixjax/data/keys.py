@@ -11,7 +11,7 @@ from jaxtyping import Float64, Int64, UInt64
 Keys = UInt64[np.ndarray, "..."]
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_FEISTEL_ROUNDS = 6
+_ROUNDS = 5
 
 
 def _mix(x: Keys) -> Keys:
@@ -43,18 +43,21 @@ def randint(key: Keys, bound) -> Int64[np.ndarray, "..."]:
 def permute(index: Int64[np.ndarray, "..."], size: int, key: Keys) -> Int64[np.ndarray, "..."]:
     """Where each `index` in [0, size) goes in the permutation of `range(size)` that its `key` names.
 
-    A Feistel network over the next power of four, walked until it lands inside (Black and Rogaway 2002,
-    "Ciphers with arbitrary finite domains"): random access to a shuffled order, without storing one. Keys
-    broadcast.
+    Random access to a shuffled order, without storing one: keyed multiplications and shifts permute the next
+    power of two, and are repeated on what falls outside (cycle walking: Black and Rogaway 2002, "Ciphers with
+    arbitrary finite domains"). Keys broadcast.
     """
-    half_bits = (max(size - 1, 1).bit_length() + 1) // 2
-    half, mask = np.uint64(half_bits), np.uint64((1 << half_bits) - 1)
-    value, key = np.broadcast_arrays(np.asarray(index).astype(np.uint64), np.asarray(key, np.uint64))
-    outside = np.ones(value.shape, bool)
-    while outside.any():
-        left, right = value >> half, value & mask
-        for number in range(_FEISTEL_ROUNDS):
-            left, right = right, left ^ (fold(key, number, right) & mask)
-        value = np.where(outside, (left << half) | right, value)
-        outside = value >= size
-    return value.astype(np.int64)
+    bits = (size - 1).bit_length()
+    shift, mask = np.uint64(max(1, bits // 2)), np.uint64((1 << bits) - 1)
+    index, key = np.broadcast_arrays(np.asarray(index).astype(np.uint64), np.asarray(key, np.uint64))
+    factors = fold(key[..., None], np.arange(2 * _ROUNDS)).reshape(-1, 2 * _ROUNDS)
+    value = index.reshape(-1).copy()
+    walking = np.arange(value.size)
+    while walking.size:
+        x, of_walking = value[walking], factors[walking]
+        for number in range(_ROUNDS):
+            x = (x * (of_walking[:, 2 * number] | np.uint64(1)) + of_walking[:, 2 * number + 1]) & mask
+            x ^= x >> shift
+        value[walking] = x
+        walking = walking[x >= size]
+    return value.reshape(index.shape).astype(np.int64)

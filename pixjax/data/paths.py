@@ -8,9 +8,13 @@ from etils import epath
 from pixjax.errors import InputError
 
 
+def is_remote(path) -> bool:
+    return "://" in str(path)
+
+
 def expand_glob(pattern: str, what: str) -> list[epath.Path]:
     """The files that match, sorted; a plain path matches itself. `what` names the pattern in errors."""
-    if "://" in pattern:
+    if is_remote(pattern):
         parts = pattern.split("/")
         fixed = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts))
         if fixed == len(parts):

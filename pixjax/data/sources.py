@@ -24,29 +24,54 @@ def open_source(uri: str, *, canvas_size: int, codec: CanvasCodec | None = None)
 
 
 def modality_of(uri: SourceUri) -> int:
-    """TEXT or IMAGE, read from the scheme."""
+    """TEXT or IMAGE, by the scheme, or by what was prepared."""
     if uri.scheme == "demo":
         if uri.place not in ("text", "images"):
             raise InputError(f"demo:{uri.place} does not exist: there are demo:text and demo:images")
         return TEXT if uri.place == "text" else IMAGE
-    return {"text": TEXT, "images": IMAGE}[uri.scheme]
+    if uri.scheme == "array_record":
+        from pixjax.data.prepared import prepared_modality
+
+        return prepared_modality(uri)
+    if uri.scheme == "tfds":
+        from pixjax.data.tfds_source import tfds_modality
+
+        return tfds_modality(uri)
+    return TEXT if uri.scheme == "text" else IMAGE
 
 
 def _open_text_source(uri: SourceUri, codec: CanvasCodec) -> Source:
-    if uri.scheme == "demo":
-        from pixjax.data.demo import open_demo_text
+    if uri.scheme == "array_record":
+        from pixjax.data.prepared import open_prepared_text
 
-        return open_demo_text(uri, codec)
-    from pixjax.data.token_stream import open_text
+        return open_prepared_text(uri, codec)
+    from pixjax.data.documents import text_documents
+    from pixjax.data.token_stream import TokenStream, tokenize_documents
+    from pixjax.data.tokens import MemoryTokens
 
-    return open_text(uri, codec)
+    ids = tokenize_documents(text_documents(uri), codec)
+    if not len(ids):
+        raise InputError(f"text source {str(uri)!r} is empty: its files hold no text")
+    return TokenStream(str(uri), MemoryTokens(ids), capacity=codec.capacity, pad_id=codec.pad_id)
 
 
 def _open_image_source(uri: SourceUri, canvas_size: int) -> Source:
     if uri.scheme == "demo":
-        from pixjax.data.demo import DemoTiles
+        from pixjax.data.demo import DemoViews
 
-        return DemoTiles(uri, canvas_size=canvas_size)
+        return DemoViews(uri, canvas_size=canvas_size)
+    if uri.scheme == "array_record":
+        from pixjax.data.prepared import PreparedPictures
+
+        return PreparedPictures(uri, canvas_size=canvas_size)
+    if uri.scheme == "tfds":
+        from pixjax.data.tfds_source import TfdsPictures
+
+        return TfdsPictures(uri, canvas_size=canvas_size)
+    if uri.scheme == "captions":
+        from pixjax.data.captions import CaptionedPictures
+
+        return CaptionedPictures(uri, canvas_size=canvas_size)
     from pixjax.data.picture_files import PictureFiles
 
     return PictureFiles(uri, canvas_size=canvas_size)

@@ -1,18 +1,14 @@
-"""`text:` and all other text: one long array of token ids, cut into windows that move each epoch."""
+"""Text as one long ring of token ids, cut into windows whose borders move from epoch to epoch."""
 
-import gzip
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import numpy as np
-from etils import epath
-from jaxtyping import Int32, Int64, UInt64
+from jaxtyping import Int32, Int64, Integer, UInt64
 
 from pixjax.codec import TEXT, CanvasCodec
+from pixjax.data.documents import read_documents as read_documents
 from pixjax.data.keys import randint
-from pixjax.data.paths import expand_glob
-from pixjax.data.uri import SourceUri
-from pixjax.errors import InputError
+from pixjax.data.tokens import Tokens
 
 
 class TokenStream:
@@ -24,7 +20,7 @@ class TokenStream:
 
     modality = TEXT
 
-    def __init__(self, uri: str, tokens: np.ndarray, *, capacity: int, pad_id: int):
+    def __init__(self, uri: str, tokens: Tokens, *, capacity: int, pad_id: int):
         self.uri = uri
         self.tokens = tokens
         self._capacity = capacity
@@ -34,55 +30,31 @@ class TokenStream:
         return -(-len(self.tokens) // self._capacity)
 
     def windows(
-        self, record: Int64[np.ndarray, " n"], epoch_key: UInt64[np.ndarray, " n"]
-    ) -> tuple[Int32[np.ndarray, "n capacity"], Int64[np.ndarray, " n"]]:
+        self, record: Int64[np.ndarray, "n"], epoch_key: UInt64[np.ndarray, "n"]
+    ) -> tuple[Int32[np.ndarray, "n capacity"], Int64[np.ndarray, "n"]]:
         size = len(self.tokens)
         # A stream that fits on one canvas is read from its beginning.
         offset = randint(epoch_key, size) if size > self._capacity else np.zeros(len(record), np.int64)
-        place = record[:, None] * self._capacity + np.arange(self._capacity)
-        ids = self.tokens[(place + offset[:, None]) % size].astype(np.int32)
-        ids[place >= size] = self._pad_id
-        return ids, np.minimum(size - record * self._capacity, self._capacity)
+        lengths = np.minimum(size - record * self._capacity, self._capacity)
+        starts = (record * self._capacity + offset) % size
+        stops = starts + lengths
+        # A window that reaches beyond the end of the ring goes on at its beginning.
+        spans = [(a, min(b, size)) for a, b in zip(starts.tolist(), stops.tolist(), strict=True)]
+        wrapped = np.flatnonzero(stops > size)
+        spans += [(0, int(stops[row]) - size) for row in wrapped]
+        ids = np.full((len(record), self._capacity), self._pad_id, np.int32)
+        pieces = self.tokens.read(spans)
+        for row, piece in enumerate(pieces[: len(record)]):
+            ids[row, : len(piece)] = piece
+        for row, piece in zip(wrapped.tolist(), pieces[len(record) :], strict=True):
+            ids[row, lengths[row] - len(piece) : lengths[row]] = piece
+        return ids, lengths
 
 
-def tokenize_documents(documents: Iterable[str], codec: CanvasCodec) -> np.ndarray:
+def tokenize_documents(documents: Iterable[str], codec: CanvasCodec) -> Integer[np.ndarray, "tokens"]:
     """All documents as one array, each followed by EOS, in the smallest type that holds the vocabulary."""
     smallest = np.min_scalar_type(codec.vocab_size - 1)
     parts = []
     for document in documents:
         parts += [codec.tokenize(document).astype(smallest), np.array([codec.eos_id], smallest)]
     return np.concatenate(parts) if parts else np.zeros(0, smallest)
-
-
-def open_text(uri: SourceUri, codec: CanvasCodec) -> TokenStream:
-    """Raises `InputError` for an empty glob, a file that is not text, or one that cannot be tokenized."""
-    uri.require_options()
-    documents = (document for path in expand_glob(uri.place, "text source") for document in read_documents(path))
-    tokens = tokenize_documents((d for d in documents if d), codec)
-    if not len(tokens):
-        raise InputError(f"text source {str(uri)!r} is empty: its files hold no text")
-    return TokenStream(str(uri), tokens, capacity=codec.capacity, pad_id=codec.pad_id)
-
-
-def read_documents(path: epath.Path) -> Iterator[str]:
-    """A .txt file is one document; of a .jsonl file each line's `text` is one. Either may end in .gz."""
-    name = path.name.lower().removesuffix(".gz")
-    try:
-        data = path.read_bytes()
-        text = (gzip.decompress(data) if path.name.lower().endswith(".gz") else data).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text: byte {error.start} cannot be decoded") from None
-    except (OSError, EOFError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from None
-    if not name.endswith(".jsonl"):
-        yield text
-        return
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            try:
-                document = json.loads(line)["text"]
-            except (ValueError, KeyError, TypeError):
-                raise InputError(f"{path} line {number} is not a JSON object with the key 'text'") from None
-            if not isinstance(document, str):
-                raise InputError(f"{path} line {number}: 'text' is not a string")
-            yield document

@@ -12,7 +12,8 @@ from PIL import Image
 from pixjax.codec import IMAGE, CanvasCodec
 from pixjax.config import Config, DataConfig, ModelConfig
 from pixjax.data import CAUSES, make_batches
-from pixjax.data.batches import BatchIterator, make_plan
+from pixjax.data.batch_plan import make_plan
+from pixjax.data.batches import BatchIterator
 from pixjax.errors import InputError, RunError
 
 

@@ -8,6 +8,8 @@ from PIL import Image
 from pixjax.data.images import CAUSES, BadImage, crop, decode_image
 from pixjax.data.sources import open_source
 
+pytestmark = pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+
 # Every value of a smooth ramp in both directions, so that a turned or mirrored copy is unlike the original.
 RAMP = np.stack(
     [

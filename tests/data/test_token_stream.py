@@ -11,9 +11,14 @@ from pixjax.data.demo import demo_documents
 from pixjax.data.keys import fold
 from pixjax.data.sources import open_source
 from pixjax.data.token_stream import TokenStream
+from pixjax.data.tokens import MemoryTokens
 from pixjax.errors import InputError
 
 CODEC = CanvasCodec(canvas_size=8)
+
+
+def ring(size: int) -> TokenStream:
+    return TokenStream("text:x", MemoryTokens(np.arange(size)), capacity=63, pad_id=-1)
 
 
 def one_epoch(stream: TokenStream, seed: int):
@@ -23,7 +28,7 @@ def one_epoch(stream: TokenStream, seed: int):
 
 @given(size=st.integers(1, 500), seed=st.integers(0, 2**32))
 def test_an_epoch_holds_every_token_once_and_only_the_last_window_pads(size, seed):
-    stream = TokenStream("text:x", np.arange(size), capacity=63, pad_id=-1)
+    stream = ring(size)
     ids, lengths = one_epoch(stream, seed)
     assert sorted(ids[ids >= 0]) == list(range(size))
     assert (ids[:-1] >= 0).all()
@@ -31,20 +36,20 @@ def test_an_epoch_holds_every_token_once_and_only_the_last_window_pads(size, see
 
 
 def test_windows_follow_one_another_around_the_ring():
-    ids, _ = one_epoch(TokenStream("text:x", np.arange(200), capacity=63, pad_id=-1), 5)
+    ids, _ = one_epoch(ring(200), 5)
     flat = ids[ids >= 0]
     assert (np.diff(flat) % 200 == 1).all()
 
 
 def test_borders_between_canvases_move_from_epoch_to_epoch():
-    stream = TokenStream("text:x", np.arange(10_000), capacity=63, pad_id=-1)
+    stream = ring(10_000)
     starts = {int(one_epoch(stream, epoch)[0][0, 0]) for epoch in range(20)}
     assert len(starts) == 20
     assert max(starts) - min(starts) > 5_000
 
 
 def test_a_text_that_fits_on_one_canvas_is_read_from_its_beginning():
-    ids, _ = one_epoch(TokenStream("text:x", np.arange(40), capacity=63, pad_id=-1), 3)
+    ids, _ = one_epoch(ring(40), 3)
     assert ids.tolist() == [[*range(40), *[-1] * 23]]
 
 
@@ -55,16 +60,16 @@ def test_text_files_plain_gzipped_and_jsonl_are_documents_ended_by_eos(tmp_path)
     (tmp_path / "c.jsonl").write_text(lines)
     (tmp_path / "d.jsonl.gz").write_bytes(gzip.compress(b'{"text": "epsilon", "title": "t"}\n\n'))
     stream = open_source(f"text:{tmp_path}/*", canvas_size=8, codec=CODEC)
-    pieces = np.split(stream.tokens, np.flatnonzero(stream.tokens == CODEC.eos_id) + 1)
+    pieces = np.split(stream.tokens.ids, np.flatnonzero(stream.tokens.ids == CODEC.eos_id) + 1)
     texts = [CODEC.detokenize(piece[:-1]) for piece in pieces if len(piece)]
     assert texts == ["alpha", "beta é", "gamma\u2028x", "delta", "epsilon"]
 
 
 def test_tokens_are_kept_in_the_smallest_type_that_holds_the_vocabulary(tmp_path):
     (tmp_path / "a.txt").write_text("abc")
-    assert open_source(f"text:{tmp_path}/a.txt", canvas_size=8, codec=CODEC).tokens.dtype == np.uint16
+    assert open_source(f"text:{tmp_path}/a.txt", canvas_size=8, codec=CODEC).tokens.ids.dtype == np.uint16
     letters = CanvasCodec("chars27", canvas_size=8)
-    assert open_source(f"text:{tmp_path}/a.txt", canvas_size=8, codec=letters).tokens.dtype == np.uint8
+    assert open_source(f"text:{tmp_path}/a.txt", canvas_size=8, codec=letters).tokens.ids.dtype == np.uint8
 
 
 @pytest.mark.parametrize(

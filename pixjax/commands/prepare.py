@@ -1,0 +1,54 @@
+"""`pixjax prepare`: a source made into ArrayRecord shards that are read at the speed of the disk."""
+
+import argparse
+import functools
+import os
+import sys
+
+HELP = "write a data source as sharded records, resized and tokenized once"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--source", required=True, metavar="URI", help="text:…, images:…, captions:…, tfds:…, demo:…")
+    parser.add_argument("--out", required=True, metavar="DIR", help="read it as array_record:DIR")
+    parser.add_argument("--canvas-size", type=int, default=64, help="pixels a side (64)")
+    parser.add_argument("--shards", type=int, default=0, metavar="N", help="at most so many files (by size)")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (all cores)")
+    parser.add_argument("--tokenizer", default="bytes", help="of text: bytes, chars27, FILE.json, FILE.model, a folder")
+    parser.add_argument("--normalize", action="store_true", help="let the tokenizer rewrite the text")
+    parser.add_argument("--runner", help="make the shards on Apache Beam: DirectRunner, DataflowRunner, FlinkRunner, …")
+    parser.add_argument("--runner-options", default="", metavar="FLAGS", help="of the pipeline, in quotes")
+
+
+def run(args: argparse.Namespace) -> int:
+    from pixjax.codec import CanvasCodec
+    from pixjax.data.prepare import plan_preparation, prepare
+    from pixjax.errors import InputError
+
+    for name, least in (("canvas_size", 1), ("shards", 0), ("workers", 0)):
+        if getattr(args, name) < least:
+            raise InputError(f"--{name.replace('_', '-')}={getattr(args, name)} has to be {least} or more")
+    codec = CanvasCodec(tokenizer=args.tokenizer, normalize=args.normalize, canvas_size=args.canvas_size)
+    preparation = plan_preparation(args.source, args.out, canvas_size=args.canvas_size, codec=codec, shards=args.shards)
+    total = preparation.recipe.num_shards
+
+    def report(shard) -> None:
+        skipped = f", {len(shard.skipped)} skipped" if shard.skipped else ""
+        print(f"{shard.file}: {shard.num_records:,} records{skipped}", file=sys.stderr)
+        for name, cause, detail in shard.skipped:
+            print(f"  skipped {name} ({cause}: {detail})", file=sys.stderr)
+
+    make_all = None
+    if args.runner:
+        from pixjax.data.beam import make_on_beam
+
+        make_all = functools.partial(make_on_beam, runner=args.runner, options=args.runner_options)
+    summary = prepare(preparation, workers=args.workers, make_all=make_all, report=report).to_dict()
+    tokens = f", {summary['num_tokens']:,} tokens" if summary["num_tokens"] else ""
+    causes = ", ".join(f"{count} {cause}" for cause, count in summary["skipped"].items())
+    print(
+        f"{args.out}: {summary['num_records']:,} records in {total} shards{tokens}, {summary['num_skipped']} skipped"
+        + (f" ({causes})" if causes else "")
+        + f"; read them as array_record:{args.out}"
+    )
+    return 0

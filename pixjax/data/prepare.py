@@ -1,0 +1,247 @@
+"""`pixjax prepare`: a source made into ArrayRecord shards, each a pure function of the recipe and its number.
+
+Hence any number of processes, or machines, may make them in any order, a killed run goes on with the shards
+that are missing, and a shard made again has the same bytes.
+"""
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+
+import numpy as np
+from etils import epath
+
+from pixjax.codec import IMAGE, CanvasCodec
+from pixjax.data.documents import text_parts
+from pixjax.data.images import RESIZE_METHOD, BadImage
+from pixjax.data.manifest import MANIFEST, Manifest, Recipe, Shard, shard_from_dict, write_json
+from pixjax.data.shard_records import encode_picture, encode_windows, file_digest, write_shard
+from pixjax.data.source import ImageSource
+from pixjax.data.sources import modality_of, open_source
+from pixjax.data.token_stream import tokenize_documents
+from pixjax.data.uri import SourceUri
+from pixjax.errors import InputError, RunError
+
+_RECIPE = "recipe.json"  # of a preparation that has not finished
+_PICTURES_PER_SHARD = 8192
+_LETTERS_PER_SHARD = 2**25
+_LOADED_AT_ONCE = 64
+
+# A run of documents: (part, first document, the one after the last).
+Run = tuple[int, int, int]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Preparation:
+    """All that a worker needs to make any shard. Small, and picklable.
+
+    runs: for each shard of text its documents. records: for pictures, how many there are.
+    """
+
+    source: str
+    out: str
+    recipe: Recipe
+    codec: CanvasCodec | None = None
+    runs: tuple[tuple[Run, ...], ...] = ()
+    records: int = 0
+
+
+def plan_preparation(
+    source: str, out: str, *, canvas_size: int = 64, codec: CanvasCodec | None = None, shards: int = 0
+) -> Preparation:
+    """Looks at the source once and divides it. `shards` is the most there will be; 0: as many as its size
+    suggests.
+
+    Text needs the codec: its tokenizer and the capacity of its canvas. Raises `InputError` for an empty
+    source.
+    """
+    uri = SourceUri.parse(source)
+    if modality_of(uri) == IMAGE:
+        return _plan_pictures(uri, out, canvas_size, shards)
+    if codec is None:
+        raise InputError(f"{source} is text: preparing it needs a tokenizer")
+    return _plan_text(uri, out, canvas_size, codec, shards)
+
+
+def _plan_pictures(uri: SourceUri, out: str, canvas_size: int, shards: int) -> Preparation:
+    pictures: ImageSource = open_source(str(uri), canvas_size=canvas_size)  # type: ignore[assignment]
+    count = len(pictures)
+    names = hashlib.sha256("\0".join(pictures.name(record) for record in range(count)).encode())
+    recipe = Recipe(
+        kind="captions" if uri.scheme == "captions" else "images",
+        source=str(uri),
+        fingerprint=names.hexdigest(),
+        canvas_size=canvas_size,
+        num_shards=min(shards or -(-count // _PICTURES_PER_SHARD), count),
+        resize=RESIZE_METHOD,
+    )
+    return Preparation(source=str(uri), out=out, recipe=recipe, records=count)
+
+
+def _plan_text(uri: SourceUri, out: str, canvas_size: int, codec: CanvasCodec, shards: int) -> Preparation:
+    digest, places, ends = hashlib.sha256(), [], [0]
+    for part, read in enumerate(text_parts(uri)):
+        for number, document in enumerate(read()):
+            digest.update(document.encode("utf-8", "surrogatepass") + b"\0")
+            places.append((part, number))
+            ends.append(ends[-1] + len(document))
+    if not ends[-1]:
+        raise InputError(f"text source {str(uri)!r} is empty: its files hold no text")
+    most = shards or -(-ends[-1] // _LETTERS_PER_SHARD)
+    of_document = np.minimum(np.array(ends[:-1]) * most // ends[-1], most - 1)
+    runs = tuple(
+        tuple(_runs([place for place, shard in zip(places, of_document, strict=True) if shard == number]))
+        for number in np.unique(of_document)  # a document is never divided: a shard may have none, and is left out
+    )
+    recipe = Recipe(
+        kind="text",
+        source=str(uri),
+        fingerprint=digest.hexdigest(),
+        canvas_size=canvas_size,
+        num_shards=len(runs),
+        codec=codec.to_dict(),
+    )
+    return Preparation(source=str(uri), out=out, recipe=recipe, codec=codec, runs=runs)
+
+
+def _runs(places: list[tuple[int, int]]) -> Iterator[Run]:
+    for part, group in itertools.groupby(places, key=lambda place: place[0]):
+        numbers = [number for _, number in group]
+        yield part, numbers[0], numbers[-1] + 1
+
+
+def prepare(
+    preparation: Preparation,
+    *,
+    workers: int = 0,
+    make_all: Callable[[Preparation, list[int]], Iterable[Shard]] | None = None,
+    report: Callable[[Shard], None] = lambda shard: None,
+) -> Manifest:
+    """Makes the shards that are missing or damaged, then the manifest. `report` is called as each is done.
+
+    `make_all` makes shards by number and gives them in any order; without it `workers` processes do, 0: this
+    one. Raises `InputError` where the folder holds something else.
+    """
+    folder = epath.Path(preparation.out)
+    _claim(folder, preparation.recipe)
+    done = {
+        number: shard
+        for number in range(preparation.recipe.num_shards)
+        if (shard := _finished(folder, preparation, number))
+    }
+    missing = [number for number in range(preparation.recipe.num_shards) if number not in done]
+    for draft in folder.glob(".shard-*.tmp"):  # of a run that was killed
+        draft.unlink()
+    makers = make_all or (lambda job, numbers: _make_here(job, numbers, workers))
+    for shard in makers(preparation, missing):
+        report(shard)
+    shards = [_finished(folder, preparation, number) for number in range(preparation.recipe.num_shards)]
+    if None in shards:
+        raise RunError(f"{shards.count(None)} shards of {folder} were not made: run the command again")
+    manifest = Manifest(recipe=preparation.recipe, shards=tuple(shards))  # type: ignore[arg-type]
+    if not manifest.num_records:
+        skipped = manifest.shards[0].skipped[0]
+        raise InputError(f"{preparation.source}: no picture could be used, the first was {': '.join(skipped)}")
+    manifest.save(folder)
+    for leftover in (_RECIPE, *(f"{_stem(preparation, number)}.json" for number in range(len(shards)))):
+        (folder / leftover).unlink(missing_ok=True)
+    return manifest
+
+
+def make_shard(preparation: Preparation, number: int) -> Shard:
+    """Makes one shard and, after it, the note that it is finished."""
+    folder, stem = epath.Path(preparation.out), _stem(preparation, number)
+    shard = (_make_text if preparation.codec else _make_pictures)(preparation, folder / f"{stem}.array_record", number)
+    write_json(folder / f"{stem}.json", dataclasses.asdict(shard))
+    return shard
+
+
+def _make_text(job: Preparation, path: epath.Path, number: int) -> Shard:
+    codec = job.codec
+    assert codec is not None
+    parts = text_parts(SourceUri.parse(job.source))
+    documents = (d for part, first, last in job.runs[number] for d in itertools.islice(parts[part](), first, last) if d)
+    ids = tokenize_documents(documents, codec)
+    count, size, digest = write_shard(path, encode_windows(ids, codec.capacity, codec.vocab_size))
+    return Shard(file=path.name, num_records=count, num_tokens=len(ids), num_bytes=size, sha256=digest)
+
+
+def _make_pictures(job: Preparation, path: epath.Path, number: int) -> Shard:
+    source: ImageSource = open_source(job.source, canvas_size=job.recipe.canvas_size)  # type: ignore[assignment]
+    first, last = (job.records * n // job.recipe.num_shards for n in (number, number + 1))
+    skipped = []
+
+    def encoded() -> Iterator[bytes]:
+        for start in range(first, last, _LOADED_AT_ONCE):
+            numbers = range(start, min(start + _LOADED_AT_ONCE, last))
+            for record, picture in zip(numbers, source.load(numbers), strict=True):
+                if isinstance(picture, BadImage):
+                    skipped.append((source.name(record), picture.cause, picture.detail))
+                else:
+                    yield encode_picture(picture)
+
+    count, size, digest = write_shard(path, encoded())
+    return Shard(
+        file=path.name,
+        num_records=count,
+        num_bytes=size,
+        sha256=digest,
+        num_labels=source.num_labels,
+        skipped=tuple(skipped),
+    )
+
+
+def _make_here(job: Preparation, numbers: list[int], workers: int) -> Iterator[Shard]:
+    if workers < 2 or len(numbers) < 2:
+        yield from (make_shard(job, number) for number in numbers)
+        return
+    # Spawned, not forked: the caller may have threads.
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        futures = [pool.submit(make_shard, job, number) for number in numbers]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _stem(job: Preparation, number: int) -> str:
+    return f"shard-{number:05}-of-{job.recipe.num_shards:05}"
+
+
+def _claim(folder: epath.Path, recipe: Recipe) -> None:
+    """Says in the folder what is made there; refuses one that holds anything else."""
+    folder.mkdir(parents=True, exist_ok=True)
+    begun = folder / _RECIPE
+    if (folder / MANIFEST).exists():
+        there = Manifest.load(folder).recipe
+    elif begun.exists():
+        there = Recipe(**json.loads(begun.read_text()))
+    elif any(not entry.name.startswith(".") for entry in folder.iterdir()):
+        raise InputError(f"{folder} is not empty and was not made by pixjax prepare: choose another --out")
+    else:
+        write_json(begun, dataclasses.asdict(recipe))
+        return
+    different = [f.name for f in dataclasses.fields(Recipe) if getattr(there, f.name) != getattr(recipe, f.name)]
+    if different:
+        raise InputError(
+            f"{folder} was prepared with another {' and '.join(different)} (from {there.source}): choose another "
+            "--out, or delete it"
+        )
+
+
+def _finished(folder: epath.Path, job: Preparation, number: int) -> Shard | None:
+    """The shard if it is there, whole and undamaged."""
+    note = folder / f"{_stem(job, number)}.json"
+    if note.exists():
+        shard = shard_from_dict(json.loads(note.read_text()))
+    elif (folder / MANIFEST).exists():
+        shard = Manifest.load(folder).shards[number]
+    else:
+        return None
+    path = folder / shard.file
+    return shard if path.exists() and file_digest(path) == (shard.num_bytes, shard.sha256) else None

@@ -1,0 +1,208 @@
+"""`array_record:`: what `pixjax prepare` made, read by record."""
+
+import fnmatch
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from etils import epath
+from jaxtyping import Integer
+
+from pixjax.codec import IMAGE, TEXT, CanvasCodec
+from pixjax.data.images import BadImage
+from pixjax.data.manifest import Manifest, Shard, tokenizer_identity
+from pixjax.data.paths import is_remote
+from pixjax.data.shard_records import decode_picture, id_type
+from pixjax.data.source import Picture
+from pixjax.data.token_stream import TokenStream
+from pixjax.data.tokens import Span
+from pixjax.data.uri import SourceUri
+from pixjax.errors import InputError
+
+
+def prepared_modality(uri: SourceUri) -> int:
+    return TEXT if _find(uri)[1].recipe.kind == "text" else IMAGE
+
+
+def open_prepared_text(uri: SourceUri, codec: CanvasCodec) -> TokenStream:
+    """Raises `InputError` for shards of another tokenizer: their ids would mean other text."""
+    folder, manifest, shards = _find(uri)
+    recipe = manifest.recipe
+    assert recipe.codec is not None
+    if tokenizer_identity(recipe.codec) != tokenizer_identity(codec):
+        raise InputError(
+            f"{folder} was prepared with the tokenizer {recipe.codec['tokenizer']!r} of {recipe.codec['vocab_size']:,} "
+            f"tokens and the config has {codec.tokenizer!r} of {codec.vocab_size:,} (their sha256 differ): set "
+            "codec.tokenizer to the same file, or prepare again"
+        )
+    tokens = ShardedTokens(ShardFiles(folder, shards), id_type(codec.vocab_size))
+    return TokenStream(str(uri), tokens, capacity=codec.capacity, pad_id=codec.pad_id)
+
+
+class PreparedPictures:
+    """Pictures, resized already; their crop is still to choose."""
+
+    modality = IMAGE
+
+    def __init__(self, uri: SourceUri, *, canvas_size: int):
+        folder, manifest, shards = _find(uri)
+        if manifest.recipe.canvas_size != canvas_size:
+            raise InputError(
+                f"{folder} was prepared for a canvas of {manifest.recipe.canvas_size} pixels and the config has "
+                f"{canvas_size}: set model.canvas_size={manifest.recipe.canvas_size}, or prepare again"
+            )
+        self.uri = str(uri)
+        self.num_labels = max(shard.num_labels for shard in shards)
+        self._files = ShardFiles(folder, shards)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def name(self, record: int) -> str:
+        return self._files.name(record)
+
+    def load(self, records: Iterable[int]) -> list[Picture | BadImage]:
+        return [decode_picture(data) for data in self._files.read([int(record) for record in records])]
+
+
+class ShardedTokens:
+    """The token ids of all shards, end to end. A record is read once for all the spans that touch it."""
+
+    def __init__(self, files: "ShardFiles", dtype: np.dtype):
+        self._files = files
+        self._dtype = dtype
+        # Records are full but for the last of each shard, so that a shard's first record tells their length.
+        first = files.read([0])[0]
+        self._length = len(first) // dtype.itemsize
+        self._starts = np.cumsum([0, *(shard.num_tokens for shard in files.shards)])
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def read(self, spans: Sequence[Span]) -> list[Integer[np.ndarray, "length"]]:
+        pieces = [self._pieces(span) for span in spans]
+        wanted = sorted({record for of_span in pieces for record, _, _ in of_span})
+        data = dict(zip(wanted, self._files.read(wanted), strict=True))
+        ids = {record: np.frombuffer(block, self._dtype) for record, block in data.items()}
+        return [
+            np.concatenate([ids[record][start:stop] for record, start, stop in of_span])
+            if of_span
+            else np.zeros(0, self._dtype)
+            for of_span in pieces
+        ]
+
+    def _pieces(self, span: Span) -> list[tuple[int, int, int]]:
+        """(record, start, stop) of each record's share of a span."""
+        place, end = span
+        pieces = []
+        while place < end:
+            shard = int(np.searchsorted(self._starts, place, "right")) - 1
+            number, start = divmod(place - int(self._starts[shard]), self._length)
+            stop = min(self._length, start + end - place, start + int(self._starts[shard + 1]) - place)
+            pieces.append((int(self._files.firsts[shard]) + number, start, stop))
+            place += stop - start
+        return pieces
+
+
+class ShardFiles:
+    """Records of several shards by one index. Opened once a process, when first read; threads may share it."""
+
+    def __init__(self, folder: epath.Path, shards: tuple[Shard, ...]):
+        self.folder = folder
+        self.shards = shards
+        self.firsts = np.cumsum([0, *(shard.num_records for shard in shards)])
+        self._readers: dict[int, Any] = {}
+        for shard in shards:
+            _check_size(folder / shard.file, shard)
+
+    def __len__(self) -> int:
+        return int(self.firsts[-1])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_readers": {}}
+
+    def name(self, record: int) -> str:
+        shard, position = self._locate(record)
+        return f"{self.shards[shard].file} record {position}"
+
+    def _locate(self, record: int) -> tuple[int, int]:
+        shard = int(np.searchsorted(self.firsts, record, "right")) - 1
+        return shard, record - int(self.firsts[shard])
+
+    def read(self, records: Sequence[int]) -> list[bytes]:
+        """In the order asked for. Raises `InputError` naming shard and position of a damaged record."""
+        if not len(records):
+            return []
+        of_record = np.searchsorted(self.firsts, records, "right") - 1
+        asked: dict[int, list[int]] = defaultdict(list)
+        for place, shard in enumerate(of_record.tolist()):
+            asked[shard].append(place)
+        blocks: list[bytes] = [b""] * len(records)
+        for shard, places in asked.items():
+            positions = [int(records[place] - self.firsts[shard]) for place in places]
+            for place, block in zip(places, self._read_shard(shard, positions), strict=True):
+                blocks[place] = block
+        return blocks
+
+    def _read_shard(self, shard: int, positions: list[int]) -> list[bytes]:
+        try:
+            return self._reader(shard).read(positions)
+        except Exception:  # the library raises what it likes; one by one tells which record it was
+            return [self._read_one(shard, position) for position in positions]
+
+    def _read_one(self, shard: int, position: int) -> bytes:
+        try:
+            return self._reader(shard).read([position])[0]
+        except Exception as error:
+            self._readers.pop(shard, None)
+            reason = " ".join(str(error).split())[:120]
+            raise InputError(
+                f"{self.folder / self.shards[shard].file} is damaged at record {position} ({reason}): run the same "
+                "pixjax prepare again, which makes damaged shards anew"
+            ) from None
+
+    def _reader(self, shard: int) -> Any:
+        if shard not in self._readers:
+            from array_record.python.array_record_module import ArrayRecordReader
+
+            path = _local_copy(self.folder / self.shards[shard].file, self.shards[shard])
+            self._readers[shard] = ArrayRecordReader(str(path), "readahead_buffer_size:0,max_parallelism:1")
+        return self._readers[shard]
+
+
+def _find(uri: SourceUri) -> tuple[epath.Path, Manifest, tuple[Shard, ...]]:
+    """The folder, its manifest, and the shards that the URI chooses: all of a folder, or those that match."""
+    uri.require_options()
+    place = epath.Path(uri.place).expanduser()
+    folder, pattern = (place, "*") if place.is_dir() else (place.parent, place.name)
+    if not folder.exists():
+        raise InputError(f"{uri} matches no file: {folder} does not exist")
+    manifest = Manifest.load(folder)
+    shards = tuple(shard for shard in manifest.shards if fnmatch.fnmatch(shard.file, pattern) and shard.num_records)
+    if not shards:
+        raise InputError(f"{uri} matches no shard of {folder}: it has {manifest.shards[0].file} and so on")
+    return folder, manifest, shards
+
+
+def _check_size(path: epath.Path, shard: Shard) -> None:
+    if not path.exists():
+        raise InputError(f"{path} is missing: run the same pixjax prepare again, which makes missing shards anew")
+    if (size := path.stat().length) != shard.num_bytes:
+        raise InputError(
+            f"{path} is truncated at byte {size:,} of {shard.num_bytes:,}: run the same pixjax prepare again, which "
+            "makes damaged shards anew"
+        )
+
+
+def _local_copy(path: epath.Path, shard: Shard) -> epath.Path:
+    """ArrayRecord reads local files only: a remote shard is copied once, under its checksum."""
+    if not is_remote(path):
+        return path
+    cached = epath.Path("~/.cache/pixjax/shards").expanduser() / f"{shard.sha256}.array_record"
+    if not cached.exists():
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        draft = cached.with_suffix(".tmp")
+        path.copy(draft, overwrite=True)
+        draft.replace(cached)
+    return cached
