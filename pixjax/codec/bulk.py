@@ -13,36 +13,62 @@ from jaxtyping import Bool, Int, UInt8
 from pixjax.codec.color import ColorCode
 from pixjax.codec.nearest import nearest_level, to_units
 
-_TOGETHER = 8  # canvases
+_TOGETHER = 4  # canvases: what is intermediate stays in the cache, and below the size that malloc maps anew
+_FEW = 8  # slices that are still faster than an index
 
 
 @dataclasses.dataclass(frozen=True)
 class BulkPainter:
-    """A code on a canvas of `canvas_size` pixels a side, cell i lying at the flat pixels `cell_index[i]`."""
+    """A code on a canvas of `canvas_size` pixels a side, cell i lying at the flat pixels `cell_index[i]`.
+
+    patch: (height, width) of the patches that are filled one after the other, (1, canvas_size) for raster order.
+    """
 
     code: ColorCode
     cell_index: Int[np.ndarray, "capacity pixels"]
     canvas_size: int
+    patch: tuple[int, int]
 
     def paint(self, ids: Int[np.ndarray, "n capacity"]) -> UInt8[np.ndarray, "n height width 3"]:
         """The canvases of ids in [0, vocab_size); pixels outside all cells are black."""
-        area = self.canvas_size**2
+        area, per_cell = self.canvas_size**2, self.code.pixels
         total = len(ids) * area
-        words = np.empty(((total + 1) // 2, 3), "<u2")  # two pixels a row
-        source = np.full((_TOGETHER, area), self._black, np.int32)
+        canvases = np.empty((total + 1) // 2 * 6, np.uint8)  # room for an even number of pixels
+        words = canvases.view("<u2").reshape(-1, 3)  # two pixels a row
+        stream = np.empty((_TOGETHER, self.cell_index.size), np.int32)
+        first, second = np.empty((2, _TOGETHER * area // 2), np.uint64)
+        source = np.full((_TOGETHER, area), self.code.vocab_size * per_cell, np.int32)  # black where no cell is
         for start in range(0, len(ids), _TOGETHER):
             some = ids[start : start + _TOGETHER]
-            if self.code.pixels > 1:
-                some = (some[..., None] * self.code.pixels + np.arange(self.code.pixels, dtype=np.int32)).reshape(len(some), -1)
-            source[: len(some), self._pixels] = some
+            for i in range(per_cell):
+                np.multiply(some, np.int32(per_cell), out=stream[: len(some), i::per_cell])
+                stream[: len(some), i::per_cell] += np.int32(i)
+            taken = 0
+            for run in self._runs:
+                length = source[0, run].size
+                source[: len(some), run] = stream[: len(some), taken : taken + length]
+                taken += length
             here = words[start * area // 2 : (start + _TOGETHER) * area // 2]
-            first, second = source.reshape(-1, 2)[: len(here)].T
-            pairs = np.take(self._first_pixel, first)
-            pairs |= np.take(self._second_pixel, second)
-            quarters = pairs.view("<u2").reshape(-1, 4)
+            pixels = self._as_canvases(source).reshape(-1)
+            np.take(self._first_pixel, pixels[0::2], out=first, mode="clip")  # clip: spares a second pass of checks
+            np.take(self._second_pixel, pixels[1::2], out=second, mode="clip")
+            first |= second
+            quarters = first.view("<u2").reshape(-1, 4)[: len(here)]
             for i in range(3):
                 here[:, i] = quarters[:, i]
-        return words.view(np.uint8).reshape(-1)[: 3 * total].reshape(len(ids), self.canvas_size, self.canvas_size, 3)
+        return canvases[: 3 * total].reshape(len(ids), self.canvas_size, self.canvas_size, 3)
+
+    def _as_canvases(self, pixels: Int[np.ndarray, "n height*width"]) -> Int[np.ndarray, "n height width"]:
+        """From the order in which pixels are filled to their places."""
+        (height, width), side = self.patch, self.canvas_size
+        patches = pixels.reshape(len(pixels), side // height, side // width, height, width)
+        return patches.swapaxes(2, 3).reshape(len(pixels), side, side)
+
+    def _as_filled(self, canvases: Int[np.ndarray, "n height width"]) -> Int[np.ndarray, "n height*width"]:
+        """The inverse of `_as_canvases`."""
+        (height, width), side = self.patch, self.canvas_size
+        patches = canvases.reshape(len(canvases), side // height, height, side // width, width)
+        return patches.swapaxes(2, 3).reshape(len(canvases), side * side)
 
     def nearest_ids(self, canvases: UInt8[np.ndarray, "n height width 3"]) -> Int[np.ndarray, "n capacity"]:
         """The nearest legal id of every cell, int32, without its margin."""
@@ -72,11 +98,13 @@ class BulkPainter:
             flat = np.append(flat, np.zeros(3, np.uint8))
         words = flat.view("<u2")
         first, middle, last = self._word_tables
-        both = np.take(first, words[0::3])
-        both += np.take(middle, words[1::3])
-        both += np.take(last, words[2::3])
-        numbers = both.view(np.int32)[:num_pixels].reshape(len(canvases), -1)
-        return numbers[:, self._pixels].reshape(len(canvases), *self.cell_index.shape)
+        both = np.take(first, words[0::3], mode="clip")
+        both += np.take(middle, words[1::3], mode="clip")
+        both += np.take(last, words[2::3], mode="clip")
+        numbers = self._as_filled(both.view("<i4")[:num_pixels].reshape(canvases.shape[:3]))
+        runs = [numbers[:, run] for run in self._runs]
+        cells = runs[0] if len(runs) == 1 else np.concatenate(runs, axis=1)
+        return cells.reshape(len(canvases), *self.cell_index.shape)
 
     @functools.cached_property
     def _word_tables(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -100,7 +128,8 @@ class BulkPainter:
         number = np.take(self._counted, number) if code.order == "gray" else number
         for i in reversed(range(used - 1)):
             pixel = pixel_numbers[..., i]
-            number = number.astype(np.int64)  # levels³ · 2²² at the most
+            if code.levels**3 * (code.vocab_size + code.levels**3) >= 1 << 31:
+                number = number.astype(np.int64)
             if code.order == "gray":
                 pixel = np.take(self._counted, pixel + code.levels**3 * (number & 1))
             number = number * code.levels**3 + pixel
@@ -139,15 +168,15 @@ class BulkPainter:
     def _second_pixel(self) -> np.ndarray:
         return self._first_pixel << np.uint64(24)
 
-    @property
-    def _black(self) -> int:
-        return self.code.vocab_size * self.code.pixels
-
     @functools.cached_property
-    def _pixels(self) -> slice | Int[np.ndarray, "pixels"]:
-        """Where the pixels of all cells lie: a slice, which is faster, when they follow one another."""
-        flat = self.cell_index.reshape(-1).astype(np.intp)
-        return slice(flat[0], flat[-1] + 1) if (np.diff(flat) == 1).all() else flat
+    def _runs(self) -> tuple[slice | Int[np.ndarray, "pixels"], ...]:
+        """The pixels of all cells, in the order of filling: as a few slices, or else as one index."""
+        order = self._as_filled(np.arange(self.canvas_size**2).reshape(1, self.canvas_size, self.canvas_size))[0]
+        place = np.argsort(order)[self.cell_index.reshape(-1)]
+        breaks = np.flatnonzero(np.diff(place) != 1) + 1
+        if len(breaks) >= _FEW:
+            return (place,)
+        return tuple(slice(run[0], run[-1] + 1) for run in np.split(place, breaks))
 
     @functools.cached_property
     def _used_pixels(self) -> int:

@@ -341,6 +341,8 @@ class CanvasCodec:
             return self.color_code.decode(cells)
         ids = self._bulk.nearest_ids(canvas[None])[0]
         margin = np.ones(self.capacity, np.float32)
+        if np.array_equal(self._bulk.paint(ids[None])[0], canvas):  # as it was painted: the usual case for a file
+            return ids, margin
         noisy = (self.color_code.codebook[ids] != cells).any(axis=(-2, -1))
         ids[noisy], margin[noisy] = self.color_code.decode(cells[noisy])
         return ids, margin
@@ -352,7 +354,8 @@ class CanvasCodec:
 
     @functools.cached_property
     def _bulk(self) -> BulkPainter:
-        return BulkPainter(self.color_code, self.cell_index, self.canvas_size)
+        patch = parse_patch_size(self.patch_size) if self.layout == "patch" else (1, self.canvas_size)
+        return BulkPainter(self.color_code, self.cell_index, self.canvas_size, patch)
 
     def decode_modality(self, x: Shaped[Array, "*batch height width 3"]) -> tuple[Any, Any]:
         """The nearest tag, int32 [*batch], and its margin, float32 [*batch]."""

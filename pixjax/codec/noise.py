@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from pixjax.codec.color import ColorCode
-from pixjax.codec.nearest import nearest_level, nearest_legal, to_units
+from pixjax.codec.nearest import nearest_legal, nearest_level, to_units
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,9 @@ class ErrorRate:
             down = legal.after_step(i, -1)
             kinds[:, i] = digit * 4 + up * 2 + down
         self._used, inverse = np.unique(kinds, return_inverse=True)
-        self._kinds, self._weights = np.unique(np.sort(inverse.reshape(kinds.shape), axis=1), axis=0, return_counts=True)
+        self._kinds, self._weights = np.unique(
+            np.sort(inverse.reshape(kinds.shape), axis=1), axis=0, return_counts=True
+        )
         level = self._used // 4
         self._up = np.where(self._used & 2, half_gaps[level], np.inf)
         self._down = np.where(self._used & 1, half_gaps[level - 1], np.inf)

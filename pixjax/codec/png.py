@@ -93,6 +93,7 @@ def _packed(data: bytes) -> str:
     return base64.b64encode(lzma.compress(data)).decode("ascii")
 
 
+@functools.lru_cache(maxsize=4)
 def _unpacked(text: str, where: str) -> bytes:
     try:
         unpacker = lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=2 * MAX_BYTES)
