@@ -23,7 +23,7 @@ def read_config(name: str, overrides: Sequence[str] = ()) -> Config:
     Raises:
       InputError: no such config, an unknown key (the nearest is named), a value of the wrong type or out of range.
     """
-    values = _run_config_file(_find(name))
+    values = Config.from_dict(_run_config_file(_find(name))).to_dict()  # checked before anything is changed
     for override in overrides:
         key, equals, text = override.removeprefix("--config.").partition("=")
         if not equals:
@@ -53,10 +53,9 @@ def _run_config_file(path: pathlib.Path) -> dict[str, Any]:
         return module.get_config().to_dict()
     except InputError:
         raise
-    except AttributeError as error:  # of a locked ConfigDict: its message names the nearest key
-        raise InputError(f"config {path}: {' '.join(str(error).split())}") from error
     except Exception as error:  # a person's own file may fail in any way
-        raise InputError(f"config {path} does not run: {type(error).__name__}: {error}") from error
+        reason = " ".join(str(error).split())
+        raise InputError(f"config {path} does not run: {type(error).__name__}: {reason}") from error
 
 
 def _set(values: dict[str, Any], key: str, text: str) -> None:

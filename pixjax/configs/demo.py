@@ -12,16 +12,17 @@ from pixjax.config import default_config
 def get_config():
     config = default_config()
     config.model.variant = "Ti"
-    config.model.depth = 6
+    config.model.depth = 4
     config.model.canvas_size = 32
     config.model.patch_size = "4"
     config.codec.tokenizer = "chars27"
     config.codec.normalize = True
     config.codec.code = "radix:3:1"
     config.codec.layout = "patch"
-    config.data.batch_size = 32
+    config.diffusion.time.text = "logit_normal:0.5:1.2"  # letters on three levels are decided at t of 0.3 to 0.9
+    config.data.batch_size = 16
     config.data.sources = ("demo:text", "demo:images")
-    config.training.steps = 600
+    config.training.steps = 400
     config.training.warmup_steps = 50
     config.training.learning_rate = 1e-3
     config.training.decay = "cosine"

@@ -35,6 +35,7 @@ class Checkpoints:
     """The checkpoints of one workdir. A context manager: leaving it waits for the last save."""
 
     def __init__(self, workdir: epath.Path, *, keep: int = 1, read_only: bool = False):
+        workdir = workdir.expanduser().resolve()  # orbax refuses relative paths
         folder = workdir / CHECKPOINTS
         if read_only and not folder.exists():
             raise InputError(f"{workdir} has no checkpoint: train there first, or name another workdir")

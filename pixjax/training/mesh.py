@@ -54,12 +54,12 @@ def state_shardings(mesh: Mesh, shapes):
 
     def sharding(path, array):
         name = "/".join(str(getattr(key, "key", getattr(key, "name", ""))) for key in path)
-        return NamedSharding(mesh, _partition(mesh, name, array.shape))
+        return NamedSharding(mesh, partition(mesh, name, array.shape))
 
     return jax.tree_util.tree_map_with_path(sharding, shapes)
 
 
-def _partition(mesh: Mesh, name: str, shape: tuple[int, ...]) -> PartitionSpec:
+def partition(mesh: Mesh, name: str, shape: tuple[int, ...]) -> PartitionSpec:
     for pattern, logical in LOGICAL_AXES:
         if re.search(pattern, name) and len(shape) >= len(logical):
             axes = [None] * (len(shape) - len(logical)) + [MESH_AXES.get(axis or "") for axis in logical]

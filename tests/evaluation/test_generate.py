@@ -1,0 +1,127 @@
+"""Samples from a workdir: decoded by their tag, the same whatever the batch."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from etils import epath
+from PIL import Image
+
+from pixjax.codec import IMAGE, TEXT, CanvasCodec
+from pixjax.errors import InputError
+from pixjax.evaluation.generate import generate
+from pixjax.evaluation.inspect import describe
+from pixjax.evaluation.pictures import contact_sheet, grid
+from pixjax.evaluation.restore import Denoiser, load
+from pixjax.evaluation.samples import write_samples
+from pixjax.training.mesh import make_mesh
+from pixjax.training.state import init_params, make_model
+from pixjax.training.train import train
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory, tiny_config):
+    folder = epath.Path(tmp_path_factory.mktemp("run"))
+    train(tiny_config(), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def denoiser(workdir):
+    return load(workdir)
+
+
+@pytest.mark.parametrize(("wanted", "modality"), [("text", TEXT), ("image", IMAGE)])
+def test_a_model_with_a_marker_makes_the_modality_that_is_asked_for(denoiser, wanted, modality):
+    made = generate(denoiser, wanted, 3)
+    assert made.modality.tolist() == [modality] * 3
+    np.testing.assert_allclose(made.modality_margin, 1.0, atol=1e-6)
+    np.testing.assert_array_equal(made.canvases[:, 0, 0], 0 if wanted == "text" else 255)
+
+
+def test_any_is_decoded_by_what_the_marker_of_each_canvas_says(denoiser):
+    made = generate(denoiser, "any", 4)
+    brightness = made.canvases[:, 0, 0].astype(float).mean(axis=-1)
+    np.testing.assert_array_equal(made.modality, np.where(brightness > 127.5, IMAGE, TEXT))
+
+
+def test_a_sample_does_not_depend_on_how_many_are_made(denoiser):
+    many, few = generate(denoiser, "any", 6, seed=3), generate(denoiser, "any", 2, seed=3)
+    np.testing.assert_array_equal(many.canvases[:2], few.canvases)
+    other = generate(denoiser, "any", 2, seed=4)
+    assert (other.canvases != few.canvases).any()
+
+
+def untrained(config):
+    """A denoiser with the parameters that its config starts from."""
+    model = make_model(config)
+    params = init_params(model, jax.random.key(0))
+    mesh = make_mesh(config.training.mesh)
+    codec = CanvasCodec.from_config(config)
+    return Denoiser(config=config, codec=codec, step=0, model=model, params=params, mesh=mesh)
+
+
+def test_with_a_type_condition_any_draws_the_modality_by_the_text_ratio(tiny_config):
+    condition = {"model": {"tagging": "condition"}, "codec": {"marker": False}}
+    mixed = untrained(tiny_config(**condition))
+    assert set(generate(mixed, "any", 16, steps=1).modality.tolist()) == {TEXT, IMAGE}
+    text_only = untrained(tiny_config(**condition, data={"text_ratio": 1.0}))
+    assert set(generate(text_only, "any", 4, steps=1).modality.tolist()) == {TEXT}
+    with pytest.raises(InputError, match="--modality=image: this model was not trained on it"):
+        generate(text_only, "image", 1)
+
+
+def test_written_samples_decode_to_what_their_line_says(denoiser, tmp_path):
+    made = generate(denoiser, "any", 4)
+    made = dataclasses.replace(made, modality=np.array([TEXT, IMAGE, IMAGE, TEXT]))
+    rows = write_samples(tmp_path, made, denoiser.codec)
+    assert [json.loads(line) for line in (tmp_path / "text.jsonl").read_text().splitlines()] == rows
+    assert [row["index"] for row in rows] == [0, 3]
+    assert rows[0]["text"] == denoiser.codec.decode(made.canvases[:1]).text
+    assert rows[0]["token_ids"] == denoiser.codec.decode(made.canvases[:1]).token_ids[0].tolist()
+    assert sorted(p.name for p in (tmp_path / "images").iterdir()) == ["0001.png", "0002.png"]
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "images" / "0001.png")), made.canvases[1])
+
+
+def test_grid_shows_every_pixel_sharp(denoiser):
+    canvases = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), np.uint8)
+    sheet = np.asarray(grid(canvases, columns=2))
+    second = sheet[6 : 6 + 128, 6 + 128 + 6 : 6 + 128 + 6 + 128]
+    np.testing.assert_array_equal(second[::8, ::8], canvases[1])
+
+
+def test_contact_sheet_has_a_row_a_canvas(denoiser):
+    sheet = contact_sheet(denoiser, np.zeros((2, 16, 16, 3), np.uint8), np.array([TEXT, IMAGE]))
+    assert sheet.height == 2 * (128 + 6) + 6 + 16
+
+
+def test_denoise_refuses_conditions_the_model_was_not_built_for(denoiser):
+    z, t = jnp.zeros((1, 16, 16, 3)), jnp.array([0.5])
+    for condition in ({"modality": TEXT}, {"label": 1}, {"context": z}):
+        with pytest.raises(InputError, match=r"leave .* out"):
+            denoiser.denoise(z, t, **condition)
+
+
+def test_inspect_counts_what_is_stored(workdir, denoiser):
+    found = describe(workdir)
+    assert found["steps"] == [3, 6]
+    assert found["parameters"] == sum(x.size for x in jax.tree.leaves(denoiser.params))
+    assert found["codec"]["tokens per canvas"] == 16 * 16 - 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"ema": "0.123"}, "--ema=0.123 is not kept"), ({"step": 5}, "no checkpoint at step 5: it has 3, 6")],
+)
+def test_what_is_not_in_the_workdir_is_refused(workdir, arguments, message):
+    with pytest.raises(InputError, match=message):
+        load(workdir, **arguments)
+
+
+def test_an_older_step_and_the_raw_parameters_can_be_loaded(workdir):
+    older, raw = load(workdir, step=3), load(workdir, ema="none")
+    assert older.step == 3
+    assert (raw.params["out"]["kernel"] != load(workdir).params["out"]["kernel"]).any()

@@ -1,0 +1,61 @@
+"""The command line as scripts see it: exit codes, one-line errors, nothing heavy for --help."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from pixjax.cli import COMMANDS, main
+
+
+def pixjax(*arguments: str, **kwargs) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "pixjax.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, **kwargs)
+
+
+def test_help_names_every_command_and_imports_nothing_heavy():
+    script = (
+        "import sys, pixjax.cli\n"
+        "pixjax.cli.make_parser().print_help()\n"
+        "heavy = {'jax', 'numpy', 'flax', 'grain', 'orbax', 'PIL', 'tensorflow'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert set(COMMANDS) <= set(re.findall(r"^    (\w+)", done.stdout, re.MULTILINE))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main([command, "--help"])
+    assert exit_.value.code == 0
+    assert "usage: pixjax" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--config=demo", "--workdir=X", "--config.modle.depth=2"], "did you mean 'model.depth'"),
+        (["train", "--config=demo", "--workdir=X", "--config.data.sources=images:no_such_folder"], "no_such_folder"),
+        (["train", "--config=nothing", "--workdir=X"], "no config is named 'nothing'"),
+        (["sample", "--workdir=no_such_run", "--out=X"], "no_such_run is not a workdir"),
+        (["sample", "--workdir=X", "--out=X", "--num=0"], "at least one canvas"),
+        (["inspect", "--workdir=no_such_run"], "no_such_run is not a workdir"),
+        (["inspect", "--workdir=X", "--config.model.depth=2"], "belongs to a command that takes --config"),
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_code_2_and_writes_nothing(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.startswith("pixjax: ")
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bare_command_says_what_there_is():
+    done = pixjax()
+    assert done.returncode == 2
+    assert "usage: pixjax" in done.stderr

@@ -1,0 +1,127 @@
+"""The configuration: read once, checked at the boundary, errors that name the remedy."""
+
+import dataclasses
+import json
+
+import pytest
+
+from pixjax.config import Config, known_keys
+from pixjax.config_file import config_from_json, read_config
+from pixjax.errors import InputError
+
+PACKAGED = ("demo", "mixed64_marker", "mixed64_condition", "text64", "finetune_mixed64")
+
+
+@pytest.mark.parametrize("name", PACKAGED)
+def test_packaged_configs_survive_json(name):
+    config = read_config(name)
+    assert config_from_json(json.dumps(config.to_dict()), "config.json") == config
+
+
+def test_a_path_and_a_bare_name_are_the_same_config(request):
+    path = request.config.rootpath / "configs" / "demo.py"
+    assert read_config(str(path)) == read_config("demo")
+
+
+def test_overrides_take_the_type_of_their_key():
+    config = read_config(
+        "demo",
+        [
+            "--config.training.steps=7",
+            "--config.training.learning_rate=1",
+            "--config.model.patch_size=8",
+            "--config.data.flip=false",
+            "--config.data.sources=text:a/*.txt,images:b,c.zip",
+            "--config.data.weights=(1,2.5)",
+            "--config.diffusion.time.image=uniform",
+            "--config.training.ema_decays=0.5",
+        ],
+    )
+    assert config.training.steps == 7
+    assert config.training.learning_rate == 1.0
+    assert config.model.patch == (8, 8)
+    assert config.data.flip is False
+    assert config.data.sources == ("text:a/*.txt", "images:b,c.zip")
+    assert config.data.weights == (1.0, 2.5)
+    assert config.diffusion.time.image == "uniform"
+    assert config.training.ema_decays == (0.5,)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.stps=1", "unknown config key 'training.stps': did you mean 'training.steps'"),
+        ("training=1", "unknown config key 'training'"),
+        ("training.steps=many", "training.steps='many' has the wrong type: expected int"),
+        ("training.steps=1.5", "training.steps=1.5 has the wrong type: expected int"),
+        ("training.steps=0", "training.steps=0 has to be positive"),
+        ("training.steps", "has no value: write --config.training.steps=VALUE"),
+        ("model.patch_size=5", "model.canvas_size=32 is not divisible by model.patch_size=5"),
+        ("model.patch_size=0", "patch size '0' is not a size"),
+        ("model.tagging=color", "model.tagging='color' is unknown: choose one of none, marker, condition, both"),
+        ("model.tagging=condition", "contradict each other: set codec.marker=False"),
+        ("data.text_ratio=2", "data.text_ratio=2.0 has to be between 0 and 1"),
+        ("data.sources=()", "data.sources is empty"),
+        ("data.weights=(1,)", "data.weights has 1 entries for 2 sources"),
+    ],
+)
+def test_wrong_overrides_are_one_line_that_says_what_to_do(override, message):
+    with pytest.raises(InputError) as caught:
+        read_config("demo", [f"--config.{override}"])
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("dmeo", "choose one of demo, finetune_mixed64, "), ("no/such.py", "config file no/such.py does not exist")],
+)
+def test_a_config_that_is_not_there(name, message):
+    with pytest.raises(InputError, match=message):
+        read_config(name)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("config.training.stpes = 3", "unknown config key 'training.stpes': did you mean 'training.steps'"),
+        ("config.modle.depth = 3", "does not run: AttributeError: .*modle"),
+        ("1 / 0", "does not run: ZeroDivisionError"),
+        ("config.model.depth = 'deep'", "model.depth='deep' has the wrong type: expected int"),
+    ],
+)
+def test_a_config_file_that_is_wrong(tmp_path, body, message):
+    file = tmp_path / "mine.py"
+    lines = (
+        "from pixjax.config import default_config",
+        "def get_config():",
+        "  config = default_config()",
+        f"  {body}",
+    )
+    file.write_text("\n".join([*lines, "  return config\n"]))
+    with pytest.raises(InputError, match=message) as caught:
+        read_config(str(file))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_stored_config_is_named():
+    with pytest.raises(InputError, match=r"runs/x/config.json is damaged"):
+        config_from_json('{"model": ', "runs/x/config.json")
+
+
+def test_every_key_of_the_interface_exists():
+    """Scripts rely on these."""
+    keys = set(known_keys())
+    assert {
+        *(f"training.{k}" for k in ("steps", "checkpoint_every", "log_every", "seed")),
+        *(f"data.{k}" for k in ("batch_size", "workers", "text_ratio", "sources")),
+        *(f"model.{k}" for k in ("variant", "canvas_size", "patch_size", "tagging")),
+        *(f"codec.{k}" for k in ("tokenizer", "code", "layout", "marker")),
+        *(f"diffusion.{k}" for k in ("loss", "noise_scale", "time.text", "time.image")),
+        *(f"sampling.{k}" for k in ("sampler", "steps")),
+    } <= keys
+
+
+def test_a_config_cannot_be_changed_by_accident():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Config().training.steps = 3  # type: ignore[misc]
