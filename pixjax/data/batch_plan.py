@@ -14,7 +14,7 @@ from jaxtyping import Bool, Int64
 
 from pixjax.codec import IMAGE, TEXT, CanvasCodec
 from pixjax.config import Config
-from pixjax.data.images import CAUSES, BadImage, crop
+from pixjax.data.images import CAUSES, BadImage, crop_into
 from pixjax.data.keys import fold, permute, uniform
 from pixjax.data.mixture import Mixture
 from pixjax.data.source import ImageSource, Picture, Source, TextSource
@@ -110,8 +110,8 @@ class BatchPlan:
         batch["modality"][rows] = TEXT
 
     def _fill_images(self, batch: Batch, rows, number: int, source: ImageSource, record, keys) -> list:
-        across = uniform(fold(keys, _ACROSS))
-        flip = (uniform(fold(keys, _FLIP)) < 0.5) & self.flip
+        across = uniform(fold(keys, _ACROSS)).tolist()
+        flip = ((uniform(fold(keys, _FLIP)) < 0.5) & self.flip).tolist()
         bad = []
         for i, first in enumerate(source.load(record)):
             picture: Picture | BadImage = first
@@ -129,7 +129,7 @@ class BatchPlan:
                     f"{source.uri}: none of {_TRIES} pictures can be used, the last {source.name(tried)} "
                     f"({picture.cause}: {picture.detail}); mend it, or leave it out of data.sources"
                 )
-            batch["canvas"][rows[i]] = crop(picture.pixels, self.canvas_size, across[i], bool(flip[i]))
+            crop_into(batch["canvas"][rows[i]], picture.pixels, across[i], flip[i])
             batch["label"][rows[i]] = picture.label
         if self.codec.marker:  # only the corner is copied
             corner = slice(self.codec.marker_size)

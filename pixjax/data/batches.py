@@ -67,8 +67,9 @@ class BatchIterator:
         began = time.perf_counter()
         if self._batches is None:
             self._batches = _run_ahead(self._plan, self.step, self._workers)
-        # Copied, or the workers' shared memory would live as long as whoever keeps a batch.
-        batch = {name: np.array(field) for name, field in self._next().items()}
+        batch = self._next()
+        if self._workers:  # copied, or the workers' shared memory would live as long as whoever keeps a batch
+            batch = {name: np.array(field) for name, field in batch.items()}
         self._note_bad_pictures(batch.pop("bad"))
         self.step += 1
         self.wait_seconds += time.perf_counter() - began

@@ -7,6 +7,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import ExifTags, Image
 
+from pixjax.data.plain_jpeg import decode_plain_jpeg
+
 # What can be wrong with an image, in the order in which a batch's `skipped` field counts them.
 CAUSES = ("missing", "unreadable", "truncated", "corrupt", "too_large")
 
@@ -48,6 +50,9 @@ def decode_image(data: bytes, size: int, max_pixels: int = MAX_PIXELS) -> Pixels
 
     Transparency is composed over white, 16-bit and float values are scaled to 8 bits. Raises `BadImage`.
     """
+    plain = decode_plain_jpeg(data, below=4 * size)
+    if plain is not None and plain.width * plain.height <= max_pixels:
+        return np.asarray(_resize(_to_rgb(plain), size))
     image = _open(data)
     width, height = image.size
     if width * height > max_pixels:
@@ -67,13 +72,20 @@ def decode_image(data: bytes, size: int, max_pixels: int = MAX_PIXELS) -> Pixels
     return np.asarray(rgb)
 
 
-def crop(pixels: Pixels, size: int, across: float, flip: bool) -> Pixels:
-    """The square of `size` at `across` (0 to 1) of the way along the long side, mirrored if `flip`."""
+def crop_into(out: Pixels, pixels: Pixels, across: float, flip: bool) -> None:
+    """Fills the square `out` with what lies at `across` (0 to 1) of the way along the long side, mirrored if
+    `flip`.
+    """
+    size = len(out)
     height, width = pixels.shape[:2]
     top = int(across * (height - size + 1)) if height > size else 0
     left = int(across * (width - size + 1)) if width > size else 0
     square = pixels[top : top + size, left : left + size]
-    return square[:, ::-1] if flip else square
+    if not flip:
+        out[...] = square
+        return
+    for channel in range(3):  # four times as fast as mirroring pixels of three bytes
+        out[..., channel] = square[:, ::-1, channel]
 
 
 def _open(data: bytes) -> Image.Image:

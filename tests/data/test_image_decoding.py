@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pixjax.data.images import CAUSES, BadImage, crop, decode_image
+from pixjax.data import images
+from pixjax.data.images import CAUSES, BadImage, crop_into, decode_image
+from pixjax.data.plain_jpeg import decode_plain_jpeg
 from pixjax.data.sources import open_source
 
 pytestmark = pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
@@ -28,10 +30,11 @@ def encoded(image, kind: str = "PNG", **options) -> bytes:
     return file.getvalue()
 
 
-def outcome(data: bytes) -> tuple[int, ...] | str:
-    """The shape of what was decoded, or the cause why it was not."""
+def outcome(data: bytes, pixels: bool = False):
+    """The shape of what was decoded, or the pixels, or the cause why it was not."""
     try:
-        return decode_image(data, 64).shape
+        decoded = decode_image(data, 64)
+        return decoded if pixels else decoded.shape
     except BadImage as bad:
         return bad.cause if "\n" not in bad.detail else "two lines"
 
@@ -127,6 +130,55 @@ def test_more_pixels_than_the_limit_are_refused_before_they_are_decoded():
     assert caught.value.cause == "too_large"
 
 
+PLAIN_JPEGS = {
+    "colour": (RAMP, {}),
+    "grey": (RAMP[..., 0], {}),
+    "progressive": (RAMP, {"progressive": True}),
+    "4:4:4": (RAMP, {"subsampling": 0}),
+    "comment": (RAMP, {"comment": b"a ramp"}),
+    "tall": (RAMP.swapaxes(0, 1), {"quality": 30}),
+    "to be enlarged": (RAMP[:20, :30], {}),
+    "to be shrunk": (np.tile(RAMP, (3, 3, 1)), {}),
+}
+
+
+def as_opened(monkeypatch, data):
+    """What `outcome` is, and the pixels, without the short cut for plain JPEGs."""
+    with monkeypatch.context() as patch:
+        patch.setattr(images, "decode_plain_jpeg", lambda data, below: None)
+        return outcome(data, pixels=True)
+
+
+@pytest.mark.parametrize("name", PLAIN_JPEGS)
+def test_plain_jpegs_are_read_as_pillow_opens_them_whole_or_damaged(name, monkeypatch):
+    image, options = PLAIN_JPEGS[name]
+    whole = encoded(np.ascontiguousarray(image), "JPEG", **options)
+    assert decode_plain_jpeg(whole, below=256) is not None
+    rng = np.random.default_rng(0)
+    cut = [whole[:length] for length in rng.integers(0, len(whole), 20)]
+    places = rng.integers(0, len(whole), 40)
+    changed = [whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :] for place in places]
+    for data in (whole, *cut, *changed):
+        assert np.array_equal(outcome(data, pixels=True), as_opened(monkeypatch, data))
+
+
+def test_only_plain_jpegs_take_the_short_cut():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = Image.fromarray(RAMP)
+    for data in (
+        encoded(image, "JPEG", exif=exif),
+        encoded(image.convert("CMYK"), "JPEG"),
+        encoded(image, "JPEG", icc_profile=b"x" * 200),
+        encoded(Image.new("RGB", (256, 256)), "JPEG"),
+        encoded(image, "PNG"),
+        b"",
+        b"\xff\xd8",
+        b"\xff\xd8" + b"\xff\xe0\x00\x00" * 9,
+    ):
+        assert decode_plain_jpeg(data, below=256) is None
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
 def test_no_prefix_of_a_file_escapes_as_another_error(kind):
     data = encoded(Image.fromarray(RAMP), kind)
@@ -141,6 +193,12 @@ def test_no_flipped_byte_of_a_file_escapes_as_another_error():
         data[place] ^= 0xFF
         result = outcome(bytes(data))
         assert result in CAUSES or min(result[:2]) == 64
+
+
+def crop(pixels, size, across, flip):
+    out = np.empty((size, size, 3), np.uint8)
+    crop_into(out, pixels, across, flip)
+    return out
 
 
 def test_crop_goes_from_one_end_of_the_long_side_to_the_other():
