@@ -109,7 +109,7 @@ class BulkPainter:
     @functools.cached_property
     def _word_tables(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         code = self.code
-        digit = nearest_level(to_units(np.arange(256, dtype=np.uint8)), code.level_values).astype(np.int64)
+        digit = nearest_level(to_units(np.arange(256, dtype=np.uint8)), code.levels).astype(np.int64)
         red, green, blue = digit, digit * code.levels, digit * code.levels**2
         second = 1 << 32  # the upper half, read as the next int32 on a little-endian machine
         # In a table over words, [:, None] is the word's second byte, as it varies slowest.

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from jaxtyping import Float, Int, Shaped, UInt8
 
-from pixjax.codec.nearest import Box, nearest_legal, to_units
+from pixjax.codec.nearest import Box, level_values, nearest_legal, to_units
 from pixjax.codec.scale import Array, to_float
 from pixjax.codec.soft import log_posterior
 from pixjax.errors import InputError
@@ -54,9 +54,9 @@ class ColorCode:
     def num_digits(self) -> int:
         return 3 * self.pixels
 
-    @functools.cached_property
+    @property
     def level_values(self) -> UInt8[np.ndarray, "levels"]:
-        return np.rint(np.arange(self.levels) * (255 / (self.levels - 1))).astype(np.uint8)
+        return level_values(self.levels)
 
     @functools.cached_property
     def permutation(self) -> Int[np.ndarray, "vocab"]:
@@ -103,7 +103,7 @@ class ColorCode:
             if i < self.num_digits:
                 reflected = self.order == "gray" and rest % 2
                 lower[i : i + 1], upper[i] = (top - (digit - 1), top) if reflected else (0, digit - 1)
-            boxes.append(Box(lower, upper))
+            boxes.append(Box(i, lower, upper))
         return tuple(boxes)
 
     def encode(self, ids: Int[Array, "*batch"]) -> UInt8[Array, "*batch pixels 3"]:
@@ -116,7 +116,7 @@ class ColorCode:
         rgb is uint8, or float in [-1, 1]; whatever it holds, the ids are legal.
         """
         units: Float[Array, "*batch digits"] = to_units(rgb.reshape(*rgb.shape[:-2], self.num_digits))
-        digits, margin = nearest_legal(units, self.level_values, self.boxes)
+        digits, margin = nearest_legal(units, self.levels, self.boxes)
         return self.ids_of(digits), margin
 
     def ids_of(self, digits: Int[Array, "*batch digits"]) -> Int[Array, "*batch"]:

@@ -35,7 +35,7 @@ def read_marker(canvas: Shaped[Array, "*batch height width 3"], size: int) -> tu
     xp = canvas.__array_namespace__()
     corner = canvas[..., :size, :size, :]
     x: Float[Array, "*batch values"] = (to_float(corner) if is_uint8(corner) else corner).astype(xp.float32)
-    x = xp.where(xp.isnan(x), 0, x).reshape(*canvas.shape[:-3], 3 * size * size)
+    x = xp.clip(xp.where(xp.isnan(x), 0, x), -1e4, 1e4).reshape(*canvas.shape[:-3], 3 * size * size)
     to_text = xp.sqrt(xp.sum((x + 1) ** 2, axis=-1))
     to_image = xp.sqrt(xp.sum((x - 1) ** 2, axis=-1))
     between = np.float32(2 * np.sqrt(3 * size * size))

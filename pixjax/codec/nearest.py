@@ -10,6 +10,7 @@ uint8 colours are whole numbers: NumPy and XLA then agree on every uint8 canvas 
 """
 
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,12 @@ _FAR = np.float32(2.0**15)  # 128 times the range of a canvas
 
 @dataclasses.dataclass(frozen=True)
 class Box:
-    """All digit strings with lower[i] <= digit i <= upper[i]."""
+    """All digit strings with lower[i] <= digit i <= upper[i].
 
+    Digits above `place` are fixed, that at `place` lies in an interval, and those under it are free.
+    """
+
+    place: int
     lower: Int[np.ndarray, "digits"]
     upper: Int[np.ndarray, "digits"]
 
@@ -38,73 +43,121 @@ def to_units(x: Shaped[Array, "..."]) -> Float[Array, "..."]:
     return xp.rint(units * _GRID) / _GRID
 
 
-def nearest_level(units: Float[Array, "..."], levels: UInt8[np.ndarray, "levels"]) -> Int[Array, "..."]:
+@functools.lru_cache
+def level_values(levels: int) -> UInt8[np.ndarray, "levels"]:
+    """`levels` equally spaced values over [0, 255], rounded to uint8."""
+    return np.rint(np.arange(levels) * (255 / (levels - 1))).astype(np.uint8)
+
+
+def position(digit: Int[Array, "..."], levels: int) -> Float[Array, "..."]:
+    """Where a level lies, in units: a whole number."""
+    xp = digit.__array_namespace__()
+    return xp.take(xp.asarray(level_values(levels) * np.float32(2) - 255), digit, mode="clip")
+
+
+def nearest_level(units: Float[Array, "..."], levels: int) -> Int[Array, "..."]:
     """Index of the nearest level; half-way goes up."""
     xp = units.__array_namespace__()
-    positions = levels.astype(np.float32) * 2 - 255
-    middles = (positions[1:] + positions[:-1]) / 2
-    last = len(levels) - 1
-    guess = xp.clip(xp.rint((units + 255) * np.float32(last / 510)), 0, last).astype(xp.int32)
+    guess = xp.clip(xp.rint((units + 255) * np.float32((levels - 1) / 510)), 0, levels - 1).astype(xp.int32)
     # Rounding to uint8 has moved the levels a little: the guess may be off by one.
-    above = xp.asarray(np.append(middles, np.float32(np.inf)))[guess]
-    below = xp.asarray(np.insert(middles, 0, np.float32(-np.inf)))[guess]
-    return guess + (units >= above).astype(xp.int32) - (units < below).astype(xp.int32)
+    here, above, below = (position(guess + step, levels) for step in (0, 1, -1))
+    up = (2 * units >= here + above) & (guess < levels - 1)
+    down = (2 * units < here + below) & (guess > 0)
+    return guess + up.astype(xp.int32) - down.astype(xp.int32)
 
 
-def nearest_legal(
-    units: Float[Array, "*batch digits"], levels: UInt8[np.ndarray, "levels"], boxes: tuple[Box, ...]
-) -> tuple[Any, Any]:
+def nearest_legal(units: Float[Array, "*batch digits"], levels: int, boxes: tuple[Box, ...]) -> tuple[Any, Any]:
     """The nearest digit string inside any of the (disjoint) boxes, and the margin to the nearest other one.
 
-    Returns digits, int32 [*batch, digits], and the margin, float32 [*batch]: the distance to the nearest
-    wrong colour less the distance to the nearest, over the distance between the two. It is 1 at a colour
-    itself and 0 half-way.
+    Returns digits, int32 [*batch, digits], and the margin, float32 [*batch]: the distance to the nearest wrong colour
+    less the distance to the nearest, over the distance between the two. It is 1 at a colour itself and 0 half-way.
     """
     xp = units.__array_namespace__()
-    positions = xp.asarray(levels.astype(np.float32) * 2 - 255)
-    free = nearest_level(units, levels)
-    free_at = positions[free]
+    num_digits = units.shape[-1]
+    x = xp.stack([units[..., i] for i in range(num_digits)])  # digits first: sums over them are then contiguous
+    per_digit = (num_digits,) + (1,) * (x.ndim - 1)
+    none, nothing = xp.full(x.shape[1:], np.float32(np.inf)), xp.zeros_like(x[0])
 
-    # The two best candidates so far, each as (cost, digits), cost being the squared distance above that of
-    # `free`.
-    first = second = (xp.full(units.shape[:-1], np.float32(np.inf)), free)
+    # Every box at once: digit i as it would be in the box with place i, and the digit that all boxes under i fix.
+    low, high = np.zeros(num_digits, np.int32), np.full(num_digits, levels - 1, np.int32)
     for box in boxes:
-        inside = xp.clip(free, box.lower, box.upper).astype(xp.int32)
-        at = positions[inside]
-        cost = xp.sum((at - free_at) * (at + free_at - 2 * units), axis=-1)
-        neighbour = _cheapest_step(units, inside, positions, box)
-        for candidate in ((cost, inside), (cost + neighbour[0], neighbour[1])):
-            wins, places = candidate[0] < first[0], candidate[0] < second[0]
-            second = _choose(wins, first, _choose(places, candidate, second))
-            first = _choose(wins, candidate, first)
+        if box.place < num_digits:
+            low[box.place], high[box.place] = box.lower[box.place], box.upper[box.place]
+    low, high = low.reshape(per_digit), high.reshape(per_digit)
+    top = min(boxes, key=lambda box: box.place).lower.reshape(per_digit)
 
-    nearest_at, wrong_at = positions[first[1]], positions[second[1]]
-    to_nearest = xp.sum((units - nearest_at) ** 2, axis=-1)
-    extra = second[0] - first[0]
-    to_wrong = xp.sqrt(to_nearest + extra)
-    between = xp.sqrt(xp.sum((nearest_at - wrong_at) ** 2, axis=-1))
-    margin = extra / ((xp.sqrt(to_nearest) + to_wrong) * between)
-    return first[1], xp.clip(margin, 0, 1).astype(xp.float32)
+    # Costs are squared distances above that of `free`, which no string is nearer than.
+    free = nearest_level(x, levels)
+    free_at = position(free, levels)
+    inside = xp.clip(free, low, high).astype(xp.int32)
+    inside_cost = _cost(x, free_at, position(inside, levels))
+    fixed_cost = _cost(x, free_at, position(xp.asarray(top), levels))
+    free_step = _step(x, free, 0, levels - 1, levels)
+    inside_step = _step(x, inside, low, high, levels)
+    is_top, is_inside = free == top, free == inside
+
+    # The cheapest step of any digit under i, as (cost, gap between the levels).
+    cheapest = [(none, nothing)]
+    for i in range(num_digits):
+        cheapest.append(_smaller((free_step[0][i], free_step[1][i]), cheapest[-1]))
+
+    best = wrong = (none, xp.full(x.shape[1:], np.int32(-1)))  # (cost, place)
+    beside = (none, nothing)  # the second nearest string of the best box, as (cost, gap)
+    above, agrees = (
+        nothing,
+        xp.full(x.shape[1:], True),
+    )  # the cost of the digits above, and whether they round so anyway
+    places = {box.place for box in boxes}
+    for place in range(num_digits, -1, -1):
+        if place in places:
+            cost, rounds, neighbour = above, agrees, cheapest[place]
+            if place < num_digits:
+                cost, rounds = cost + inside_cost[place], rounds & is_inside[place]
+                neighbour = _smaller((inside_step[0][place], inside_step[1][place]), neighbour)
+            # A channel half-way between levels ties: the string that it rounds to is then preferred.
+            wins = (cost < best[0]) | ((cost == best[0]) & rounds)
+            here = (cost, xp.full(x.shape[1:], np.int32(place)))
+            wrong = _where(wins, best, _smaller(here, wrong))
+            best = _where(wins, here, best)
+            beside = _where(wins, (cost + neighbour[0], neighbour[1]), beside)
+        if place < num_digits:
+            above, agrees = above + fixed_cost[place], agrees & is_top[place]
+
+    def string(place: Array) -> Array:
+        """The nearest string of the box at each place."""
+        digit = xp.arange(num_digits).reshape(per_digit)
+        return xp.where(place < digit, top, xp.where(place == digit, inside, free)).astype(xp.int32)
+
+    digits = string(best[1])
+    nearest_at = position(digits, levels)
+    apart = xp.sqrt(xp.sum((nearest_at - position(string(wrong[1]), levels)) ** 2, axis=0))
+    cost, between = _smaller(beside, (wrong[0], apart))
+    extra = cost - best[0]
+    to_nearest = xp.sum((x - nearest_at) ** 2, axis=0)
+    margin = extra / ((xp.sqrt(to_nearest) + xp.sqrt(to_nearest + extra)) * between)
+    return xp.moveaxis(digits, 0, -1), xp.clip(margin, 0, 1).astype(xp.float32)
 
 
-def _choose(condition: Array, yes: tuple[Any, Any], no: tuple[Any, Any]) -> tuple[Any, Any]:
+def _cost(x: Array, here: Array, there: Array) -> Array:
+    """How much the squared distance of one channel grows when `there` is taken instead of `here`."""
+    return (there - here) * (there + here - 2 * x)
+
+
+def _step(x: Array, digit: Array, low: Any, high: Any, levels: int) -> tuple[Any, Any]:
+    """The cheaper step by one level that stays within the bounds: (cost, gap), the cost infinite when there is none."""
+    xp = x.__array_namespace__()
+    here = position(digit, levels)
+    steps = []
+    for step, possible in ((-1, digit > low), (1, digit < high)):
+        there = position(digit + step, levels)
+        steps.append((xp.where(possible, _cost(x, here, there), np.float32(np.inf)), xp.abs(there - here)))
+    return _smaller(*steps)
+
+
+def _smaller(one: tuple[Any, Any], other: tuple[Any, Any]) -> tuple[Any, Any]:
+    return _where(one[0] < other[0], one, other)
+
+
+def _where(condition: Array, yes: tuple[Any, Any], no: tuple[Any, Any]) -> tuple[Any, Any]:
     xp = condition.__array_namespace__()
-    return xp.where(condition, yes[0], no[0]), xp.where(condition[..., None], yes[1], no[1])
-
-
-def _cheapest_step(units: Array, digits: Array, positions: Array, box: Box) -> tuple[Any, Any]:
-    """The cheapest change of one digit by one level that stays in the box: (extra squared distance,
-    digits).
-    """
-    xp = units.__array_namespace__()
-    here = positions[digits]
-    stepped = xp.stack([xp.clip(digits + step, box.lower, box.upper) for step in (-1, 1)], axis=-2)
-    there = positions[stepped]
-    cost = (there - here[..., None, :]) * (there + here[..., None, :] - 2 * units[..., None, :])
-    cost = xp.where(stepped == digits[..., None, :], np.float32(np.inf), cost)
-    flat = cost.reshape(*cost.shape[:-2], 2 * digits.shape[-1])
-    best = xp.argmin(flat, axis=-1)[..., None]
-    step = xp.where(best < digits.shape[-1], -1, 1)
-    changed = digits + step * (xp.arange(digits.shape[-1]) == best % digits.shape[-1])
-    cheapest = xp.take_along_axis(flat, best, axis=-1)[..., 0]
-    return cheapest, xp.clip(changed, box.lower, box.upper).astype(xp.int32)
+    return xp.where(condition, yes[0], no[0]), xp.where(condition, yes[1], no[1])

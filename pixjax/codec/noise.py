@@ -103,7 +103,7 @@ class NoisyTokens:
 
     def rounded_wrong(self, sigma: float) -> "NoisyTokens":
         """Those that do not round to their own digits: all others are decoded rightly, at this σ and at any smaller."""
-        digits = nearest_level(to_units(self.at(sigma)), self.code.level_values)
+        digits = nearest_level(to_units(self.at(sigma)), self.code.levels)
         wrong = (digits != self.code.digits[self.ids]).any(axis=1)
         return NoisyTokens(self.code, self.ids[wrong], self.noise[wrong])
 
@@ -112,7 +112,7 @@ class NoisyTokens:
         suspects = self.rounded_wrong(sigma)
         if not len(suspects.ids):
             return 0
-        digits, _ = nearest_legal(to_units(suspects.at(sigma)), self.code.level_values, self.code.boxes)
+        digits, _ = nearest_legal(to_units(suspects.at(sigma)), self.code.levels, self.code.boxes)
         return int((self.code.ids_of(digits) != suspects.ids).sum())
 
 
@@ -165,7 +165,7 @@ def soft_and_hard_errors(
     ids = random.choice(code.vocab_size, samples, p=np.exp(log_prior))
     tokens = NoisyTokens(code, ids, random.standard_normal((samples, code.num_digits), dtype=np.float32))
     x = tokens.at(sigma)
-    nearest, _ = nearest_legal(to_units(x), code.level_values, code.boxes)
+    nearest, _ = nearest_legal(to_units(x), code.levels, code.boxes)
     hard = code.ids_of(nearest)
 
     positions = code.level_values.astype(np.float32) / 127.5 - 1

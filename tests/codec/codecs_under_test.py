@@ -1,0 +1,33 @@
+"""The codecs that several tests go through, on small canvases."""
+
+import itertools
+
+from pixjax.codec import CanvasCodec
+
+CODES = (
+    "base256",
+    "radix:auto:1",
+    "radix:auto:1:gray",
+    "radix:auto:1:permuted",
+    "radix:9:1:gray",
+    "radix:auto:2",
+    "radix:auto:2:gray",
+    "radix:3:3:permuted",
+    "radix:2:4:gray",
+    "radix:2:6",
+)
+MARKERS = ({"marker": False}, {"marker_size": 1}, {"marker_size": 3})
+
+
+def grid(tokenizer: str, canvas_size: int = 16) -> list[CanvasCodec]:
+    """Every code × layout × marker setting."""
+    layouts = ({"layout": "raster"}, {"layout": "patch", "patch_size": "4"}, {"layout": "patch", "patch_size": "2x8"})
+    return [
+        CanvasCodec(tokenizer, code, canvas_size=canvas_size, **layout, **marker)
+        for code, layout, marker in itertools.product(CODES, layouts, MARKERS)
+    ]
+
+
+def name(codec: CanvasCodec) -> str:
+    marker = f"marker{codec.marker_size}" if codec.marker else "bare"
+    return f"{codec.code}-{codec.layout}{codec.patch_size if codec.layout == 'patch' else ''}-{marker}"

@@ -1,0 +1,60 @@
+"""The fast paths for whole uint8 batches give what the plain maps give."""
+
+import numpy as np
+import pytest
+from codecs_under_test import grid, name
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pixjax.codec import CanvasCodec
+
+CODECS = [
+    *grid("bytes")[::4],
+    *grid("chars27")[::9],
+    CanvasCodec(canvas_size=15),
+    CanvasCodec(canvas_size=9, marker=False),
+]
+
+
+@pytest.mark.parametrize("codec", CODECS, ids=name)
+@settings(max_examples=6, deadline=None)
+@given(seed=st.integers(0, 2**32), canvases=st.integers(0, 11))
+def test_painting_and_reading_agree_with_the_color_code(codec, seed, canvases):
+    random = np.random.default_rng(seed)
+    ids = random.integers(0, codec.vocab_size, (canvases, codec.capacity)).astype(np.int32)
+    painted = codec.encode_ids(ids)
+
+    expected = np.zeros((canvases, codec.canvas_size**2, 3), np.uint8)
+    expected[:, codec.cell_index] = codec.color_code.encode(ids)
+    assert (painted.reshape(expected.shape) == expected).all()
+    assert (codec.nearest_ids(painted) == ids).all()
+
+    noise = random.integers(0, 256, painted.shape, dtype=np.uint8)
+    cells = noise.reshape(expected.shape)[:, codec.cell_index]
+    assert (codec.nearest_ids(noise) == codec.color_code.decode(cells)[0]).all()
+
+
+def test_batches_of_any_rank_are_painted():
+    codec = CanvasCodec(canvas_size=8)
+    ids = np.random.default_rng(0).integers(0, codec.vocab_size, (2, 3, codec.capacity))
+    canvases = codec.encode_ids(ids)
+    assert canvases.shape == (2, 3, 8, 8, 3)
+    assert (codec.nearest_ids(canvases) == ids).all()
+    assert (codec.decode_ids(canvases)[0] == ids).all()
+    assert codec.encode_ids(ids[0, 0]).shape == (8, 8, 3)
+
+
+def test_reading_does_not_need_contiguous_canvases():
+    codec = CanvasCodec(canvas_size=8)
+    canvases = codec.encode_ids(np.arange(4 * codec.capacity).reshape(4, -1) % 258)
+    flipped = np.asfortranarray(canvases)[::-1]
+    assert (codec.nearest_ids(flipped)[::-1] == codec.nearest_ids(canvases)).all()
+
+
+def test_ids_outside_the_vocabulary_are_refused():
+    codec = CanvasCodec(canvas_size=8)
+    ids = np.zeros((1, codec.capacity), np.int32)
+    for wrong in (-1, 258):
+        ids[0, 5] = wrong
+        with pytest.raises(ValueError, match=r"have to be in \[0, 258\)"):
+            codec.encode_ids(ids)
