@@ -49,7 +49,7 @@ def make_preview(plan: BatchPlan, num: int) -> Preview:
         canvases=batch["canvas"],
         headings=tuple(headings),
         words=tuple(words),
-        statistics=_statistics(plan, batch, source_of, decoded),
+        statistics=_statistics(plan, batch, source_of, record_of, decoded),
     )
 
 
@@ -58,7 +58,9 @@ def _caption(plan: BatchPlan, source: int, record: int) -> str:
     return picture.captions[0] if isinstance(picture, Picture) and picture.captions else ""
 
 
-def _statistics(plan: BatchPlan, batch: dict[str, np.ndarray], source_of: np.ndarray, decoded: Any) -> dict[str, Any]:
+def _statistics(
+    plan: BatchPlan, batch: dict[str, np.ndarray], source_of: np.ndarray, record_of: np.ndarray, decoded: Any
+) -> dict[str, Any]:
     num = len(source_of)
     sources = [
         {
@@ -81,7 +83,13 @@ def _statistics(plan: BatchPlan, batch: dict[str, np.ndarray], source_of: np.nda
                 "pixels_in_loss": float(batch["loss_mask"][rows].mean()),
             }
     if decoded.texts:
-        lengths = (decoded.token_ids != plan.codec.pad_id).sum(-1)
+        lengths = np.concatenate(
+            [
+                source.windows(rows, np.zeros(len(rows), np.uint64))[1]  # type: ignore[union-attr]
+                for number, source in enumerate(plan.sources)
+                if source.modality == TEXT and len(rows := record_of[source_of == number])
+            ]
+        )
         letters = [len(text) for text in decoded.texts]
         by_modality["text"] |= {
             "tokens_per_canvas": {"min": int(lengths.min()), "mean": float(lengths.mean()), "max": int(lengths.max())},

@@ -4,6 +4,7 @@ Nothing is downloaded unless `download=true` asks for it. Images are read as the
 decoded like any other picture here.
 """
 
+import re
 import socket
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +18,9 @@ from pixjax.errors import InputError
 
 _OPTIONS = ("dir", "image", "label", "text", "download")
 _READ_AT_ONCE = 1024
+
+# NAME[/CONFIG][:VERSION]:SPLIT, where a split may be a slice such as train[:10%].
+_PLACE = re.compile(r"([^:]+(?::[\d.*]+)?):([^:\d].*)")
 
 
 def tfds_modality(uri: SourceUri) -> int:
@@ -115,9 +119,7 @@ def _builder(uri: SourceUri) -> Any:
     import tensorflow_datasets as tfds
 
     uri.require_options(*_OPTIONS)
-    name, colon, split = uri.place.rpartition(":")
-    if not colon or not split:
-        raise InputError(f"{uri} names no split: write tfds:NAME:SPLIT, for instance tfds:mnist:train")
+    name, _ = _name_and_split(uri)
     try:
         builder = tfds.builder(name, data_dir=uri.option("dir") or None)
     except tfds.core.registered.DatasetNotFoundError:
@@ -127,6 +129,13 @@ def _builder(uri: SourceUri) -> Any:
     if not builder.is_prepared():
         _download(builder, name, uri)
     return builder
+
+
+def _name_and_split(uri: SourceUri) -> tuple[str, str]:
+    match = _PLACE.fullmatch(uri.place)
+    if match is None:
+        raise InputError(f"{uri} names no split: write tfds:NAME:SPLIT, for instance tfds:mnist:train")
+    return match[1], match[2]
 
 
 def _data_dir(uri: SourceUri) -> str:
@@ -164,7 +173,7 @@ def _require_network(
 
 
 def _open(builder: Any, uri: SourceUri, decoders: dict[str, Any]) -> Any:
-    split = uri.place.rpartition(":")[2]
+    _, split = _name_and_split(uri)
     try:
         return builder.as_data_source(split, decoders=decoders or None)
     except NotImplementedError:
