@@ -1,0 +1,215 @@
+"""PNG canvases read themselves, and say so when they are no canvases (any more)."""
+
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image, PngImagePlugin
+
+from pixjax.cli import main
+from pixjax.codec import IMAGE, CanvasCodec
+from pixjax.codec.png import read_page, write_pages, write_png
+from pixjax.codec.train_bpe import train_bpe
+from pixjax.errors import InputError
+
+TEXT = "Ein Text, 漢字\r\nzwei Zeilen "
+
+
+@pytest.fixture
+def page(tmp_path):
+    codec = CanvasCodec("bytes", "radix:auto:2:gray", "patch", 32)
+    path = tmp_path / "x.png"
+    write_png(path, codec.encode(TEXT)[0], codec)
+    return path
+
+
+def resave(path, change, keep_chunks=True):
+    """The same file after an image tool had it: `change` maps the picture to another."""
+    with Image.open(path) as image:
+        chunks = PngImagePlugin.PngInfo()
+        for key, value in image.text.items() if keep_chunks else ():
+            chunks.add_text(key, value)
+        change(image.copy()).save(path, pnginfo=chunks)
+
+
+def as_jpeg(image):
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=90)
+    return Image.open(buffer).convert("RGB")
+
+
+def test_a_page_needs_nothing_but_itself(page):
+    read = read_page(page)
+    assert read.codec == CanvasCodec("bytes", "radix:auto:2:gray", "patch", 32)
+    assert read.codec.decode(read.canvas).text == TEXT
+
+
+def test_a_page_carries_its_tokenizer(tmp_path):
+    tokenizer = tmp_path / "tokenizer.json"
+    tokenizer.write_bytes(train_bpe(["to be or not to be " * 4], vocab_size=264))
+    codec = CanvasCodec(str(tokenizer), canvas_size=16)
+    paths = write_pages(tmp_path / "p.png", codec.encode("not to be! " * 50), codec)
+    tokenizer.unlink()
+    assert len(paths) > 1
+    pages = [read_page(path) for path in paths]
+    assert [page.page for page in pages] == list(range(1, len(paths) + 1))
+    assert pages[0].codec.decode(np.stack([page.canvas for page in pages])).text == "not to be! " * 50
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (as_jpeg, "not a canvas any more"),
+        (lambda image: image.resize((64, 64)), "64 x 64 pixels, not 32 x 32"),
+        (lambda image: image.crop((0, 0, 32, 31)), "32 x 31 pixels"),
+        (lambda image: image.quantize(16), "palette"),
+        (lambda image: image.convert("L"), "8-bit grey"),
+        (lambda image: image.convert("RGBA"), "RGB with alpha"),
+        (lambda image: Image.fromarray(np.zeros((32, 32), np.uint16)), "16-bit grey"),
+        (lambda image: image.resize((5000, 1)), "are the most"),
+    ],
+)
+def test_a_page_that_was_changed_is_no_canvas(page, change, message):
+    resave(page, change)
+    with pytest.raises(InputError, match=message) as error:
+        read_page(page)
+    assert "\n" not in str(error.value)
+
+
+def test_sixteen_bit_colour_is_refused(page):
+    data = bytearray(page.read_bytes())
+    data[24] = 16
+    page.write_bytes(data)
+    with pytest.raises(InputError, match="16-bit RGB"):
+        read_page(page)
+
+
+def test_changed_pixels_are_read_when_asked_for(page):
+    resave(page, lambda image: Image.fromarray(np.clip(np.array(image).astype(int) + 5, 0, 255).astype(np.uint8)))
+    read = read_page(page, tolerant=True)
+    decoded = read.codec.decode(read.canvas)
+    assert decoded.text == TEXT
+    assert decoded.margin.min() < 1
+
+
+def test_a_page_without_its_codec_needs_the_flags(page):
+    resave(page, lambda image: image, keep_chunks=False)
+    with pytest.raises(InputError, match="does not carry its codec"):
+        read_page(page)
+    codec = CanvasCodec("bytes", "radix:auto:2:gray", "patch", 32)
+    assert codec.decode(read_page(page, codec).canvas).text == TEXT
+    with pytest.raises(InputError, match="no colour of radix:5:2"):
+        read_page(page, CanvasCodec("bytes", "radix:5:2", canvas_size=32))
+    with pytest.raises(InputError, match="32 x 32 pixels, not 64 x 64"):
+        read_page(page, CanvasCodec())
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9])
+def test_a_truncated_file_is_refused(page, share):
+    data = page.read_bytes()
+    page.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(InputError):
+        read_page(page)
+
+
+def test_flipped_bytes_never_end_in_anything_but_one_line(page):
+    data = page.read_bytes()
+    random = np.random.default_rng(0)
+    for _ in range(150):
+        broken = bytearray(data)
+        for position in random.integers(0, len(data), 3):
+            broken[position] ^= int(random.integers(1, 256))
+        page.write_bytes(broken)
+        try:
+            read_page(page)
+        except InputError as error:
+            assert "\n" not in str(error)  # noqa: PT017
+
+
+def test_a_compressed_bomb_in_a_chunk_is_refused(page):
+    import base64
+    import lzma
+
+    bomb = base64.b64encode(lzma.compress(b"\0" * (200 << 20), preset=0)).decode()
+    with Image.open(page) as image:
+        chunks = PngImagePlugin.PngInfo()
+        chunks.add_text("pixjax:codec", image.text["pixjax:codec"])
+        chunks.add_text("pixjax:file:tokenizer.json", bomb)
+        image.copy().save(page, pnginfo=chunks)
+    with pytest.raises(InputError, match="larger than 128 MiB"):
+        read_page(page)
+
+
+def run(*arguments: object) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+def test_the_commands_give_back_the_identical_bytes(tmp_path, capfdbinary):
+    text = tmp_path / "t.txt"
+    text.write_bytes("﻿Zeile\r\nline\n\n漢字 \t".encode() * 200)
+    options = ("--code=radix:auto:2", "--layout=patch", "--canvas-size=32", "--patch-size=1x16")
+    assert run("codec", "encode", "--text-file", text, "--out", tmp_path / "x.png", *options) == 0
+    capfdbinary.readouterr()
+    pages = sorted(tmp_path.glob("x-*.png"))
+    assert len(pages) > 9
+    assert run("codec", "decode", *pages) == 0
+    captured = capfdbinary.readouterr()
+    assert captured.out == text.read_bytes()
+    assert captured.err == b""
+
+
+def test_decoding_works_from_a_shell(tmp_path):
+    (tmp_path / "t.txt").write_bytes("naïve".encode())
+    assert run("codec", "encode", "--text-file", tmp_path / "t.txt", "--out", tmp_path / "x.png") == 0
+    command = [sys.executable, "-m", "pixjax.cli", "codec", "decode", str(tmp_path / "x.png")]
+    assert subprocess.run(command, capture_output=True, check=True, timeout=60).stdout == "naïve".encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "message"),
+    [
+        ("é", ("--tokenizer=chars27",), "chars27 cannot represent 'é'"),
+        ("x", ("--code=radix:3:1",), "does not fit into 3 levels"),
+        ("x", ("--layout=patch", "--code=radix:auto:17"), "does not fit into a patch"),
+        ("x", ("--out={}/x.jpg",), "does not end in .png"),
+        (b"\xff", (), "is not UTF-8 (at byte 0)"),
+        (None, (), "cannot be read"),
+    ],
+)
+def test_wrong_input_to_encode_is_one_line_and_writes_nothing(tmp_path, capsys, content, options, message):
+    path = tmp_path / "t.txt"
+    if content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    options = [option.format(tmp_path) for option in options]
+    code = run("codec", "encode", "--text-file", path, "--out", tmp_path / "x.png", *options)
+    error = capsys.readouterr().err
+    assert code == 2
+    assert message in error
+    assert error.count("\n") == 1
+    assert not list(tmp_path.glob("*.png"))
+
+
+def test_pages_of_a_longer_text_are_not_mixed_with_new_ones(tmp_path, capsys):
+    (tmp_path / "long.txt").write_text("x" * 5000)
+    (tmp_path / "short.txt").write_text("x")
+    assert run("codec", "encode", "--text-file", tmp_path / "long.txt", "--out", tmp_path / "x.png") == 0
+    assert run("codec", "encode", "--text-file", tmp_path / "short.txt", "--out", tmp_path / "x.png") == 2
+    assert "is left from another text" in capsys.readouterr().err
+
+
+def test_a_natural_image_has_no_text_to_print(tmp_path, capsys):
+    codec = CanvasCodec(canvas_size=32)
+    write_png(tmp_path / "i.png", codec.mark(np.full((32, 32, 3), 90, np.uint8), IMAGE), codec)
+    assert run("codec", "decode", tmp_path / "i.png") == 2
+    assert "is a natural image by its marker" in capsys.readouterr().err
+
+
+def test_a_tokenizer_is_trained_from_the_command_line(tmp_path, capfd):
+    (tmp_path / "t.txt").write_text("to be or not to be, that is the question " * 5)
+    out = tmp_path / "tok.json"
+    assert run("tokenizer", "train", "--text", tmp_path / "*.txt", "--vocab-size", 270, "--out", out) == 0
+    assert CanvasCodec(str(out), canvas_size=16).vocab_size == 270
+    assert run("tokenizer", "train", "--text", tmp_path / "none*", "--vocab-size", 270, "--out", out) == 2
+    assert "matches no file" in capfd.readouterr().err
