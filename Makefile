@@ -2,12 +2,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+RUNS ?= runs
+DEMO_FLAGS ?=
 
 .PHONY: demo test lint format
 
 demo: $(INSTALLED)
-	$(BIN)/pixjax train --config=demo --workdir=runs/demo
-	$(BIN)/pixjax sample --workdir=runs/demo --modality=any --num=16 --out=runs/demo/samples --contact-sheet
+	$(BIN)/pixjax train --config=demo --workdir=$(RUNS)/demo $(DEMO_FLAGS)
+	$(BIN)/pixjax sample --workdir=$(RUNS)/demo --modality=any --num=16 --out=$(RUNS)/demo/samples --contact-sheet
 
 test: $(INSTALLED)
 	$(BIN)/pytest -n 2

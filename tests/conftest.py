@@ -11,6 +11,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".jax_cache"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")  # halves the time of compiling tiny models
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +29,7 @@ def tiny_dict(**sections) -> dict:
         "model": {
             "variant": "Ti", "canvas_size": 16, "patch_size": "4", "tagging": "marker", "depth": 2,
             "width": 32, "heads": 2,
-            "bottleneck": 16, "in_context_tokens": 2, "dtype": "float32",
+            "bottleneck": 16, "in_context_tokens": 0, "dtype": "float32",
         },
         "codec": {"tokenizer": "chars27", "normalize": True, "code": "radix:3:1", "layout": "patch", "marker": True},
         "data": {"batch_size": 8, "sources": ["demo:text", "demo:images"]},

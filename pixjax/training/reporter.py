@@ -82,8 +82,12 @@ class Reporter:
             "data/wait_share": (waited - last_waited) / passed,
         }
         line = {"step": step} | {k: v if math.isfinite(v) else None for k, v in values.items()}
-        with self._path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        self._lines.append(json.dumps(line))
+        if "://" in str(self._path):  # object stores cannot append
+            self._path.write_text("".join(f"{line}\n" for line in self._lines))
+        else:
+            with self._path.open("a") as file:
+                file.write(self._lines[-1] + "\n")
         for name, value in values.items():
             self._summary.add_scalar(name, value, step)
         text = summary_line(values)

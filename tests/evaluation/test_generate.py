@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -119,6 +120,15 @@ def test_inspect_counts_what_is_stored(workdir, denoiser):
 def test_what_is_not_in_the_workdir_is_refused(workdir, arguments, message):
     with pytest.raises(InputError, match=message):
         load(workdir, **arguments)
+
+
+def test_a_workdir_without_a_checkpoint_says_so(workdir, tmp_path):
+    with pytest.raises(InputError, match=r"is not a workdir, it has no config\.json"):
+        load(tmp_path)
+    shutil.copytree(workdir / "codec", tmp_path / "codec")
+    shutil.copy(workdir / "config.json", tmp_path)
+    with pytest.raises(InputError, match="has no checkpoint: train there first"):
+        load(tmp_path)
 
 
 def test_an_older_step_and_the_raw_parameters_can_be_loaded(workdir):
