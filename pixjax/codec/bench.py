@@ -156,6 +156,7 @@ def plot(results: Sequence[Result], path: Path) -> None:
 
     figure = Figure(figsize=(9, 5.5), layout="constrained")
     axes = figure.add_subplot()
+    labelled: set[str] = set()
     for symbols in dict.fromkeys(result.symbols for result in results):
         some = [r for r in results if r.symbols == symbols and r.code != "base256"]
         key = f"{RATES[0]:g}"
@@ -163,6 +164,9 @@ def plot(results: Sequence[Result], path: Path) -> None:
         tokens = [r.tokens_per_canvas for r in some]
         (line,) = axes.plot(sigma, tokens, "o-", label=f"{symbols:,} symbols")
         for r, s in zip(some, sigma, strict=True):
+            if r.code in labelled:  # the same code for another vocabulary lies all but there
+                continue
+            labelled.add(r.code)
             axes.annotate(r.code[6:], (s, r.tokens_per_canvas), (3, 4), textcoords="offset points", fontsize=7)
         limit = sigma * 10 ** (np.array([r.shannon_gap_db for r in some]) / 20)
         axes.plot(limit, tokens, "o:", mfc="none", color=line.get_color(), alpha=0.5)

@@ -13,7 +13,6 @@ import json
 import lzma
 import struct
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -24,6 +23,7 @@ from pixjax.codec.tokenizer_files import MAX_BYTES
 from pixjax.errors import InputError
 
 _CODEC, _FILE = "pixjax:codec", "pixjax:file:"
+_PIXELS, _PLACE = "pixels_sha256", ("text_id", "page", "pages")
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MAX_SIDE = 4096
 _RGB = 2  # PNG's colour type
@@ -81,7 +81,7 @@ def write_png(
 
     chunks = PngImagePlugin.PngInfo()
     place = {"text_id": text_id, "page": page, "pages": pages} if text_id else {}
-    description = {**codec.to_dict(), "pixels_sha256": hashlib.sha256(canvas.tobytes()).hexdigest(), **place}
+    description = {**codec.to_dict(), _PIXELS: hashlib.sha256(canvas.tobytes()).hexdigest(), **place}
     chunks.add_text(_CODEC, json.dumps(description))
     for name, data in (codec.tokenizer_files or {}).items():
         chunks.add_text(_FILE + name, _packed(data))
@@ -130,26 +130,21 @@ def read_page(path: str | Path, codec: CanvasCodec | None = None, tolerant: bool
 
     description = parse_description(chunks[_CODEC], str(path))
     _require_size(path, canvas, description["canvas_size"])
-    if hashlib.sha256(canvas.tobytes()).hexdigest() != description.get("pixels_sha256") and not tolerant:
+    if hashlib.sha256(canvas.tobytes()).hexdigest() != description.get(_PIXELS) and not tolerant:
         raise InputError(
             f"{path} is not a canvas any more: its pixels were changed after it was written, by recompression or an "
             "edit (--tolerant reads it all the same)"
         )
     files = {key[len(_FILE) :]: _unpacked(text, str(path)) for key, text in chunks.items() if key.startswith(_FILE)}
-    return Page(
-        canvas=canvas,
-        codec=_codec_of(json.dumps(description), tuple(sorted(files.items())), str(path)),
-        **_place(description),
-    )
+    place = {key: description[key] for key in _PLACE if key in description}
+    same_for_all_pages = {key: value for key, value in description.items() if key not in (*_PLACE, _PIXELS)}
+    codec = _codec_of(json.dumps(same_for_all_pages), tuple(sorted(files.items())))
+    return Page(canvas=canvas, codec=codec, **place)
 
 
 @functools.lru_cache(maxsize=2)
-def _codec_of(description: str, files: tuple[tuple[str, bytes], ...], where: str) -> CanvasCodec:
-    return CanvasCodec.from_dict(json.loads(description), dict(files), where)
-
-
-def _place(description: dict[str, Any]) -> dict[str, Any]:
-    return {key: description[key] for key in ("text_id", "page", "pages") if key in description}
+def _codec_of(description: str, files: tuple[tuple[str, bytes], ...]) -> CanvasCodec:
+    return CanvasCodec.from_dict(json.loads(description), dict(files), "the codec inside")
 
 
 def _require_size(path: str | Path, canvas: UInt8[np.ndarray, "height width 3"], side: int) -> None:
