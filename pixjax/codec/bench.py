@@ -84,12 +84,12 @@ def throughput(entry: Entry, seed: int) -> tuple[float, float]:
 
 
 def fastest(work: Callable[[], Any], repeats: int = 5) -> float:
-    """Seconds of the fastest of a few runs: the one that other processes disturbed least."""
+    """CPU seconds of the fastest of a few runs: what other processes on the machine disturb least."""
     times = []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start = time.process_time()
         work()
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     return min(times)
 
 

@@ -40,9 +40,9 @@ class BulkPainter:
         source = np.full((_TOGETHER, area), self.code.vocab_size * per_cell, np.int32)  # black where no cell is
         for start in range(0, len(ids), _TOGETHER):
             some = ids[start : start + _TOGETHER]
+            first_of_cell = some * np.int32(per_cell) if per_cell > 1 else some
             for i in range(per_cell):
-                np.multiply(some, np.int32(per_cell), out=stream[: len(some), i::per_cell])
-                stream[: len(some), i::per_cell] += np.int32(i)
+                np.add(first_of_cell, np.int32(i), out=stream[: len(some), i::per_cell])
             taken = 0
             for run in self._runs:
                 length = source[0, run].size
@@ -61,14 +61,20 @@ class BulkPainter:
     def _as_canvases(self, pixels: Int[np.ndarray, "n height*width"]) -> Int[np.ndarray, "n height width"]:
         """From the order in which pixels are filled to their places."""
         (height, width), side = self.patch, self.canvas_size
-        patches = pixels.reshape(len(pixels), side // height, side // width, height, width)
-        return patches.swapaxes(2, 3).reshape(len(pixels), side, side)
+        if height == 1 and width == side:
+            return pixels.reshape(len(pixels), side, side)
+        rows = pixels.view(f"V{pixels.itemsize * width}")  # a row of a patch is moved as a whole
+        patches = rows.reshape(len(pixels), side // height, side // width, height)
+        return patches.swapaxes(2, 3).ravel().view(pixels.dtype).reshape(len(pixels), side, side)
 
     def _as_filled(self, canvases: Int[np.ndarray, "n height width"]) -> Int[np.ndarray, "n height*width"]:
         """The inverse of `_as_canvases`."""
         (height, width), side = self.patch, self.canvas_size
-        patches = canvases.reshape(len(canvases), side // height, height, side // width, width)
-        return patches.swapaxes(2, 3).reshape(len(canvases), side * side)
+        if height == 1 and width == side:
+            return canvases.reshape(len(canvases), side * side)
+        rows = canvases.view(f"V{canvases.itemsize * width}")
+        patches = rows.reshape(len(canvases), side // height, height, side // width)
+        return patches.swapaxes(2, 3).ravel().view(canvases.dtype).reshape(len(canvases), side * side)
 
     def nearest_ids(self, canvases: UInt8[np.ndarray, "n height width 3"]) -> Int[np.ndarray, "n capacity"]:
         """The nearest legal id of every cell, int32, without its margin."""

@@ -336,13 +336,13 @@ class CanvasCodec:
         return ids, margin
 
     def _decode_canvas(self, canvas: Shaped[np.ndarray, "height width 3"]) -> tuple[np.ndarray, np.ndarray]:
-        cells = self._cells(canvas)
         if not is_uint8(canvas):
-            return self.color_code.decode(cells)
+            return self.color_code.decode(self._cells(canvas))
         ids = self._bulk.nearest_ids(canvas[None])[0]
         margin = np.ones(self.capacity, np.float32)
         if np.array_equal(self._bulk.paint(ids[None])[0], canvas):  # as it was painted: the usual case for a file
             return ids, margin
+        cells = self._cells(canvas)
         noisy = (self.color_code.codebook[ids] != cells).any(axis=(-2, -1))
         ids[noisy], margin[noisy] = self.color_code.decode(cells[noisy])
         return ids, margin
