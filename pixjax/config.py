@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args, get_type_hints
 from pixjax.errors import InputError
 
 Tagging = Literal["none", "marker", "condition", "both"]
+Attention = Literal["auto", "xla", "cudnn", "heads_first"]
 
 # One entry of a comma-separated list of sources begins with its scheme.
 _NEXT_SOURCE = re.compile(r",(?=[a-z_]+:)")
@@ -52,13 +53,13 @@ class ModelConfig:
     bottleneck: int = 0  # width of the bottleneck in the patch embedding
     dropout: float = 0.0  # in the middle half of the blocks
     dtype: str = "auto"  # of the matrix products: auto is bfloat16 on accelerators, float32 on a CPU
-    attention: Literal["xla", "cudnn"] = "xla"  # cudnn: on an NVIDIA GPU
+    attention: Attention = "auto"  # pixjax/models/attention.py
     remat: bool = False  # recompute activations in the backward pass
 
     def __post_init__(self):
         _require_choice("model.tagging", self.tagging, get_args(Tagging))
         _require_choice("model.dtype", self.dtype, ("auto", "float32", "bfloat16"))
-        _require_choice("model.attention", self.attention, get_args(get_type_hints(ModelConfig)["attention"]))
+        _require_choice("model.attention", self.attention, get_args(Attention))
         _require(self.canvas_size > 0, f"model.canvas_size={self.canvas_size} has to be positive")
         for side in self.patch:
             _require(
@@ -160,14 +161,17 @@ class TrainingConfig:
     weight_decay: float = 0.0
     beta1: float = 0.9
     beta2: float = 0.95
+    accumulate: int = 1  # parts that a batch is computed in, for a batch that does not fit into memory
     clip_norm: float = 1.0  # of the gradient over all parameters; 0: not clipped
     ema_decays: tuple[float, ...] = (0.9999, 0.9996)  # reached after a warm-up of (1 + step) / (10 + step)
     label_dropout: float = 0.1  # share of labels hidden, for guidance
+    max_skipped_updates: int = 10  # their gradient was not finite; more in a row of windows, and the run stops
+    profile_steps: str = ""  # "10-13": a profile of these steps, for TensorBoard, in WORKDIR/profile
     init_from: str = ""  # a workdir whose parameters this run starts from
     mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
 
     def __post_init__(self):
-        for key in ("steps", "checkpoint_every", "keep_checkpoints", "log_every"):
+        for key in ("steps", "checkpoint_every", "keep_checkpoints", "log_every", "accumulate"):
             _require(getattr(self, key) > 0, f"training.{key}={getattr(self, key)} has to be positive")
         _require_choice("training.decay", self.decay, ("constant", "cosine"))
         _require(

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from pixjax.models.attention import attend
 from pixjax.models.patches import patchify, unpatchify
 from pixjax.models.positions import rope_angles, rotate, sincos_table, time_features
 from pixjax.models.presets import Architecture
@@ -45,7 +46,7 @@ class Attention(nn.Module):
         q, k, v = jnp.moveaxis(qkv.reshape(batch, tokens, 3, arch.heads, arch.head_width), 2, 0)
         q = rotate(_norm("q_norm")(q), angles_NP).astype(arch.dtype)
         k = rotate(_norm("k_norm")(k), angles_NP).astype(arch.dtype)
-        out_BNHK = jax.nn.dot_product_attention(q, k, v, implementation=arch.attention)  # softmax in float32
+        out_BNHK = attend(q, k, v, arch.attention)
         return nn.Dense(width, dtype=arch.dtype, kernel_init=_xavier, name="proj")(out_BNHK.reshape(x_BND.shape))
 
 
@@ -55,7 +56,7 @@ class SwiGLU(nn.Module):
     @nn.compact
     def __call__(self, x_BND, drop):
         width = x_BND.shape[-1]
-        hidden = int(4 * width * 2 / 3)
+        hidden = self.arch.mlp_width
         gate, value = jnp.split(
             nn.Dense(2 * hidden, dtype=self.arch.dtype, kernel_init=_xavier, name="w12")(x_BND), 2, axis=-1
         )

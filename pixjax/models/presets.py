@@ -1,12 +1,12 @@
 """The sizes: from `ModelConfig` to the numbers that the modules are built with."""
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from pixjax.config import ModelConfig
+from pixjax.config import Attention, ModelConfig
 from pixjax.errors import InputError
 
 
@@ -47,13 +47,18 @@ class Architecture:
     num_classes: int
     dropout: float
     dtype: Any
-    attention: Literal["xla", "cudnn"]
+    attention: Attention
     remat: bool
 
     @property
     def grid(self) -> tuple[int, int]:
         """(rows, columns) of patches."""
         return self.canvas_size // self.patch[0], self.canvas_size // self.patch[1]
+
+    @property
+    def mlp_width(self) -> int:
+        """Of SwiGLU: two thirds of the usual four widths, so that its three matrices cost what two would."""
+        return int(4 * self.width * 2 / 3)
 
     @property
     def head_width(self) -> int:

@@ -5,7 +5,6 @@ and an
 average over a window is the average over its canvases, however they were spread.
 """
 
-import math
 from collections.abc import Iterable, Mapping
 
 import jax
@@ -55,12 +54,20 @@ def denoising_metrics(
     return metrics
 
 
-def averages(steps: Iterable[Mapping[str, np.ndarray]]) -> dict[str, float]:
-    """One number a metric over a window of steps; what had no canvas in the window is left out."""
-    totals: dict[str, np.ndarray] = {}
+Totals = dict[str, np.ndarray]
+
+
+def add_up(totals: Mapping[str, np.ndarray], steps: Iterable[Mapping[str, np.ndarray]]) -> Totals:
+    """The totals with those of further steps added, in float64."""
+    totals = dict(totals)
     for step in steps:
         for name, value in step.items():
             totals[name] = totals.get(name, 0) + np.asarray(value, np.float64)
+    return totals
+
+
+def averages(totals: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """One number a metric; what had no canvas is left out."""
     flat = {}
     for name, total in totals.items():
         if total.ndim == 2:
@@ -68,6 +75,4 @@ def averages(steps: Iterable[Mapping[str, np.ndarray]]) -> dict[str, float]:
                 flat[f"{name}/t{index / TIME_BINS:.1f}"] = part
             total = total.sum(axis=0)
         flat[name] = total
-    return {
-        name: float(total / count) for name, (total, count) in sorted(flat.items()) if count and not math.isnan(count)
-    }
+    return {name: float(total / count) for name, (total, count) in sorted(flat.items()) if count}

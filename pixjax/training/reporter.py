@@ -29,8 +29,19 @@ def _lines_up_to(path: epath.Path, step: int) -> list[str]:
 class Reporter:
     """Writes a run's metrics from the step it starts at. A context manager."""
 
-    def __init__(self, workdir: epath.Path, *, start_step: int, steps: int, batch_size: int, write: bool = True):
+    def __init__(
+        self,
+        workdir: epath.Path,
+        *,
+        start_step: int,
+        steps: int,
+        batch_size: int,
+        flops_per_canvas: float = 0,
+        peak_flops: float = 0,
+        write: bool = True,
+    ):
         self._write = write
+        self._use_per_rate = flops_per_canvas / peak_flops if peak_flops else None
         self._start_step, self._steps, self._batch_size = start_step, steps, batch_size
         self._last = (start_step, time.monotonic(), 0.0)
         self._path = workdir / METRICS_FILE
@@ -81,6 +92,8 @@ class Reporter:
             "canvases_per_second": rate * self._batch_size,
             "data/wait_share": (waited - last_waited) / passed,
         }
+        if self._use_per_rate is not None:
+            values["mfu"] = values["canvases_per_second"] * self._use_per_rate
         line = {"step": step} | {k: v if math.isfinite(v) else None for k, v in values.items()}
         self._lines.append(json.dumps(line))
         if "://" in str(self._path):  # object stores cannot append
@@ -104,6 +117,8 @@ def summary_line(values: Mapping[str, float]) -> str:
     if (accuracy := values.get("token_accuracy/text")) is not None:
         parts.append(f"tokens {100 * accuracy:.1f}%")
     parts.append(f"{values['canvases_per_second']:.3g} canvases/s")
+    if (mfu := values.get("mfu")) is not None:
+        parts.append(f"MFU {100 * mfu:.0f}%")
     return "  ".join(parts)
 
 

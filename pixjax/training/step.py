@@ -1,5 +1,6 @@
 """One update: noise, denoise, compare, descend, average."""
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
@@ -22,33 +23,68 @@ TrainStep = Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]
 def make_train_step(
     config: Config, codec: CanvasCodec, model: JiT, optimizer: optax.GradientTransformation
 ) -> TrainStep:
-    """The pure function (state, batch) -> (state, metrics); its randomness is fold_in(seed, step)."""
+    """The pure function (state, batch) -> (state, metrics).
+
+    Its randomness is fold_in(seed, step), drawn for the whole batch, so that `training.accumulate` changes nothing but
+    rounding. An update whose gradient is not finite is skipped, and counted in the metric `skipped_updates`.
+    """
     training, diffusion = config.training, config.diffusion
     schedule = learning_rate_schedule(training)
     cells = jnp.asarray(codec.cell_index[:, 0])
 
-    def loss_fn(params, batch: Batch, key: jax.Array):
-        time_key, noise_key, label_key, dropout_key = jax.random.split(key, 4)
-        x, modality, mask = to_float(batch["canvas"]), batch["modality"], batch["loss_mask"]
+    def make_problem(batch: Batch, key: jax.Array) -> Batch:
+        """The batch, noised: what the model is given and what it should say."""
+        time_key, noise_key, label_key = jax.random.split(key, 3)
+        x, modality = to_float(batch["canvas"]), batch["modality"]
         t = sample_times(time_key, modality, diffusion.time)
         z = noisy(x, jax.random.normal(noise_key, x.shape), t, diffusion.noise_scale)
         hidden = jax.random.bernoulli(label_key, training.label_dropout, modality.shape)
         label = jnp.where(hidden, NO_LABEL, batch["label"])
-        x_hat = denoise(model, params, z, t, type_condition(config.model, modality), label, dropout_key=dropout_key)
+        return {"x": x, "z": z, "t": t, "modality": modality, "label": label, "mask": batch["loss_mask"]}
+
+    def loss_fn(params, problem: Batch, dropout_key: jax.Array):
+        x, t, modality, mask = (problem[name] for name in ("x", "t", "modality", "mask"))
+        type_id = type_condition(config.model, modality)
+        x_hat = denoise(model, params, problem["z"], t, type_id, problem["label"], dropout_key=dropout_key)
         loss, mse = denoising_loss(x_hat, x, t, mask, kind=diffusion.loss, t_eps=diffusion.t_eps)
         counted = mask.reshape(len(t), -1)[:, cells]
         right = codec.decode_ids(jax.lax.stop_gradient(x_hat))[0] == codec.decode_ids(x)[0]
         correct, tokens = jnp.sum(right & counted, axis=1), jnp.sum(counted, axis=1)
         return jnp.mean(loss), denoising_metrics(loss, mse, correct, tokens, t, modality)
 
+    def gradient(params, problem: Batch, key: jax.Array):
+        parts = training.accumulate
+        grad_fn = jax.grad(loss_fn, has_aux=True)
+        if parts == 1:
+            return grad_fn(params, problem, key)
+
+        def part(index):
+            # Every parts-th canvas, so that each device takes its part from what it holds.
+            mine = jax.tree.map(lambda v: v.reshape(-1, parts, *v.shape[1:])[:, index], problem)
+            return grad_fn(params, mine, jax.random.fold_in(key, index))
+
+        def add(total, index):
+            return jax.tree.map(jnp.add, total, part(index)), None
+
+        zeros = jax.tree.map(lambda v: jnp.zeros(v.shape, v.dtype), jax.eval_shape(part, 0))
+        (grads, metrics), _ = jax.lax.scan(add, zeros, jnp.arange(parts))
+        return jax.tree.map(lambda g: g / parts, grads), metrics
+
     def train_step(state: TrainState, batch: Batch):
         key = jax.random.fold_in(jax.random.key(training.seed), state.step)
-        grads, metrics = jax.grad(loss_fn, has_aux=True)(state.params, batch, key)
+        problem_key, dropout_key = jax.random.split(key)
+        grads, metrics = gradient(state.params, make_problem(batch, problem_key), dropout_key)
+        norm = optax.global_norm(grads)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         ema = {d: update_ema(average, params, state.step, float(d)) for d, average in state.ema.items()}
-        metrics["gradient_norm"] = jnp.stack([optax.global_norm(grads), 1.0])
-        metrics["learning_rate"] = jnp.stack([schedule(state.step), 1.0])
-        return TrainState(step=state.step + 1, params=params, opt_state=opt_state, ema=ema), metrics
+        updated = dataclasses.replace(state, params=params, opt_state=opt_state, ema=ema)
+        kept = jax.tree.map(lambda new, old: jnp.where(jnp.isfinite(norm), new, old), updated, state)
+        metrics |= {
+            "gradient_norm": jnp.stack([norm, 1.0]),
+            "learning_rate": jnp.stack([schedule(state.step), 1.0]),
+            "skipped_updates": jnp.stack([1.0 - jnp.isfinite(norm), 1.0]),
+        }
+        return dataclasses.replace(kept, step=state.step + 1), metrics
 
     return train_step

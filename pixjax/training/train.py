@@ -1,8 +1,5 @@
 """The training run, top to bottom."""
 
-import signal
-import sys
-
 import jax
 import numpy as np
 from etils import epath
@@ -12,14 +9,16 @@ from pixjax.config import Config
 from pixjax.data import make_batches
 from pixjax.diffusion import time_law
 from pixjax.errors import InputError
+from pixjax.models.flops import peak_flops, training_flops
 from pixjax.training.checkpoint import Checkpoints, write_run
 from pixjax.training.finetune import params_from
 from pixjax.training.mesh import batch_sharding, make_mesh, replicated, state_shardings
-from pixjax.training.metrics import averages
 from pixjax.training.optimizer import make_optimizer
 from pixjax.training.reporter import Reporter
 from pixjax.training.state import init_state, make_model, start_state
 from pixjax.training.step import make_train_step
+from pixjax.training.watch import Profile, SkippedUpdates, StopSignal
+from pixjax.training.window import Window
 from pixjax.training.workdir import require_same_run
 
 FED = ("canvas", "modality", "label", "loss_mask")  # the fields of a batch that a step computes with
@@ -39,11 +38,11 @@ def train(config: Config, workdir: epath.Path) -> None:
     require_same_run(workdir, config)
     codec = CanvasCodec.from_config(config)
     mesh = make_mesh(training.mesh)
-    if config.data.batch_size % (mesh.shape["data"] * mesh.shape["fsdp"]):
+    shards = mesh.shape["data"] * mesh.shape["fsdp"]
+    if config.data.batch_size % (training.accumulate * shards):
         raise InputError(
-            f"data.batch_size={config.data.batch_size} does not divide over "
-            f"{mesh.shape['data']} x {mesh.shape['fsdp']} "
-            "devices (data x fsdp): choose a multiple"
+            f"data.batch_size={config.data.batch_size} does not divide over {shards} devices (data x fsdp) in "
+            f"training.accumulate={training.accumulate} parts: choose a multiple of {training.accumulate * shards}"
         )
     model, optimizer = make_model(config), make_optimizer(training)
     batches = make_batches(config, codec, shard_index=jax.process_index(), shard_count=jax.process_count())
@@ -54,9 +53,11 @@ def train(config: Config, workdir: epath.Path) -> None:
     like = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, shardings)
 
     with Checkpoints(workdir, keep=training.keep_checkpoints) as checkpoints, batches:
+        window = Window()
         if steps := checkpoints.steps():
-            state, data_state = checkpoints.restore_state(steps[-1], like)
-            batches.set_state(data_state)
+            state, loop_state = checkpoints.restore_state(steps[-1], like)
+            batches.set_state(loop_state["batches"])
+            window = Window(loop_state["window"])
             notes = [f"continuing at step {steps[-1]} of {workdir}"]
         elif training.init_from:
             params, notes = params_from(training.init_from, like.params, training.seed, model)
@@ -82,26 +83,38 @@ def train(config: Config, workdir: epath.Path) -> None:
             start_step=step,
             steps=training.steps,
             batch_size=config.data.batch_size,
+            flops_per_canvas=training_flops(model.arch),
+            peak_flops=mesh.size * (peak_flops(jax.devices()[0].device_kind) or 0),
             write=jax.process_index() == 0,
         )
-        with reporter, StopSignal() as stop:
+        skipped = SkippedUpdates(training.max_skipped_updates)
+        with reporter, StopSignal() as stop, Profile(training.profile_steps, workdir / "profile") as profile:
             for note in notes:
                 reporter.message(note)
-            window = []
+
+            def report() -> None:
+                if (closed := window.fetch()) is not None:
+                    data = {f"data/skipped/{cause}": float(count) for cause, count in batches.skipped.items()}
+                    reporter.log(closed[0], closed[1] | data, waited=batches.wait_seconds)
+                    skipped.count(closed[1]["skipped_updates"] * training.log_every, checkpoints.steps())
+
+            def save() -> None:
+                report()  # a line of the log is not lost with what comes after the checkpoint
+                checkpoints.save(state, {"batches": batches.get_state(), "window": window.get_state()})
+
             while step < training.steps and not stop.received:
+                profile.before(step)
                 batch = next(batches)
-                fed = {name: to_global(batch[name], mesh) for name in FED}
-                state, metrics = train_step(state, fed)
+                state, metrics = train_step(state, {name: to_global(batch[name], mesh) for name in FED})
+                report()  # of the window that the step before has closed: the device is busy meanwhile
                 step += 1
-                window.append(metrics)
+                window.add(metrics)
                 reporter.advance(step)
                 if step % training.log_every == 0 or step == training.steps:
-                    data = {f"data/skipped/{cause}": float(count) for cause, count in batches.skipped.items()}
-                    reporter.log(step, averages(jax.device_get(window)) | data, waited=batches.wait_seconds)
-                    window = []
+                    window.close(step)
                 if step % training.checkpoint_every == 0:
-                    checkpoints.save(state, batches.get_state())
-            checkpoints.save(state, batches.get_state())
+                    save()
+            save()
             checkpoints.wait()
             if stop.received:
                 reporter.message(f"stopped by {stop.received} at step {step}, saved: the same command continues")
@@ -112,24 +125,3 @@ def train(config: Config, workdir: epath.Path) -> None:
 def to_global(local: np.ndarray, mesh: jax.sharding.Mesh) -> jax.Array:
     """This process's share of a batch as its part of the global array."""
     return jax.make_array_from_process_local_data(batch_sharding(mesh), local)
-
-
-class StopSignal:
-    """Turns SIGTERM and Ctrl-C into a wish that the loop sees between two steps. A second Ctrl-C stops at once."""
-
-    def __init__(self):
-        self.received: str = ""
-
-    def __enter__(self) -> "StopSignal":
-        self._before = {s: signal.signal(s, self._handle) for s in (signal.SIGTERM, signal.SIGINT)}
-        return self
-
-    def __exit__(self, *_) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _handle(self, number: int, _frame) -> None:
-        if self.received and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.received = signal.Signals(number).name
-        print(f"{self.received}: saving after this step", file=sys.stderr)

@@ -14,6 +14,8 @@ _FREE = (
     "training.checkpoint_every",
     "training.keep_checkpoints",
     "training.log_every",
+    "training.max_skipped_updates",
+    "training.profile_steps",
     "training.mesh",
     "training.steps",
     "data.workers",

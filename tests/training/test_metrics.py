@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pixjax.training.metrics import averages, denoising_metrics
+from pixjax.training.metrics import add_up, averages, denoising_metrics
 
 ALL = {
     "loss": jnp.array([1.0, 2.0, 3.0, 6.0]),
@@ -17,7 +17,7 @@ ALL = {
 
 
 def test_averages_by_modality_and_time():
-    found = averages([denoising_metrics(**ALL)])
+    found = averages(add_up({}, [denoising_metrics(**ALL)]))
     assert found["loss"] == pytest.approx(3.0)
     assert found["loss/text"] == pytest.approx(2.0)
     assert found["loss/image"] == pytest.approx(4.0)
@@ -29,13 +29,13 @@ def test_averages_by_modality_and_time():
 
 def test_what_did_not_occur_is_left_out_rather_than_zero():
     text = {name: values[:1] for name, values in ALL.items()}
-    found = averages([denoising_metrics(**text)])
+    found = averages(add_up({}, [denoising_metrics(**text)]))
     assert "loss/image" not in found
     assert "x_mse/text/t0.5" not in found
 
 
 def test_a_window_is_the_average_of_its_canvases_however_they_are_spread():
     parts = [denoising_metrics(**{n: v[s] for n, v in ALL.items()}) for s in (slice(0, 1), slice(1, 4))]
-    whole, split = averages([denoising_metrics(**ALL)]), averages(parts)
+    whole, split = averages(add_up({}, [denoising_metrics(**ALL)])), averages(add_up({}, parts))
     assert whole.keys() == split.keys()
     np.testing.assert_allclose(list(whole.values()), list(split.values()), rtol=1e-6)

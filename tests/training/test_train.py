@@ -1,6 +1,8 @@
 """The run as its users see it: it learns, it resumes, it refuses."""
 
 import json
+import os
+import signal
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +13,7 @@ from etils import epath
 from pixjax.codec import TEXT
 from pixjax.errors import InputError
 from pixjax.evaluation.restore import load
+from pixjax.training.reporter import Reporter
 from pixjax.training.train import train
 
 
@@ -40,6 +43,18 @@ def test_a_stopped_run_continues_the_same_curve_to_the_same_parameters(finished,
     assert [line["step"] for line in curve(workdir)] == [1, 2, 3, 4, 5, 6]
     for average in ("none", "0.9", "0.5"):
         assert_same_params(load(workdir, ema=average).params, load(finished, ema=average).params)
+
+
+def test_a_window_that_was_interrupted_is_logged_as_if_it_was_not(tmp_path, tiny_config):
+    whole, stopped = epath.Path(tmp_path / "whole"), epath.Path(tmp_path / "stopped")
+    every = {"log_every": 4, "checkpoint_every": 100}
+    train(tiny_config(training={"steps": 4, **every}), whole)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Reporter, "advance", lambda _, step: step == 3 and os.kill(os.getpid(), signal.SIGTERM))
+        train(tiny_config(training={"steps": 4, **every}), stopped)
+    assert not curve(stopped)
+    train(tiny_config(training={"steps": 4, **every}), stopped)
+    assert curve(stopped) == curve(whole)
 
 
 def test_lines_after_the_last_checkpoint_are_made_again_not_twice(finished, tmp_path, tiny_config):

@@ -1,0 +1,34 @@
+"""Softmax attention, by the implementation that suits the device. All give the same numbers, to rounding."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from pixjax.config import Attention
+
+
+def attend(
+    q: Float[Array, "batch tokens heads head_width"],
+    k: Float[Array, "batch tokens heads head_width"],
+    v: Float[Array, "batch tokens heads head_width"],
+    implementation: Attention,
+) -> Float[Array, "batch tokens heads head_width"]:
+    """softmax(q·k / sqrt(head_width))·v, the softmax in float32.
+
+    Args:
+      implementation: `xla` and `cudnn` are `jax.nn.dot_product_attention`'s (the second: an NVIDIA GPU and bfloat16);
+        `heads_first` moves the heads before the tokens, which XLA does not do by itself on a CPU; `auto` is that one
+        on a CPU and `xla` elsewhere.
+    """
+    if implementation == "auto":
+        implementation = "heads_first" if jax.default_backend() == "cpu" else "xla"
+    if implementation == "heads_first":
+        return _heads_first(q, k, v)
+    return jax.nn.dot_product_attention(q, k, v, implementation=implementation)
+
+
+def _heads_first(q_BNHK, k_BNHK, v_BNHK):
+    q, k, v = (jnp.swapaxes(x, 1, 2) for x in (q_BNHK * q_BNHK.shape[-1] ** -0.5, k_BNHK, v_BNHK))
+    scores_BHNM = jnp.einsum("bhnk,bhmk->bhnm", q, k, preferred_element_type=jnp.float32)
+    weights_BHNM = jax.nn.softmax(scores_BHNM).astype(v.dtype)
+    return jnp.swapaxes(jnp.einsum("bhnm,bhmk->bhnk", weights_BHNM, v), 1, 2)

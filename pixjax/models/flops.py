@@ -1,0 +1,47 @@
+"""What a denoiser costs: floating-point operations, counted as two a multiply-add, of matrix products alone."""
+
+from pixjax.models.presets import Architecture
+
+
+def forward_flops(arch: Architecture) -> int:
+    """Of one canvas through the denoiser once."""
+    rows, columns = arch.grid
+    patches, width = rows * columns, arch.width
+    values = arch.patch[0] * arch.patch[1] * 3
+    hidden = arch.mlp_width
+    total = 2 * patches * (values * arch.bottleneck + arch.bottleneck * width + width * values)
+    total += 2 * (256 * width + width * width + 2 * width * width)  # of t, and the last modulation
+    start = arch.in_context_start if arch.in_context_tokens else 0
+    for first, last, tokens in ((0, start, patches), (start, arch.depth, patches + arch.in_context_tokens)):
+        a_token = 2 * (4 * width * width + 3 * width * hidden) + 4 * tokens * width  # matrices, then scores and mixing
+        total += (last - first) * (tokens * a_token + 2 * 6 * width * width)
+    return total
+
+
+def training_flops(arch: Architecture) -> int:
+    """Of one canvas in one update: the backward pass costs twice the forward. Recomputation is not counted."""
+    return 3 * forward_flops(arch)
+
+
+# Dense bfloat16 peak of one device in FLOP/s, by a part of `jax.Device.device_kind`; the first match counts.
+# Vendors' data sheets: NVIDIA without sparsity, Google Cloud per chip.
+_PEAKS = (
+    ("TPU v6", 918e12),
+    ("TPU v5p", 459e12),
+    ("TPU v5 lite", 197e12),
+    ("TPU v5e", 197e12),
+    ("TPU v5", 459e12),
+    ("TPU v4", 275e12),
+    ("B200", 2250e12),
+    ("H200", 989e12),
+    ("H100", 989e12),
+    ("A100", 312e12),
+    ("L40S", 362e12),
+    ("L4", 121e12),
+    ("RTX 4090", 165e12),
+)
+
+
+def peak_flops(device_kind: str) -> float | None:
+    """FLOP/s of one device, None for one that the table does not know (a CPU, for instance)."""
+    return next((peak for name, peak in _PEAKS if name in device_kind), None)

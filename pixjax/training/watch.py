@@ -1,0 +1,79 @@
+"""What may end or interrupt a run from outside its arithmetic: signals, gradients that go bad, and the profiler."""
+
+import signal
+import sys
+
+import jax
+from etils import epath
+
+from pixjax.errors import InputError, RunError
+
+
+class StopSignal:
+    """Turns SIGTERM and Ctrl-C into a wish that the loop sees between two steps. A second Ctrl-C stops at once."""
+
+    def __init__(self):
+        self.received: str = ""
+
+    def __enter__(self) -> "StopSignal":
+        self._before = {s: signal.signal(s, self._handle) for s in (signal.SIGTERM, signal.SIGINT)}
+        return self
+
+    def __exit__(self, *_) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, _frame) -> None:
+        if self.received and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.received = signal.Signals(number).name
+        print(f"{self.received}: saving after this step", file=sys.stderr)
+
+
+class SkippedUpdates:
+    """Counts updates that were skipped, and stops the run when they do not cease."""
+
+    def __init__(self, limit: int):
+        self._limit = limit
+        self._count = 0
+
+    def count(self, skipped: float, checkpoints: list[int]) -> None:
+        """Adds a logged window; one without a skipped update forgets those before."""
+        self._count = self._count + round(skipped) if round(skipped) else 0
+        if self._count > self._limit:
+            last = f"the last checkpoint is of step {checkpoints[-1]}" if checkpoints else "there is no checkpoint yet"
+            raise RunError(
+                f"{self._count} updates in a row of windows had a gradient that is not finite and were skipped, "
+                f"more than training.max_skipped_updates={self._limit}: lower training.learning_rate; {last}"
+            )
+
+
+class Profile:
+    """Records the steps FIRST-LAST for TensorBoard's profiler. A context manager; does nothing for an empty range."""
+
+    def __init__(self, steps: str, folder: epath.Path):
+        first, dash, last = steps.partition("-")
+        if steps and not (dash and first.isdigit() and last.isdigit() and int(first) <= int(last)):
+            raise InputError(f"training.profile_steps={steps!r} is not a range of steps: write for instance 10-13")
+        self._range = range(int(first), int(last) + 1) if steps else range(0)
+        self._folder = folder
+        self._running = False
+
+    def __enter__(self) -> "Profile":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._stop()
+
+    def before(self, step: int) -> None:
+        """To be called before each step is dispatched."""
+        if step in self._range and not self._running:
+            jax.profiler.start_trace(str(self._folder))
+            self._running = True
+        elif step not in self._range:
+            self._stop()
+
+    def _stop(self) -> None:
+        if self._running:
+            jax.profiler.stop_trace()
+            self._running = False

@@ -1,0 +1,37 @@
+"""The analytic count against the compiler's."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from pixjax.config import ModelConfig
+from pixjax.models import JiT, architecture
+from pixjax.models.flops import forward_flops, peak_flops
+
+CONFIG = ModelConfig(variant="Ti", canvas_size=32, patch_size="4", tagging="none", depth=1, dtype="float32")
+
+
+@pytest.mark.parametrize("changes", [{}, {"in_context_tokens": 0, "patch_size": "2"}])
+def test_forward_flops_are_what_the_compiler_counts_for_matrix_products(changes):
+    """XLA also counts elementwise work, a few per cent; one layer, since it counts the body of a scan once."""
+    arch = architecture(dataclasses.replace(CONFIG, **changes))
+    model = JiT(arch)
+    z, t = jnp.zeros((1, 32, 32, 3)), jnp.zeros(1)
+    params = jax.eval_shape(model.init, jax.random.key(0), z, t)
+    counted = jax.jit(model.apply).lower(params, z, t).compile().cost_analysis()["flops"]
+    assert 0.9 < forward_flops(arch) / counted <= 1.0
+
+
+def test_published_cost_of_b16():
+    """JiT-B/16 at 256 pixels: 25 Gflops as its paper counts, a multiply-add as one (arXiv 2511.13720, Table 6)."""
+    arch = architecture(ModelConfig(variant="B", canvas_size=256, patch_size="16", num_classes=1000))
+    assert 23e9 < forward_flops(arch) / 2 < 27e9
+
+
+def test_a_chip_is_known_by_its_kind():
+    assert peak_flops("NVIDIA H100 80GB HBM3") == 989e12
+    assert peak_flops("TPU v5 lite") == 197e12
+    assert peak_flops("TPU v5p") == 459e12
+    assert peak_flops("cpu") is None

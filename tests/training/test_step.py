@@ -1,0 +1,99 @@
+"""One update: what accumulation, bad gradients and masks do to it."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pixjax.codec import CanvasCodec
+from pixjax.data import make_batches
+from pixjax.errors import InputError, RunError
+from pixjax.training.metrics import add_up, averages
+from pixjax.training.optimizer import make_optimizer
+from pixjax.training.state import init_state, make_model
+from pixjax.training.step import make_train_step
+from pixjax.training.watch import Profile, SkippedUpdates
+
+
+@pytest.fixture(scope="module")
+def problem(tiny_config):
+    """A state, a batch, and `step(config)` to update the one with the other."""
+    config = tiny_config()
+    codec, model, optimizer = CanvasCodec.from_config(config), make_model(config), make_optimizer(config.training)
+    with make_batches(config, codec) as batches:
+        batch = next(batches)
+    state = jax.jit(lambda: init_state(config, model, optimizer))()
+    state = dataclasses.replace(state, step=jnp.int32(3))
+    return config, state, batch, lambda config: jax.jit(make_train_step(config, codec, model, optimizer))
+
+
+@pytest.fixture(scope="module")
+def updated(problem):
+    config, state, batch, step = problem
+    return step(config)(state, batch)
+
+
+def test_accumulation_equals_the_large_batch_to_rounding(problem, updated):
+    config, state, batch, step = problem
+    parts = dataclasses.replace(config, training=dataclasses.replace(config.training, accumulate=4))
+    split, metrics = step(parts)(state, batch)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), split.params, updated[0].params)
+    first, second = (averages(add_up({}, [m])) for m in (metrics, updated[1]))
+    assert first.keys() == second.keys()
+    np.testing.assert_allclose(list(first.values()), list(second.values()), rtol=2e-4)
+
+
+def test_an_update_with_a_gradient_that_is_not_finite_changes_nothing_but_the_step(problem):
+    config, state, batch, step = problem
+    broken = dataclasses.replace(state, params=jax.tree.map(lambda x: x, state.params))
+    broken.params["out"]["bias"] = broken.params["out"]["bias"].at[0].set(jnp.nan)
+    after, metrics = step(config)(broken, batch)
+    assert int(after.step) == int(broken.step) + 1
+    for name in ("params", "opt_state", "ema"):
+        jax.tree.map(np.testing.assert_array_equal, getattr(after, name), getattr(broken, name))
+    assert averages(add_up({}, [metrics]))["skipped_updates"] == 1
+
+
+def test_a_good_update_is_not_counted_as_skipped(updated):
+    assert averages(add_up({}, [updated[1]]))["skipped_updates"] == 0
+
+
+def test_the_randomness_of_a_step_is_that_of_its_number(problem, updated):
+    config, state, batch, step = problem
+    again, metrics = step(config)(state, batch)
+    jax.tree.map(np.testing.assert_array_equal, again.params, updated[0].params)
+    _, other = step(config)(dataclasses.replace(state, step=jnp.int32(4)), batch)
+    assert not np.array_equal(other["loss"], metrics["loss"])
+
+
+def test_masked_pixels_teach_nothing(problem, updated):
+    """A pixel outside the mask may hold anything in the canvas: it is seen, noised, but not asked for."""
+    config, state, batch, step = problem
+    nothing = dict(batch, loss_mask=np.zeros_like(batch["loss_mask"]))
+    _, metrics = step(config)(state, nothing)
+    assert averages(add_up({}, [metrics]))["gradient_norm"] == 0
+
+
+def test_a_run_of_skipped_updates_stops_with_the_last_checkpoint_named():
+    skipped = SkippedUpdates(limit=3)
+    skipped.count(3, [10])
+    skipped.count(0, [10])  # a good window forgets
+    skipped.count(2, [10])
+    with pytest.raises(RunError, match=r"4 updates .* the last checkpoint is of step 10"):
+        skipped.count(2, [10])
+
+
+@pytest.mark.parametrize("steps", ["10", "a-b", "5-3"])
+def test_a_wrong_range_to_profile_is_refused(steps, tmp_path):
+    with pytest.raises(InputError, match="write for instance 10-13"):
+        Profile(steps, tmp_path)
+
+
+def test_a_profile_covers_its_steps(tmp_path):
+    with Profile("1-2", tmp_path) as profile:
+        for step in range(4):
+            profile.before(step)
+            jnp.ones(3).block_until_ready()
+    assert list(tmp_path.rglob("*.xplane.pb"))
