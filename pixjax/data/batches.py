@@ -2,11 +2,15 @@
 
 import contextlib
 import logging
+import multiprocessing
 import os
 import signal
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future
+from multiprocessing import resource_tracker
 from typing import Any
 
 import grain
@@ -22,6 +26,9 @@ _log = logging.getLogger("pixjax.data")
 
 # Batches that wait, ready, in each process.
 _READY = 2
+
+# What a worker goes on for when it is told to end.
+_GRACE_SECONDS = 20.0
 
 # Smaller fields go through a pipe: a shared memory segment for each would cost more.
 _SHARED_BYTES = 2**16
@@ -65,8 +72,6 @@ class BatchIterator:
 
     def __next__(self) -> Batch:
         began = time.perf_counter()
-        if self._batches is None:
-            self._batches = _run_ahead(self._plan, self.step, self._workers)
         batch = self._next()
         if self._workers:  # copied, or the workers' shared memory would live as long as whoever keeps a batch
             batch = {name: np.array(field) for name, field in batch.items()}
@@ -77,7 +82,10 @@ class BatchIterator:
 
     def _next(self) -> Batch:
         try:
-            return next(self._batches)
+            if self._batches is not None:
+                return next(self._batches)
+            self._batches = batches = _run_ahead(self._plan, self.step, self._workers)
+            return _shielded(lambda: next(batches)) if self._workers else next(batches)
         except RuntimeError as error:
             if "terminated unexpectedly" not in str(error):
                 raise
@@ -144,6 +152,27 @@ def _run_ahead(plan: BatchPlan, start_step: int, workers: int):
     return iter(batches)
 
 
+def _shielded(function: Callable[[], Batch]) -> Batch:
+    """Calls it where Ctrl-C does not reach. What it starts inherits that: workers are not interrupted at
+    their imports.
+    """
+    outcome: Future[Batch] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(function())
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    resource_tracker.ensure_running()  # or the first use of it would lift the mask
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        threading.Thread(target=run, daemon=True).start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return outcome.result()
+
+
 def _parse_absl_flags() -> None:
     # Grain reads flags in its workers and refuses to while nobody has parsed them.
     from absl import flags
@@ -153,10 +182,18 @@ def _parse_absl_flags() -> None:
 
 
 def _start_worker(index: int, count: int) -> None:
-    """A worker ends with the process that started it, which alone answers Ctrl-C."""
-    import multiprocessing
+    """A worker ends with the process that started it.
+
+    A signal to end that goes to all processes of a job leaves it time to feed the one that is saving.
+    """
+
+    def end_soon(*_) -> None:
+        ending = threading.Timer(_GRACE_SECONDS, os._exit, (1,))
+        ending.daemon = True
+        ending.start()
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, end_soon)
     parent = multiprocessing.parent_process()
     if parent is not None:
 

@@ -7,6 +7,7 @@ from etils import epath
 from pixjax.codec import IMAGE
 from pixjax.data.files import is_picture, open_files
 from pixjax.data.images import BadImage
+from pixjax.data.paths import reach
 from pixjax.data.picture_files import read_jsonl_by_file, read_picture
 from pixjax.data.source import Picture
 from pixjax.data.uri import SourceUri
@@ -65,11 +66,11 @@ class CaptionedPictures:
 
 
 def _find_jsonl(uri: SourceUri) -> epath.Path | None:
-    path = epath.Path(uri.place)
+    path = reach(uri.place)
     if given := uri.option("captions"):
-        if not epath.Path(given).exists():
+        if not (listed := reach(given)).exists():
             raise InputError(f"{given!r}, the captions of {uri}, does not exist")
-        return epath.Path(given)
+        return listed
     beside = (
         [path / "captions.jsonl"] if path.is_dir() else [path.with_suffix(".jsonl"), path.parent / "captions.jsonl"]
     )

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from etils import epath
 
-from pixjax.data.paths import is_remote
+from pixjax.data.paths import is_remote, reach
 from pixjax.errors import InputError
 
 # Beside pictures lie notes, lists of labels and what file systems leave behind; anything else counts as a
@@ -50,7 +50,7 @@ def open_files(place: str, what: str, wanted: Callable[[str], bool] | None = Non
     `what` names them in errors.
     """
     wanted = wanted or is_picture
-    path = epath.Path(place)
+    path = reach(place)
     if not path.exists():
         raise InputError(f"{what} {place!r} does not exist: give a folder or a .zip")
     if path.is_dir():

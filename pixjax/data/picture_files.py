@@ -9,6 +9,7 @@ from etils import epath
 from pixjax.codec import IMAGE
 from pixjax.data.files import Files, open_files
 from pixjax.data.images import BadImage, Pixels, decode_image
+from pixjax.data.paths import reach
 from pixjax.data.source import Picture
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError
@@ -73,11 +74,11 @@ def read_jsonl_by_file(path: epath.Path) -> dict[str, dict]:
 
 
 def _find_labels(uri: SourceUri, files: Files) -> tuple[int, ...]:
-    path = epath.Path(uri.place)
+    path = reach(uri.place)
     if given := uri.option("labels"):
-        if not epath.Path(given).exists():
+        if not (listed := reach(given)).exists():
             raise InputError(f"{given!r}, the labels of {uri}, does not exist")
-        return _from_jsonl(epath.Path(given), files)
+        return _from_jsonl(listed, files)
     if path.suffix.lower() == ".zip":
         for beside in (path.with_suffix(".jsonl"), path.parent / "labels.jsonl"):
             if beside.exists():

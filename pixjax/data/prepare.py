@@ -19,6 +19,7 @@ from pixjax.codec import IMAGE, CanvasCodec
 from pixjax.data.documents import text_parts
 from pixjax.data.images import RESIZE_METHOD, BadImage
 from pixjax.data.manifest import MANIFEST, Manifest, Recipe, Shard, shard_from_dict, write_json
+from pixjax.data.paths import reach
 from pixjax.data.shard_records import encode_picture, encode_windows, file_digest, write_shard
 from pixjax.data.source import ImageSource
 from pixjax.data.sources import modality_of, open_source
@@ -126,7 +127,7 @@ def prepare(
     `make_all` makes shards by number and gives them in any order; without it `workers` processes do, 0: this
     one. Raises `InputError` where the folder holds something else.
     """
-    folder = epath.Path(preparation.out)
+    folder = reach(preparation.out)
     _claim(folder, preparation.recipe)
     done = {
         number: shard

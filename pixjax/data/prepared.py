@@ -1,7 +1,7 @@
 """`array_record:`: what `pixjax prepare` made, read by record."""
 
 import fnmatch
-from collections import defaultdict
+import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -12,7 +12,7 @@ from jaxtyping import Integer
 from pixjax.codec import IMAGE, TEXT, CanvasCodec
 from pixjax.data.images import BadImage
 from pixjax.data.manifest import Manifest, Shard, tokenizer_identity
-from pixjax.data.paths import is_remote
+from pixjax.data.paths import is_remote, reach
 from pixjax.data.shard_records import decode_picture, id_type
 from pixjax.data.source import Picture
 from pixjax.data.token_stream import TokenStream
@@ -112,7 +112,7 @@ class ShardFiles:
         self.folder = folder
         self.shards = shards
         self.firsts = np.cumsum([0, *(shard.num_records for shard in shards)])
-        self._readers: dict[int, Any] = {}
+        self._readers: dict[int, _ShardReader] = {}
         for shard in shards:
             _check_size(folder / shard.file, shard)
 
@@ -132,49 +132,51 @@ class ShardFiles:
 
     def read(self, records: Sequence[int]) -> list[bytes]:
         """In the order asked for. Raises `InputError` naming shard and position of a damaged record."""
-        if not len(records):
-            return []
-        of_record = np.searchsorted(self.firsts, records, "right") - 1
-        asked: dict[int, list[int]] = defaultdict(list)
-        for place, shard in enumerate(of_record.tolist()):
-            asked[shard].append(place)
-        blocks: list[bytes] = [b""] * len(records)
-        for shard, places in asked.items():
-            positions = [int(records[place] - self.firsts[shard]) for place in places]
-            for place, block in zip(places, self._read_shard(shard, positions), strict=True):
-                blocks[place] = block
+        blocks = []
+        of_record = (np.searchsorted(self.firsts, records, "right") - 1).tolist()
+        for record, shard in zip(records, of_record, strict=True):
+            position = record - int(self.firsts[shard])
+            try:
+                blocks.append(self._reader(shard).read(position))
+            except Exception as error:  # the library raises what it likes
+                self._readers.pop(shard, None)
+                reason = " ".join(str(error).split())[:120]
+                raise InputError(
+                    f"{self.folder / self.shards[shard].file} is damaged at record {position} ({reason}): run the "
+                    "same pixjax prepare again, which makes damaged shards anew"
+                ) from None
         return blocks
 
-    def _read_shard(self, shard: int, positions: list[int]) -> list[bytes]:
-        try:
-            return self._reader(shard).read(positions)
-        except Exception:  # the library raises what it likes; one by one tells which record it was
-            return [self._read_one(shard, position) for position in positions]
-
-    def _read_one(self, shard: int, position: int) -> bytes:
-        try:
-            return self._reader(shard).read([position])[0]
-        except Exception as error:
-            self._readers.pop(shard, None)
-            reason = " ".join(str(error).split())[:120]
-            raise InputError(
-                f"{self.folder / self.shards[shard].file} is damaged at record {position} ({reason}): run the same "
-                "pixjax prepare again, which makes damaged shards anew"
-            ) from None
-
-    def _reader(self, shard: int) -> Any:
+    def _reader(self, shard: int) -> "_ShardReader":
         if shard not in self._readers:
-            from array_record.python.array_record_module import ArrayRecordReader
-
             path = _local_copy(self.folder / self.shards[shard].file, self.shards[shard])
-            self._readers[shard] = ArrayRecordReader(str(path), "readahead_buffer_size:0,max_parallelism:1")
+            self._readers[shard] = _ShardReader(path)
         return self._readers[shard]
+
+
+class _ShardReader:
+    """Records of one file by position, from any thread.
+
+    The library's own reading of several records at once sends each to a pool of threads, which costs twice as much as
+    the reading.
+    """
+
+    def __init__(self, path: epath.Path):
+        from array_record.python.array_record_module import ArrayRecordReader
+
+        self._reader = ArrayRecordReader(str(path), "readahead_buffer_size:0,max_parallelism:0")
+        self._lock = threading.Lock()
+
+    def read(self, position: int) -> bytes:
+        with self._lock:
+            self._reader.seek(position)
+            return self._reader.read()
 
 
 def _find(uri: SourceUri) -> tuple[epath.Path, Manifest, tuple[Shard, ...]]:
     """The folder, its manifest, and the shards that the URI chooses: all of a folder, or those that match."""
     uri.require_options()
-    place = epath.Path(uri.place).expanduser()
+    place = reach(uri.place)
     folder, pattern = (place, "*") if place.is_dir() else (place.parent, place.name)
     if not folder.exists():
         raise InputError(f"{uri} matches no file: {folder} does not exist")

@@ -151,6 +151,7 @@ if __name__ == "__main__":
     config = Config.from_dict(json.loads(sys.argv[1]))
     state_file, steps = sys.argv[2], int(sys.argv[3])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
     with make_batches(config, CanvasCodec.from_config(config)) as batches:
         try:
             batches.set_state(json.load(open(state_file)))
@@ -171,11 +172,14 @@ def start(config, state_file, steps, tmp_path):
     command = [sys.executable, script, json.dumps(config.to_dict()), state_file, str(steps)]
     root = str(pathlib.Path(__file__).resolve().parents[2])
     environment = {**os.environ, "PYTHONPATH": root}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
+    )
 
 
 def children(pid: int) -> set[int]:
-    return {int(p) for p in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+    of_threads = pathlib.Path(f"/proc/{pid}/task").glob("*/children")
+    return {int(child) for listed in of_threads for child in listed.read_text().split()}
 
 
 def is_alive(pid: int) -> bool:
@@ -212,16 +216,23 @@ def test_a_run_killed_between_checkpoints_goes_on_with_the_same_bytes(sources, t
     assert [value for _, value in lines] == expected
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_leaves_no_worker_behind(sources, tmp_path, signal_number):
+@pytest.mark.parametrize(
+    ("signal_number", "moment"),
+    [(signal.SIGINT, "starting"), (signal.SIGINT, "running"), (signal.SIGTERM, "running")],
+)
+def test_a_signal_to_all_processes_ends_them_without_a_word(sources, tmp_path, signal_number, moment):
     run = start(make_config(sources, workers=2), tmp_path / "state.json", 1_000_000, tmp_path)
-    run.stdout.readline()
-    workers = children(run.pid)
-    run.send_signal(signal_number)
+    if moment == "running":
+        run.stdout.readline()
+    deadline = time.monotonic() + 30
+    while len(workers := children(run.pid)) < 3 and time.monotonic() < deadline:  # two, and their resource tracker
+        time.sleep(0.02)
+    os.killpg(run.pid, signal_number)
     began = time.monotonic()
     _, errors = run.communicate(timeout=30)
     assert time.monotonic() - began < 15
-    assert "leaked" not in errors
+    assert run.returncode == {signal.SIGINT: 130, signal.SIGTERM: 5}[signal_number]
+    assert [line for line in errors.splitlines() if "pixjax.data" not in line] == []
     deadline = time.monotonic() + 20
     while any(map(is_alive, workers)) and time.monotonic() < deadline:
         time.sleep(0.1)
