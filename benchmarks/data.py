@@ -35,7 +35,7 @@ from pixjax.data.files import open_files
 from pixjax.data.manifest import Manifest
 from pixjax.data.prepare import plan_preparation, prepare
 
-BATCH = 128
+BATCH = 256  # the default of a config
 ROUNDS = 3
 
 
