@@ -13,7 +13,7 @@ import sys
 from pixjax import __version__
 from pixjax.errors import InputError, RunError
 
-COMMANDS = ("train", "sample", "inspect", "codec", "tokenizer", "data", "prepare")
+COMMANDS = ("train", "sample", "inspect", "codec", "tokenizer", "data", "prepare", "convert", "export")
 
 
 def make_parser() -> argparse.ArgumentParser:

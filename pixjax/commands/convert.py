@@ -1,0 +1,25 @@
+"""`pixjax convert`."""
+
+import argparse
+
+HELP = "turn published weights of another project into a workdir"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--from", dest="origin", required=True, choices=("jit",), help="the project: JiT in PyTorch")
+    parser.add_argument("file", metavar="FILE", help="its checkpoint, .pth or .safetensors")
+    parser.add_argument("--workdir", required=True, metavar="DIR", help="is made; sample, inspect and train accept it")
+
+
+def run(args: argparse.Namespace) -> None:
+    import pathlib
+
+    from etils import epath
+
+    from pixjax.evaluation.convert import write_converted
+    from pixjax.evaluation.jit_files import read_jit_file
+
+    contents = read_jit_file(pathlib.Path(args.file))
+    for note in write_converted(contents, epath.Path(args.workdir), args.file):
+        print(note)
+    print(f"workdir: {args.workdir}")
