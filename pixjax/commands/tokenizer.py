@@ -23,8 +23,8 @@ def run(args: argparse.Namespace) -> int:
 
 def run_train(args: argparse.Namespace) -> int:
     from pixjax.codec.train_bpe import train_bpe
+    from pixjax.data.documents import read_documents
     from pixjax.data.paths import expand_glob
-    from pixjax.data.token_stream import read_documents
     from pixjax.errors import InputError
 
     if args.out.suffix != ".json":

@@ -6,7 +6,6 @@ import numpy as np
 from jaxtyping import Int32, Int64, Integer, UInt64
 
 from pixjax.codec import TEXT, CanvasCodec
-from pixjax.data.documents import read_documents as read_documents
 from pixjax.data.keys import randint
 from pixjax.data.tokens import Tokens
 
