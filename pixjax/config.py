@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args, get_type_hints
 from pixjax.errors import InputError
 
 Tagging = Literal["none", "marker", "condition", "both"]
+Remat = Literal["none", "full", "dots"]
 Attention = Literal["auto", "xla", "cudnn", "heads_first"]
 
 # One entry of a comma-separated list of sources begins with its scheme.
@@ -54,11 +55,12 @@ class ModelConfig:
     dropout: float = 0.0  # in the middle half of the blocks
     dtype: str = "auto"  # of the matrix products: auto is bfloat16 on accelerators, float32 on a CPU
     attention: Attention = "auto"  # pixjax/models/attention.py
-    remat: bool = False  # recompute activations in the backward pass
+    remat: Remat = "none"  # what the backward pass recomputes: full: a block; dots: all of it but matrix products
 
     def __post_init__(self):
         _require_choice("model.tagging", self.tagging, get_args(Tagging))
         _require_choice("model.dtype", self.dtype, ("auto", "float32", "bfloat16"))
+        _require_choice("model.remat", self.remat, get_args(Remat))
         _require_choice("model.attention", self.attention, get_args(Attention))
         _require(self.canvas_size > 0, f"model.canvas_size={self.canvas_size} has to be positive")
         for side in self.patch:

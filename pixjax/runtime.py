@@ -1,14 +1,53 @@
-"""What every command that computes sets first."""
+"""What every command that computes sets first: the compilation cache, and the other processes of the run."""
 
+import argparse
 import os
 import pathlib
 
 import jax
 
+from pixjax.errors import InputError, RunError
 
-def set_up() -> None:
-    """A compilation cache that survives the process, unless the environment names one already."""
+_CONNECT_SECONDS = 300
+
+
+def set_up(args: argparse.Namespace | None = None) -> None:
+    """Call before anything is computed.
+
+    Raises:
+      InputError: a part of `--coordinator --num-processes --process-id` is missing.
+      RunError: the other processes were not found in time.
+    """
     if not jax.config.values["jax_compilation_cache_dir"]:
         home = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
         jax.config.update("jax_compilation_cache_dir", str(home / "pixjax" / "xla"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    coordinator = getattr(args, "coordinator", "")
+    if coordinator:
+        _connect(coordinator, args.num_processes, args.process_id)  # type: ignore[union-attr]
+    elif getattr(args, "num_processes", 0) or getattr(args, "process_id", -1) >= 0:
+        raise InputError("--num-processes and --process-id need --coordinator=HOST:PORT, the address of process 0")
+    elif args is not None and _in_a_cluster():
+        jax.distributed.initialize(initialization_timeout=_CONNECT_SECONDS)
+
+
+def _connect(coordinator: str, num_processes: int, process_id: int) -> None:
+    if not 0 <= process_id < num_processes:
+        raise InputError(
+            f"--coordinator={coordinator} needs --num-processes=N and --process-id from 0 to N-1: "
+            f"got {num_processes} and {process_id}"
+        )
+    try:
+        jax.distributed.initialize(coordinator, num_processes, process_id, initialization_timeout=_CONNECT_SECONDS)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise RunError(
+            f"process {process_id} of {num_processes} did not meet the others at {coordinator} within "
+            f"{_CONNECT_SECONDS} s: start all of them, with one coordinator ({reason})"
+        ) from error
+
+
+def _in_a_cluster() -> bool:
+    """Whether the environment describes several processes, as a TPU pod and SLURM do."""
+    pod = "," in os.environ.get("TPU_WORKER_HOSTNAMES", "")
+    return pod or int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1

@@ -10,6 +10,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--config", required=True, metavar="NAME|FILE.py", help="a config inside the package, or a file"
     )
     parser.add_argument("--workdir", required=True, metavar="DIR", help="where checkpoints and metrics go")
+    group = parser.add_argument_group("several processes (found by themselves on a TPU pod and under SLURM)")
+    group.add_argument("--coordinator", default="", metavar="HOST:PORT", help="of process 0")
+    group.add_argument("--num-processes", type=int, default=0, metavar="N")
+    group.add_argument("--process-id", type=int, default=-1, metavar="I", help="0 to N-1")
     parser.epilog = "Any key of the config may follow as --config.KEY=VALUE, for instance --config.training.steps=100."
 
 
@@ -22,5 +26,5 @@ def run(args: argparse.Namespace) -> None:
     from pixjax.runtime import set_up
     from pixjax.training.train import train
 
-    set_up()
+    set_up(args)
     train(config, epath.Path(args.workdir))

@@ -22,6 +22,8 @@ NO_TYPE = -1  # of a canvas that is denoised without a type condition
 NO_LABEL = -1
 NUM_TYPES = 2  # text, image
 
+_REMAT_POLICIES = {"full": None, "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable}
+
 _xavier = nn.initializers.xavier_uniform()
 _normal = nn.initializers.normal(0.02)
 _zeros = nn.initializers.zeros_init()
@@ -171,7 +173,9 @@ class JiT(nn.Module):
         arch = self.arch
         layers = jnp.arange(first, last)
         drops = (layers >= arch.depth // 4) & (layers < arch.depth // 4 * 3)
-        body = nn.remat(Block, prevent_cse=False) if arch.remat else Block
+        body = Block
+        if arch.remat != "none":  # prevent_cse is not needed inside a scan
+            body = nn.remat(Block, prevent_cse=False, policy=_REMAT_POLICIES[arch.remat])
         scanned = nn.scan(
             body,
             variable_axes={"params": 0},

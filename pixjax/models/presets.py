@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from pixjax.config import Attention, ModelConfig
+from pixjax.config import Attention, ModelConfig, Remat
 from pixjax.errors import InputError
 
 
@@ -48,7 +48,7 @@ class Architecture:
     dropout: float
     dtype: Any
     attention: Attention
-    remat: bool
+    remat: Remat
 
     @property
     def grid(self) -> tuple[int, int]:

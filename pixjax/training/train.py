@@ -17,7 +17,7 @@ from pixjax.training.optimizer import make_optimizer
 from pixjax.training.reporter import Reporter
 from pixjax.training.state import init_state, make_model, start_state
 from pixjax.training.step import make_train_step
-from pixjax.training.watch import Profile, SkippedUpdates, StopSignal
+from pixjax.training.watch import Profile, SkippedUpdates, Spikes, StopSignal
 from pixjax.training.window import Window
 from pixjax.training.workdir import require_same_run
 
@@ -65,7 +65,8 @@ def train(config: Config, workdir: epath.Path) -> None:
         else:
             state = jax.jit(lambda: init_state(config, model, optimizer), out_shardings=shardings)()
             notes = []
-        write_run(workdir, config, codec)
+        if jax.process_index() == 0:
+            write_run(workdir, config, codec)
 
         parameters = sum(x.size for x in jax.tree.leaves(state.params))
         notes.append(
@@ -87,7 +88,7 @@ def train(config: Config, workdir: epath.Path) -> None:
             peak_flops=mesh.size * (peak_flops(jax.devices()[0].device_kind) or 0),
             write=jax.process_index() == 0,
         )
-        skipped = SkippedUpdates(training.max_skipped_updates)
+        skipped, spikes = SkippedUpdates(training.max_skipped_updates), Spikes()
         with reporter, StopSignal() as stop, Profile(training.profile_steps, workdir / "profile") as profile:
             for note in notes:
                 reporter.message(note)
@@ -96,6 +97,8 @@ def train(config: Config, workdir: epath.Path) -> None:
                 if (closed := window.fetch()) is not None:
                     data = {f"data/skipped/{cause}": float(count) for cause, count in batches.skipped.items()}
                     reporter.log(closed[0], closed[1] | data, waited=batches.wait_seconds)
+                    for spike in spikes.of(closed[1]):
+                        reporter.message(f"step {closed[0]}: {spike}")
                     skipped.count(closed[1]["skipped_updates"] * training.log_every, checkpoints.steps())
 
             def save() -> None:

@@ -1,7 +1,11 @@
 """What may end or interrupt a run from outside its arithmetic: signals, gradients that go bad, and the profiler."""
 
+import collections
+import math
 import signal
+import statistics
 import sys
+from collections.abc import Mapping
 
 import jax
 from etils import epath
@@ -46,6 +50,28 @@ class SkippedUpdates:
                 f"{self._count} updates in a row of windows had a gradient that is not finite and were skipped, "
                 f"more than training.max_skipped_updates={self._limit}: lower training.learning_rate; {last}"
             )
+
+
+class Spikes:
+    """Notices when the loss or the gradient jumps above what it was of late."""
+
+    WATCHED = ("loss", "gradient_norm")
+    FACTOR = 3.0  # times the median of the windows before
+    WINDOWS = 20
+
+    def __init__(self):
+        self._before = {name: collections.deque(maxlen=self.WINDOWS) for name in self.WATCHED}
+
+    def of(self, metrics: Mapping[str, float]) -> list[str]:
+        """A line for each metric that jumped in this window."""
+        lines = []
+        for name, before in self._before.items():
+            value = metrics[name]
+            if len(before) >= 3 and not value <= self.FACTOR * (usual := statistics.median(before)):
+                lines.append(f"{name} jumped to {value:.4g}, usual is {usual:.4g}")
+            if math.isfinite(value):
+                before.append(value)
+        return lines
 
 
 class Profile:

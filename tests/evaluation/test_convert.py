@@ -18,7 +18,10 @@ from pixjax.evaluation.convert import in_context_start, infer_model, read_for_ji
 from pixjax.evaluation.jit_files import JiTFile, read_jit_file, write_jit_file
 from pixjax.models import VARIANTS, architecture
 from pixjax.models.jit_names import expected_shapes
-from pixjax.training.checkpoint import read_run
+from pixjax.training.checkpoint import Checkpoints, read_run
+from pixjax.training.mesh import make_mesh, state_shardings
+from pixjax.training.optimizer import make_optimizer
+from pixjax.training.state import init_state, make_model
 from pixjax.training.train import train
 
 GOLDEN = pathlib.Path(__file__).parent.parent / "models" / "golden_jit.npz"
@@ -136,8 +139,22 @@ def test_a_file_with_one_average_alone_says_so(contents, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, raw, average)
 
 
-def test_a_converted_workdir_samples_is_inspected_trains_on_and_starts_other_runs(workdir, tmp_path, tiny_config):
-    """Ordinary in every respect."""
+def test_training_goes_on_from_a_converted_workdir(workdir, contents):
+    config, _ = read_run(workdir)
+    model, optimizer, mesh = make_model(config), make_optimizer(config.training), make_mesh(config.training.mesh)
+    shapes = jax.eval_shape(lambda: init_state(config, model, optimizer))
+    like = jax.tree.map(
+        lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, state_shardings(mesh, shapes)
+    )
+    with Checkpoints(workdir, read_only=True) as checkpoints:
+        state, loop_state = checkpoints.restore_state(0, like)
+    assert (int(state.step), loop_state["batches"]["next_step"]) == (0, 0)
+    bias = contents.sets["model_ema2"]["final_layer.linear.bias"]
+    np.testing.assert_array_equal(state.ema["0.98"]["out"]["bias"], bias)
+    assert not any(np.any(moment) for moment in jax.tree.leaves(state.opt_state))
+
+
+def test_a_converted_workdir_is_inspected_and_samples_and_starts_other_runs(workdir, tmp_path, tiny_config):
     assert main(["inspect", f"--workdir={workdir}", "--json"]) == 0
     out = tmp_path / "out"
     assert main(["sample", f"--workdir={workdir}", "--num=2", "--steps=1", "--label=1", f"--out={out}"]) == 0

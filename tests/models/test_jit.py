@@ -123,13 +123,14 @@ def test_sincos_table_tells_rows_from_columns():
     np.testing.assert_allclose(table[0, 3, 0], np.sin(3.0), rtol=1e-6)
 
 
-def test_recomputing_activations_changes_no_gradient(small):
+@pytest.mark.parametrize("remat", ["full", "dots"])
+def test_recomputing_activations_changes_no_gradient(remat, small):
     model, params, _ = small
 
     def gradient(model):
         return jax.jit(jax.grad(lambda p: jnp.sum(model.apply({"params": p}, *inputs()) ** 2)))(params)
 
-    grad, reference = gradient(JiT(dataclasses.replace(model.arch, remat=True))), gradient(model)
+    grad, reference = gradient(JiT(dataclasses.replace(model.arch, remat=remat))), gradient(model)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3), grad, reference)
 
 

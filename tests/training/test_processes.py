@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -27,14 +28,48 @@ def losses(workdir) -> list[float]:
     return [json.loads(line)["loss"] for line in (workdir / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_two_devices_learn_what_one_learns(config_file, tmp_path):
-    for devices, mesh in ((1, "data=1"), (2, "fsdp=2")):
-        arguments = command(config_file, tmp_path / str(devices), f"--config.training.mesh.{mesh}")
-        environment = os.environ | {"JAX_NUM_CPU_DEVICES": str(devices)}
-        done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stderr
-        assert f"on {devices} cpu device(s)" in done.stderr
-    assert losses(tmp_path / "2") == pytest.approx(losses(tmp_path / "1"), rel=1e-4)
+def run(arguments: list[str], devices: int = 1) -> subprocess.Popen:
+    environment = os.environ | {"JAX_NUM_CPU_DEVICES": str(devices)}
+    return subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def finish(*processes: subprocess.Popen) -> list[str]:
+    errors = [process.communicate(timeout=300)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0] * len(processes), errors
+    return errors
+
+
+@pytest.fixture(scope="module")
+def reference(config_file, tmp_path_factory):
+    """The losses of ten steps on one device."""
+    workdir = tmp_path_factory.mktemp("reference")
+    finish(run(command(config_file, workdir, "--config.training.steps=10")))
+    return losses(workdir)
+
+
+@pytest.mark.parametrize(
+    ("devices", "mesh"), [(2, {"fsdp": 2}), (2, {"tensor": 2}), (8, {"data": 2, "fsdp": 2, "tensor": 2})]
+)
+def test_a_mesh_learns_what_one_device_learns(config_file, tmp_path, reference, devices, mesh):
+    axes = [f"--config.training.mesh.{axis}={size}" for axis, size in mesh.items()]
+    (error,) = finish(run(command(config_file, tmp_path, "--config.training.steps=10", *axes), devices))
+    assert f"on {devices} cpu device(s)" in error
+    assert losses(tmp_path) == pytest.approx(reference, rel=1e-4)
+
+
+def test_two_processes_learn_what_one_learns_and_their_checkpoint_continues_on_one(config_file, tmp_path, reference):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    both = [
+        [f"--coordinator={address}", "--num-processes=2", f"--process-id={i}", "--config.training.steps=6"]
+        for i in range(2)
+    ]
+    finish(*[run(command(config_file, tmp_path, *arguments)) for arguments in both])
+    assert losses(tmp_path) == pytest.approx(reference[:6], rel=1e-4)
+    (error,) = finish(run(command(config_file, tmp_path, "--config.training.steps=10")))
+    assert "continuing at step 6" in error
+    assert losses(tmp_path) == pytest.approx(reference, rel=1e-4)
 
 
 def test_sigterm_saves_and_exits_cleanly_and_the_same_command_continues(config_file, tmp_path):

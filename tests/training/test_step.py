@@ -14,7 +14,7 @@ from pixjax.training.metrics import add_up, averages
 from pixjax.training.optimizer import make_optimizer
 from pixjax.training.state import init_state, make_model
 from pixjax.training.step import make_train_step
-from pixjax.training.watch import Profile, SkippedUpdates
+from pixjax.training.watch import Profile, SkippedUpdates, Spikes
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +83,14 @@ def test_a_run_of_skipped_updates_stops_with_the_last_checkpoint_named():
     skipped.count(2, [10])
     with pytest.raises(RunError, match=r"4 updates .* the last checkpoint is of step 10"):
         skipped.count(2, [10])
+
+
+def test_a_jump_of_the_loss_is_told_and_a_slow_rise_is_not():
+    spikes = Spikes()
+    for loss in (1.0, 1.5, 2.0, 2.5, 3.0):
+        assert spikes.of({"loss": loss, "gradient_norm": 1.0}) == []
+    assert spikes.of({"loss": 3.0, "gradient_norm": 4.0}) == ["gradient_norm jumped to 4, usual is 1"]
+    assert spikes.of({"loss": float("nan"), "gradient_norm": 1.0}) == ["loss jumped to nan, usual is 2.25"]
 
 
 @pytest.mark.parametrize("steps", ["10", "a-b", "5-3"])
