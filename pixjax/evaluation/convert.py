@@ -118,7 +118,7 @@ def infer_model(tensors: StateDict, args: Mapping[str, Any], origin: str) -> Mod
     classes, in_context = tensors.get("y_embedder.embedding_table.weight"), tensors.get("in_context_posemb")
     sizes = {"width": width, "depth": depth, "heads": width // head_width, "bottleneck": bottleneck}
     in_context_tokens = 0 if in_context is None else in_context.shape[1]
-    start = int(args.get("in_context_start", in_context_start(depth)))
+    start = int(_number({"in_context_start": in_context_start(depth)} | dict(args), "in_context_start"))
     variant = _variant(sizes, in_context_tokens, start, origin)
     changed = {name: 0 if size == getattr(VARIANTS[variant], name) else size for name, size in sizes.items()}
     return ModelConfig(
@@ -142,21 +142,20 @@ def in_context_start(depth: int) -> int:
 
 def jit_config(model: ModelConfig, args: Mapping[str, Any], ema_decays: tuple[float, ...]) -> Config:
     """A run of natural images with JiT's objective. Its source of data is a stand-in: the weights came without one."""
-    args = _DEFAULT_ARGS | dict(args)
     # The noise grows with the side of the picture, so that each patch sees as much of it: 1 at 256 pixels, 2 at 512.
-    noise_scale = args.get("noise_scale", max(1.0, model.canvas_size / 256))
-    law = f"logit_normal:{float(args['P_mean'])}:{float(args['P_std'])}"
+    args = _DEFAULT_ARGS | {"noise_scale": max(1.0, model.canvas_size / 256)} | dict(args)
+    law = f"logit_normal:{_number(args, 'P_mean')}:{_number(args, 'P_std')}"
     return Config(
         model=model,
         codec=CodecConfig(marker=False),
         data=DataConfig(sources=("demo:images",), text_ratio=0.0),
         diffusion=DiffusionConfig(
             loss="v",
-            noise_scale=float(noise_scale),
-            t_eps=float(args["t_eps"]),
+            noise_scale=_number(args, "noise_scale"),
+            t_eps=_number(args, "t_eps"),
             time=TimeConfig(text=law, image=law),
         ),
-        training=TrainingConfig(ema_decays=ema_decays, label_dropout=float(args["label_drop_prob"])),
+        training=TrainingConfig(ema_decays=ema_decays, label_dropout=_number(args, "label_drop_prob")),
     )
 
 
@@ -187,19 +186,26 @@ def _sized(tensors: StateDict, name: str, dimensions: int, origin: str) -> tuple
     return shape
 
 
+def _number(args: Mapping[str, Any], name: str) -> float:
+    value = args[name]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InputError(f"the file's args have {name}={value!r}, which is no number: leave args out of the file")
+    return float(value)
+
+
 def _in_order(sets: Mapping[str, StateDict]) -> list[str]:
     return sorted(sets, key=lambda name: int(name.removeprefix("model_ema") or 0) if name != MODEL else 0)
 
 
 def _decays(args: Mapping[str, Any], names: list[str]) -> dict[str, float]:
-    """The decay of each average, `model_ema1` and so on; unknown ones beyond the second count down from the first."""
+    """The decay of each average, `model_ema1` and so on, from the file's options; JiT's own two are known without."""
     known = _DEFAULT_ARGS | dict(args)
     decays: dict[str, float] = {}
     for name in names:
         number = name.removeprefix("model_ema")
         if (key := f"ema_decay{number}") not in known:
             raise InputError(f"the file has {name} and no {key} in its args: leave that average out")
-        decays[name] = float(known[key])
+        decays[name] = _number(known, key)
     if len(set(decays.values())) < len(decays):
         raise InputError(f"the file has averages of equal decay ({decays}): leave all but one out")
     return decays

@@ -193,6 +193,20 @@ def test_tensors_that_are_no_jit_are_refused_and_nothing_is_written(change, mess
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ({"P_mean": "high"}, "P_mean='high', which is no number"),
+        ({"in_context_start": 3}, "3 blocks and in-context tokens that join before block 3"),
+        ({"ema_decay2": 0.9999}, "averages of equal decay"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(args, message, contents, tmp_path):
+    with pytest.raises(InputError, match=message):
+        write_converted(JiTFile(sets=contents.sets, args=args), epath.Path(tmp_path / "run"), "FILE")
+    assert not (tmp_path / "run").exists()
+
+
 def test_models_that_jit_cannot_express_are_not_exported(tiny_config, tmp_path):
     for number, (model, message) in enumerate(
         [({"tagging": "both"}, "type embedding"), ({"patch_size": "1x16"}, "not square")]
