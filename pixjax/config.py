@@ -8,7 +8,7 @@ import dataclasses
 import difflib
 import re
 from collections.abc import Mapping
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from pixjax.errors import InputError
 
@@ -23,10 +23,6 @@ _NEXT_SOURCE = re.compile(r",(?=[a-z_]+:)")
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise InputError(message)
-
-
-def _require_choice(key: str, value: str, choices: tuple[str, ...]) -> None:
-    _require(value in choices, f"{key}={value!r} is unknown: choose one of {', '.join(choices)}")
 
 
 def parse_patch_size(patch_size: str) -> tuple[int, int]:
@@ -53,15 +49,13 @@ class ModelConfig:
     heads: int = 0
     bottleneck: int = 0  # width of the bottleneck in the patch embedding
     dropout: float = 0.0  # in the middle half of the blocks
-    dtype: str = "auto"  # of the matrix products: auto is bfloat16 on accelerators, float32 on a CPU
+    dtype: Literal["auto", "float32", "bfloat16"] = (
+        "auto"  # of the matrix products: auto is bfloat16 on accelerators, float32 on a CPU
+    )
     attention: Attention = "auto"  # pixjax/models/attention.py
     remat: Remat = "none"  # what the backward pass recomputes: full: a block; dots: all of it but matrix products
 
     def __post_init__(self):
-        _require_choice("model.tagging", self.tagging, get_args(Tagging))
-        _require_choice("model.dtype", self.dtype, ("auto", "float32", "bfloat16"))
-        _require_choice("model.remat", self.remat, get_args(Remat))
-        _require_choice("model.attention", self.attention, get_args(Attention))
         _require(self.canvas_size > 0, f"model.canvas_size={self.canvas_size} has to be positive")
         for side in self.patch:
             _require(
@@ -130,13 +124,12 @@ class TimeConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DiffusionConfig:
-    loss: str = "v"  # v: MSE of x over max(1-t, t_eps)²; x: plain MSE
+    loss: Literal["v", "x"] = "v"  # v: MSE of x over max(1-t, t_eps)²; x: plain MSE
     noise_scale: float = 1.0
     t_eps: float = 0.05  # floor of 1-t in the v loss; sampling is not limited by it
     time: TimeConfig = dataclasses.field(default_factory=TimeConfig)
 
     def __post_init__(self):
-        _require_choice("diffusion.loss", self.loss, ("v", "x"))
         _require(self.noise_scale > 0, f"diffusion.noise_scale={self.noise_scale} has to be positive")
         _require(0 < self.t_eps < 1, f"diffusion.t_eps={self.t_eps} has to be between 0 and 1")
 
@@ -159,7 +152,7 @@ class TrainingConfig:
     seed: int = 0
     learning_rate: float = 2e-4
     warmup_steps: int = 1_000
-    decay: str = "constant"  # after the warm-up: constant, or cosine to zero at the last step
+    decay: Literal["constant", "cosine"] = "constant"  # after the warm-up: constant, or cosine to zero at the last step
     weight_decay: float = 0.0
     beta1: float = 0.9
     beta2: float = 0.95
@@ -175,7 +168,6 @@ class TrainingConfig:
     def __post_init__(self):
         for key in ("steps", "checkpoint_every", "keep_checkpoints", "log_every", "accumulate"):
             _require(getattr(self, key) > 0, f"training.{key}={getattr(self, key)} has to be positive")
-        _require_choice("training.decay", self.decay, ("constant", "cosine"))
         _require(
             len(self.ema_decays) > 0,
             "training.ema_decays is empty: give at least one, for instance (0.9999,)",
@@ -186,12 +178,11 @@ class TrainingConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SamplingConfig:
-    sampler: str = "heun"  # or euler
+    sampler: Literal["heun", "euler"] = "heun"
     steps: int = 50
     batch_size: int = 16  # canvases denoised at once
 
     def __post_init__(self):
-        _require_choice("sampling.sampler", self.sampler, ("heun", "euler"))
         _require(self.steps > 0, f"sampling.steps={self.steps} has to be positive")
         _require(self.batch_size > 0, f"sampling.batch_size={self.batch_size} has to be positive")
 
@@ -241,7 +232,11 @@ def _coerce(kind: Any, value: Any, key: str) -> Any:
         return str(value)
     if kind is float and type(value) is int:
         return float(value)
-    if type(value) is kind or (get_args(kind) and isinstance(value, str)):
+    if get_origin(kind) is Literal:
+        choices = get_args(kind)
+        _require(value in choices, f"{key}={value!r} is unknown: choose one of {', '.join(choices)}")
+        return value
+    if type(value) is kind:
         return value
     raise InputError(f"{key}={value!r} has the wrong type: expected {getattr(kind, '__name__', kind)}")
 

@@ -60,7 +60,9 @@ class Spikes:
     WINDOWS = 20
 
     def __init__(self):
-        self._before = {name: collections.deque(maxlen=self.WINDOWS) for name in self.WATCHED}
+        self._before: dict[str, collections.deque[float]] = {
+            name: collections.deque(maxlen=self.WINDOWS) for name in self.WATCHED
+        }
 
     def of(self, metrics: Mapping[str, float]) -> list[str]:
         """A line for each metric that jumped in this window."""
