@@ -49,9 +49,7 @@ class ModelConfig:
     heads: int = 0
     bottleneck: int = 0  # width of the bottleneck in the patch embedding
     dropout: float = 0.0  # in the middle half of the blocks
-    dtype: Literal["auto", "float32", "bfloat16"] = (
-        "auto"  # of the matrix products: auto is bfloat16 on accelerators, float32 on a CPU
-    )
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 on accelerators, float32 on a CPU
     attention: Attention = "auto"  # pixjax/models/attention.py
     remat: Remat = "none"  # what the backward pass recomputes: full: a block; dots: all of it but matrix products
 
