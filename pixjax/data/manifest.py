@@ -7,6 +7,10 @@ from typing import Any
 from etils import epath
 
 from pixjax.codec import CanvasCodec
+from pixjax.codec.color import parse_code
+from pixjax.codec.description import settings_of
+from pixjax.codec.layout import cell_pixels
+from pixjax.config import parse_patch_size
 from pixjax.errors import InputError
 
 MANIFEST = "manifest.json"
@@ -43,6 +47,23 @@ class Recipe:
     resize: str | None = None
     codec: dict[str, Any] | None = None
     format: int = FORMAT
+
+    @property
+    def tokens_per_record(self) -> int:
+        """What fits on a canvas of the codec: the tokens of every record of text but the last of its shard.
+
+        No tokenizer file is needed for it. Raises `InputError` for a recipe without a codec, or a damaged one.
+        """
+        settings = settings_of(self.codec, f"the codec of what was prepared from {self.source}")
+        assert self.codec is not None
+        cells = cell_pixels(
+            layout=settings["layout"],
+            canvas_size=settings["canvas_size"],
+            patch=parse_patch_size(settings["patch_size"]),
+            pixels=parse_code(settings["code"], self.codec["vocab_size"]).pixels,
+            marker_size=settings["marker_size"] if settings["marker"] else 0,
+        )
+        return len(cells)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from jaxtyping import Integer
 
 from pixjax.codec import IMAGE, TEXT, CanvasCodec
 from pixjax.data.images import BadImage
-from pixjax.data.manifest import Manifest, Shard, tokenizer_identity
+from pixjax.data.manifest import MANIFEST, Manifest, Shard, tokenizer_identity
 from pixjax.data.paths import is_remote, reach
 from pixjax.data.shard_records import decode_picture, id_type
 from pixjax.data.source import Picture
@@ -36,7 +36,14 @@ def open_prepared_text(uri: SourceUri, codec: CanvasCodec) -> TokenStream:
             f"tokens and the config has {codec.tokenizer!r} of {codec.vocab_size:,} (their sha256 differ): set "
             "codec.tokenizer to the same file, or prepare again"
         )
-    tokens = ShardedTokens(ShardFiles(folder, shards), id_type(codec.vocab_size))
+    length = recipe.tokens_per_record
+    for shard in shards:
+        if shard.num_records != -(-shard.num_tokens // length):
+            raise InputError(
+                f"{folder / MANIFEST} is damaged ({shard.num_tokens:,} tokens of {shard.file} are not "
+                f"{shard.num_records:,} records of {length:,}): prepare again"
+            )
+    tokens = ShardedTokens(ShardFiles(folder, shards), id_type(codec.vocab_size), length)
     return TokenStream(str(uri), tokens, capacity=codec.capacity, pad_id=codec.pad_id)
 
 
@@ -67,14 +74,15 @@ class PreparedPictures:
 
 
 class ShardedTokens:
-    """The token ids of all shards, end to end. A record is read once for all the spans that touch it."""
+    """The token ids of all shards, end to end. A record is read once for all the spans that touch it.
 
-    def __init__(self, files: "ShardFiles", dtype: np.dtype):
+    Records hold `length` tokens, but for the last of each shard, which may be the only one.
+    """
+
+    def __init__(self, files: "ShardFiles", dtype: np.dtype, length: int):
         self._files = files
         self._dtype = dtype
-        # Records are full but for the last of each shard, so that a shard's first record tells their length.
-        first = files.read([0])[0]
-        self._length = len(first) // dtype.itemsize
+        self._length = length
         self._starts = np.cumsum([0, *(shard.num_tokens for shard in files.shards)])
 
     def __len__(self) -> int:

@@ -82,6 +82,18 @@ def test_the_number_of_processes_changes_no_byte(material, tmp_path, kind):
     assert contents(tmp_path / "0") == contents(tmp_path / "2")
 
 
+def test_shards_of_any_lengths_hold_the_whole_ring_of_the_source(tmp_path):
+    rng = np.random.default_rng(2)
+    lengths = [50] * 4 + [3000] + [50] * 60  # the first shard is one short record, a later one has several
+    texts = ["".join(rng.choice(list("etaoin shrdlu"), length - 1)) for length in lengths]
+    (tmp_path / "texts.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    prepare_at(f"text:{tmp_path}/texts.jsonl", tmp_path / "shards", shards=64)
+    here = open_source(f"text:{tmp_path}/texts.jsonl", canvas_size=16, codec=CODEC).tokens
+    prepared = open_source(f"array_record:{tmp_path}/shards", canvas_size=16, codec=CODEC).tokens
+    assert len(prepared) == len(here) == sum(lengths)
+    assert np.array_equal(prepared.read([(0, len(here))])[0], here.ids)
+
+
 def test_the_manifest_tells_what_was_made(material, tmp_path):
     prepare_at(material["images"], tmp_path / "images")
     prepare_at(material["text"], tmp_path / "text")
@@ -272,6 +284,16 @@ def test_a_damaged_manifest_is_named(material, tmp_path):
         path.write_text(text)
         with pytest.raises(InputError, match=message):
             open_source(f"array_record:{tmp_path}/shards", canvas_size=16)
+
+
+def test_a_manifest_whose_numbers_of_tokens_and_records_disagree_is_refused(material, tmp_path):
+    prepare_at(material["text"], tmp_path / "shards", shards=2)
+    path = tmp_path / "shards" / "manifest.json"
+    values = json.loads(path.read_text())
+    values["shards"][1]["num_tokens"] += 1000
+    path.write_text(json.dumps(values))
+    with pytest.raises(InputError, match=r"manifest\.json is damaged \(.* tokens of shard-00001"):
+        open_source(f"array_record:{tmp_path}/shards", canvas_size=16, codec=CODEC)
 
 
 def test_beam_makes_the_same_bytes(material, tmp_path):
