@@ -1,7 +1,6 @@
 """The iterator over batches that training uses: the pure plan, run ahead of the step by grain."""
 
 import contextlib
-import logging
 import multiprocessing
 import os
 import signal
@@ -18,11 +17,10 @@ import numpy as np
 
 from pixjax.codec import CanvasCodec
 from pixjax.config import Config
+from pixjax.data.bad_pictures import BadPictures
 from pixjax.data.batch_plan import Batch, BatchPlan, make_plan
-from pixjax.data.images import CAUSES
+from pixjax.data.same_sources import require_same_sources, source_sizes
 from pixjax.errors import InputError, RunError
-
-_log = logging.getLogger("pixjax.data")
 
 # Batches that wait, ready, in each process.
 _READY = 2
@@ -60,12 +58,10 @@ class BatchIterator:
     def __init__(self, plan: BatchPlan, *, workers: int, max_bad_fraction: float, start_step: int = 0):
         self._plan = plan
         self._workers = workers
-        self._max_bad_fraction = max_bad_fraction
-        self._bad: list[set[int]] = [set() for _ in plan.sources]
+        self._bad = BadPictures(plan.sources, max_bad_fraction)
         self._batches: Any = None
         self.step = start_step  # of the next batch
         self.wait_seconds = 0.0  # spent in `next`, all in all: a training step waited this long for data
-        self.skipped: Counter[str] = Counter()  # pictures passed over here, by cause
 
     def __iter__(self) -> "BatchIterator":
         return self
@@ -75,7 +71,11 @@ class BatchIterator:
         batch = self._next()
         if self._workers:  # copied, or the workers' shared memory would live as long as whoever keeps a batch
             batch = {name: np.array(field) for name, field in batch.items()}
-        self._note_bad_pictures(batch.pop("bad"))
+        try:
+            self._bad.note(batch.pop("bad").tolist())
+        except RunError:
+            self.close()
+            raise
         self.step += 1
         self.wait_seconds += time.perf_counter() - began
         return batch
@@ -94,18 +94,33 @@ class BatchIterator:
                 "data.batch_size"
             ) from None
 
-    def get_state(self) -> dict[str, int]:
-        """JSON-able, the same on every host."""
-        return {"next_step": self.step}
+    @property
+    def skipped(self) -> Counter[str]:
+        """Pictures passed over by this host since the beginning of the run, by cause."""
+        return self._bad.skipped
 
-    def set_state(self, state: dict[str, int]) -> None:
-        """Goes on where `get_state` was taken, there or on any other number of hosts and workers."""
+    def get_state(self) -> dict[str, Any]:
+        """JSON-able, and the same on every host but for `skipped` and `bad_records`.
+
+        These two are of this host's rows alone: hosts do not talk to each other here. A checkpoint keeps one
+        host's, and all of them go on from that.
+        """
+        return {"next_step": self.step, "sources": source_sizes(self._plan.sources), **self._bad.get_state()}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes on where `get_state` was taken, there or on any other number of hosts and workers.
+
+        Raises `InputError` where a source has another size than it had then: its batches would be others.
+        """
         try:
             step = int(state["next_step"])
         except (KeyError, TypeError, ValueError):
             raise InputError(f"{state!r} is not the state of a batch iterator: next_step is missing") from None
+        if "sources" in state:
+            require_same_sources(state["sources"], self._plan.sources)
         self.close()
         self.step = step
+        self._bad.set_state(state)
 
     def close(self) -> None:
         """Stops the workers. The next batch starts them again."""
@@ -119,24 +134,6 @@ class BatchIterator:
 
     def __exit__(self, *_) -> None:
         self.close()
-
-    def _note_bad_pictures(self, bad) -> None:
-        for number, record, cause in bad.tolist():
-            source = self._plan.sources[number]
-            self.skipped[CAUSES[cause]] += 1
-            if record in self._bad[number]:
-                continue
-            self._bad[number].add(record)
-            name = source.name(record)
-            _log.warning("%s: skipped %s (%s)", source.uri, name, CAUSES[cause])
-            # One broken file among a few is no reason to stop.
-            if len(self._bad[number]) > max(1, self._max_bad_fraction * len(source)):
-                self.close()
-                raise RunError(
-                    f"{source.uri}: {len(self._bad[number])} of {len(source)} pictures cannot be used, "
-                    f"more than data.max_bad_fraction={self._max_bad_fraction:g} (the last: {name}, "
-                    f"{CAUSES[cause]}); remove them or raise data.max_bad_fraction"
-                )
 
 
 def _run_ahead(plan: BatchPlan, start_step: int, workers: int):

@@ -47,6 +47,11 @@ class TextSource(Protocol):
         """Windows that hold the whole stream once."""
         ...
 
+    @property
+    def num_tokens(self) -> int:
+        """Of the whole stream, the EOS of each document included."""
+        ...
+
     def windows(
         self, record: Int64[np.ndarray, " n"], epoch_key: UInt64[np.ndarray, " n"]
     ) -> tuple[Int32[np.ndarray, "n capacity"], Int64[np.ndarray, " n"]]:

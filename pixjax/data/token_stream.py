@@ -28,6 +28,10 @@ class TokenStream:
     def __len__(self) -> int:
         return -(-len(self.tokens) // self._capacity)
 
+    @property
+    def num_tokens(self) -> int:
+        return len(self.tokens)
+
     def windows(
         self, record: Int64[np.ndarray, "n"], epoch_key: UInt64[np.ndarray, "n"]
     ) -> tuple[Int32[np.ndarray, "n capacity"], Int64[np.ndarray, "n"]]:

@@ -1,6 +1,7 @@
 """What cannot be decoded is passed over, replaced by the same record each time, counted and named."""
 
 import dataclasses
+import json
 import logging
 import os
 import signal
@@ -65,6 +66,36 @@ def test_each_bad_picture_is_named_once_in_the_log(folder, caplog):
         "skipped 04.png (unreadable)",
         "skipped 07.png (truncated)",
     ]
+
+
+def test_a_run_that_goes_on_counts_and_names_as_if_it_had_never_stopped(folder, caplog):
+    config = make_config(folder, max_bad_fraction=0.5)
+    with open_batches(config) as batches:
+        for _ in range(3):
+            next(batches)
+        state = json.loads(json.dumps(batches.get_state()))
+        for _ in range(3):
+            next(batches)
+        whole = dict(batches.skipped)
+    caplog.clear()
+    with caplog.at_level(logging.WARNING), open_batches(config) as batches:
+        batches.set_state(state)
+        for _ in range(3):
+            next(batches)
+        assert dict(batches.skipped) == whole
+    assert not caplog.records  # both were named before
+
+
+def test_the_limit_of_bad_pictures_holds_over_stops(folder):
+    """A picture a batch, and a stop after each: the second bad one is one too many all the same."""
+    config = make_config(folder, max_bad_fraction=0.05, batch_size=1)
+    state = {"next_step": 0}
+    with pytest.raises(RunError, match="2 of 20 pictures cannot be used"):  # noqa: PT012
+        for _ in range(20):
+            with open_batches(config) as batches:
+                batches.set_state(state)
+                next(batches)
+                state = json.loads(json.dumps(batches.get_state()))
 
 
 def test_more_bad_pictures_than_the_limit_stop_the_run(folder):

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,8 @@ from PIL import Image
 
 from pixjax.codec import IMAGE, TEXT, CanvasCodec
 from pixjax.config import CodecConfig, Config, DataConfig, ModelConfig, TrainingConfig
-from pixjax.data import make_batches
+from pixjax.data import make_batches, open_source
+from pixjax.errors import InputError
 
 FIELDS = {"canvas", "modality", "label", "loss_mask", "skipped"}
 
@@ -99,11 +101,60 @@ def test_a_state_is_the_same_on_every_host_and_goes_on_on_any_other(sources):
             for _ in range(5):
                 next(batches)
             states.append(json.loads(json.dumps(batches.get_state())))
-    assert states[0] == states[1]
+    of_this_host = {"skipped", "bad_records"}
+    assert [{k: v for k, v in state.items() if k not in of_this_host} for state in states] == [
+        {
+            "next_step": 5,
+            "sources": {
+                sources[0]: {"records": 30, "tokens": 7503},
+                sources[1]: {"records": 24},
+                sources[2]: {"records": len(open_source("demo:images", canvas_size=16))},
+            },
+        }
+    ] * 2
     with make_batches(config, codec) as batches:
         next(batches)
         batches.set_state(states[0])
         assert [digest(next(batches)) for _ in range(3)] == whole[5:]
+
+
+@pytest.mark.parametrize(
+    ("added", "message"),
+    [
+        ("d.txt", r"^text:.*\*\.txt has .* tokens and had 7,503 when the run was saved.*put its files back"),
+        ("pictures/cats/new.png", r"^images:.*pictures has 25 records and had 24 when the run was saved"),
+    ],
+)
+def test_a_source_that_changed_is_named_before_a_run_goes_on(sources, tmp_path, added, message):
+    shutil.copytree(sources[1].removeprefix("images:") + "/..", tmp_path, dirs_exist_ok=True)
+    config = make_config((f"text:{tmp_path}/*.txt", f"images:{tmp_path}/pictures"))
+    codec = CanvasCodec.from_config(config)
+    with make_batches(config, codec) as batches:
+        state = json.loads(json.dumps(batches.get_state()))
+    shutil.copy(tmp_path / ("a.txt" if added.endswith("txt") else "pictures/cats/0.png"), tmp_path / added)
+    with make_batches(config, codec) as batches:
+        with pytest.raises(InputError, match=message) as caught:
+            batches.set_state(state)
+        assert "\n" not in str(caught.value)
+        batches.set_state({"next_step": 7})  # as states were when they had no sizes
+        assert batches.step == 7
+
+
+def test_a_state_of_other_sources_is_refused(sources):
+    states = []
+    for some in (sources, sources[:2]):
+        config = make_config(some)
+        with make_batches(config, CanvasCodec.from_config(config)) as batches:
+            states.append(batches.get_state())
+            if len(states) == 2:
+                with pytest.raises(InputError, match="demo:images was a source and is none now"):
+                    batches.set_state(states[0])
+    config = make_config(sources)
+    with (
+        make_batches(config, CanvasCodec.from_config(config)) as batches,
+        pytest.raises(InputError, match="demo:images is a source and was none of the run"),
+    ):
+        batches.set_state(states[1])
 
 
 def test_a_position_holds_the_same_record_at_any_batch_size(sources):
@@ -145,7 +196,8 @@ RUN = """
 import hashlib, json, signal, sys
 from pixjax.codec import CanvasCodec
 from pixjax.config import Config
-from pixjax.data import make_batches
+from pixjax.data import make_batches, open_source
+from pixjax.errors import InputError
 
 if __name__ == "__main__":
     config = Config.from_dict(json.loads(sys.argv[1]))
