@@ -2,7 +2,7 @@ import pytest
 
 from pixjax.codec import IMAGE, TEXT
 from pixjax.config import Config, DataConfig
-from pixjax.data.sources import modalities, source_weights
+from pixjax.data.sources import modalities, source_weights, text_share
 from pixjax.errors import InputError
 
 
@@ -43,6 +43,25 @@ def test_a_source_without_a_share_is_left_out_and_may_be_missing():
 )
 def test_modalities_are_those_that_are_drawn_from(sources, ratio, expected):
     assert modalities(Config(data=DataConfig(sources=sources, text_ratio=ratio))) == expected
+
+
+@pytest.mark.parametrize(
+    ("sources", "data", "expected"),
+    [
+        (("demo:text", "text:/nowhere", "images:/nowhere"), {"text_ratio": 0.3}, 0.3),
+        (("demo:text", "demo:images"), {"weights": (3.0, 1.0), "text_ratio": 0.1}, 0.75),
+        (("captions:/nowhere", "images:/nowhere"), {"text_ratio": 0.9}, 0),
+        (("demo:text", "images:/nowhere"), {"text_ratio": 1.0}, 1),
+    ],
+)
+def test_the_share_of_text_is_that_of_the_mixture_and_needs_no_files(sources, data, expected):
+    assert text_share(Config(data=DataConfig(sources=sources, **data))) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("scheme", "expected"), [("text", 1.0), ("images", 0.0)])
+def test_one_modality_has_exactly_everything_however_many_sources_share_it(scheme, expected):
+    sources = tuple(f"{scheme}:{i}" for i in range(7))  # seven sevenths are less than one in floating point
+    assert text_share(Config(data=DataConfig(sources=sources, text_ratio=0.5))) == expected
 
 
 @pytest.mark.parametrize(("source", "ratio", "name"), [("demo:text", 0.0, "image"), ("demo:images", 1.0, "text")])
