@@ -16,6 +16,7 @@ from pixjax.codec import IMAGE, TEXT, CanvasCodec
 from pixjax.config import Config
 from pixjax.data.images import CAUSES, BadImage, crop_into
 from pixjax.data.keys import fold, permute, uniform
+from pixjax.data.labels import first_labels
 from pixjax.data.mixture import Mixture
 from pixjax.data.source import ImageSource, Picture, Source, TextSource
 from pixjax.data.sources import open_source, source_weights
@@ -36,6 +37,7 @@ class BatchPlan:
 
     `sources` and `mixture` belong together by position. The fields of a batch are those of `make_batches`,
     and `bad`, int64 [k, 3]: a row (source, record, cause) for each picture that was skipped.
+    first_labels: for each source, what is added to its labels; nothing where it is empty.
     """
 
     sources: Sequence[Source]
@@ -45,6 +47,7 @@ class BatchPlan:
     batch_size: int
     seed: int
     flip: bool = True
+    first_labels: Sequence[int] = ()
     shard_index: int = 0
     shard_count: int = 1
 
@@ -112,6 +115,7 @@ class BatchPlan:
     def _fill_images(self, batch: Batch, rows, number: int, source: ImageSource, record, keys) -> list:
         across = uniform(fold(keys, _ACROSS)).tolist()
         flip = ((uniform(fold(keys, _FLIP)) < 0.5) & self.flip).tolist()
+        first_label = self.first_labels[number] if self.first_labels else 0
         bad = []
         for i, first in enumerate(source.load(record)):
             picture: Picture | BadImage = first
@@ -130,7 +134,7 @@ class BatchPlan:
                     f"({picture.cause}: {picture.detail}); mend it, or leave it out of data.sources"
                 )
             crop_into(batch["canvas"][rows[i]], picture.pixels, across[i], flip[i])
-            batch["label"][rows[i]] = picture.label
+            batch["label"][rows[i]] = picture.label + first_label if picture.label >= 0 else -1
         if self.codec.marker:  # only the corner is copied
             corner = slice(self.codec.marker_size)
             batch["canvas"][rows, corner, corner] = self.codec.mark(batch["canvas"][rows, corner, corner], IMAGE)
@@ -139,17 +143,22 @@ class BatchPlan:
 
 
 def make_plan(config: Config, codec: CanvasCodec, *, shard_index: int = 0, shard_count: int = 1) -> BatchPlan:
-    """Opens the sources of a config. `plan[step]` is the batch of a step, made here and now."""
+    """Opens the sources of a config. `plan[step]` is the batch of a step, made here and now.
+
+    Raises `InputError` for sources that cannot be read, or that have more labels than the model has classes.
+    """
     weights = source_weights(config)
     size = config.model.canvas_size
+    sources = tuple(open_source(uri, canvas_size=size, codec=codec) for uri in weights)
     return BatchPlan(
-        sources=tuple(open_source(uri, canvas_size=size, codec=codec) for uri in weights),
+        sources=sources,
         mixture=Mixture.from_weights(tuple(weights.values())),
         codec=codec,
         canvas_size=size,
         batch_size=config.data.batch_size,
         seed=config.training.seed,
         flip=config.data.flip,
+        first_labels=first_labels(sources, config.model.num_classes),
         shard_index=shard_index,
         shard_count=shard_count,
     )

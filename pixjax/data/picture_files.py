@@ -9,6 +9,7 @@ from etils import epath
 from pixjax.codec import IMAGE
 from pixjax.data.files import Files, open_files
 from pixjax.data.images import BadImage, Pixels, decode_image
+from pixjax.data.labels import number_labels
 from pixjax.data.paths import reach
 from pixjax.data.source import Picture
 from pixjax.data.uri import SourceUri
@@ -61,8 +62,16 @@ def read_picture(files: Files, record: int, size: int) -> Pixels:
 
 def read_jsonl_by_file(path: epath.Path) -> dict[str, dict]:
     """The lines of a JSONL file by their key `file`. Raises `InputError` naming the line that is wrong."""
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path} is not UTF-8 text: byte {error.start} cannot be decoded; convert it first, as with iconv"
+        ) from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): check the path") from None
     lines = {}
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -78,22 +87,15 @@ def _find_labels(uri: SourceUri, files: Files) -> tuple[int, ...]:
     if given := uri.option("labels"):
         if not (listed := reach(given)).exists():
             raise InputError(f"{given!r}, the labels of {uri}, does not exist")
-        return _from_jsonl(listed, files)
+        return _from_jsonl(listed, files, str(uri))
     if path.suffix.lower() == ".zip":
         for beside in (path.with_suffix(".jsonl"), path.parent / "labels.jsonl"):
             if beside.exists():
-                return _from_jsonl(beside, files)
-    return _number([name.split("/")[0] if "/" in name else None for name in files.names])
+                return _from_jsonl(beside, files, str(uri))
+    return number_labels([name.split("/")[0] if "/" in name else None for name in files.names], str(uri))
 
 
-def _from_jsonl(path: epath.Path, files: Files) -> tuple[int, ...]:
+def _from_jsonl(path: epath.Path, files: Files, where: str) -> tuple[int, ...]:
     entries = read_jsonl_by_file(path)
     found = [entries.get(name, entries.get(name.rsplit("/", 1)[-1], {})) for name in files.names]
-    return _number([next((e[k] for k in _LABEL_KEYS if k in e), None) for e in found])
-
-
-def _number(labels: list) -> tuple[int, ...]:
-    """Whole numbers stay; names are numbered in sorted order; None is -1."""
-    names = sorted({str(label) for label in labels if label is not None and type(label) is not int})
-    number = {name: i for i, name in enumerate(names)}
-    return tuple(-1 if x is None else x if type(x) is int else number[str(x)] for x in labels)
+    return number_labels([next((e[k] for k in _LABEL_KEYS if k in e), None) for e in found], f"{where}, {path.name}")

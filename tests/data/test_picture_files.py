@@ -109,6 +109,7 @@ def test_wrong_places_are_named_in_one_line(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken.zip").write_bytes(b"PK\x03\x04 and no more")
     (tmp_path / "labels.jsonl").write_text('{"label": 1}')
+    (tmp_path / "latin.jsonl").write_bytes('{"file": "é.png", "label": 1, "caption": "é"}'.encode("latin-1"))
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "a.png").write_bytes(png(1))
     for uri, message in {
@@ -117,6 +118,8 @@ def test_wrong_places_are_named_in_one_line(tmp_path):
         f"images:{tmp_path}/broken.zip": "neither a folder nor a whole zip archive",
         f"images:{tmp_path}/one?labels={tmp_path}/no.jsonl": "does not exist",
         f"images:{tmp_path}/one?labels={tmp_path}/labels.jsonl": "line 1 is not a JSON object with",
+        f"images:{tmp_path}/one?labels={tmp_path}/latin.jsonl": "latin.jsonl is not UTF-8 text: byte 10 ",
+        f"captions:{tmp_path}/one?captions={tmp_path}/latin.jsonl": "latin.jsonl is not UTF-8 text: byte 10 ",
         f"images:{tmp_path}/one?colour=red": "option 'colour'.*is unknown",
         "pictures:x": "is not one of",
         "images:": "is not one of",
