@@ -37,8 +37,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Exit code 0, 1 (failed) or 2 (wrong input). Only a bug ends in a traceback."""
     arguments = sys.argv[1:] if arguments is None else arguments
     overrides = [a for a in arguments if a.startswith("--config.")]
-    args = make_parser().parse_args([a for a in arguments if a not in overrides])
     try:
+        for override in overrides:
+            if "=" not in override:
+                raise InputError(f"{override} has no value: write {override}=VALUE")
+        args = make_parser().parse_args([a for a in arguments if a not in overrides])
         if overrides and not hasattr(args, "config"):
             raise InputError(f"{overrides[0].split('=')[0]} belongs to a command that takes --config")
         args.overrides = overrides
@@ -46,9 +49,15 @@ def main(arguments: list[str] | None = None) -> int:
     except (InputError, RunError) as error:
         print(f"pixjax: {error}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
+    except (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
+        print(f"pixjax: {error.filename}: {error.strerror}: choose another path", file=sys.stderr)
+        return 2
     except BrokenPipeError:  # the reader, `head` for instance, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        print(f"pixjax: {error}: what was written before is kept", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("pixjax: interrupted", file=sys.stderr)
         return 130

@@ -6,12 +6,14 @@ A file in `configs/` starts from `default_config()`, an `ml_collections.ConfigDi
 
 import dataclasses
 import difflib
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from pixjax.errors import InputError
 
+MAX_SEED = 2**31 - 1
 Tagging = Literal["none", "marker", "condition", "both"]
 Remat = Literal["none", "full", "dots"]
 Attention = Literal["auto", "xla", "cudnn", "heads_first"]
@@ -25,6 +27,28 @@ def _require(condition: bool, message: str) -> None:
         raise InputError(message)
 
 
+def _require_range(section: str, config: Any, **ranges: tuple[float, float]) -> None:
+    """Each key of the config lies between two values, both included."""
+    for key, (low, high) in ranges.items():
+        value = getattr(config, key)
+        limits = f"at least {low}" if high == math.inf else f"between {low} and {high}"
+        _require(low <= value <= high, f"{section}.{key}={value} has to be {limits}")
+
+
+def parse_time_law(text: str) -> tuple[str, tuple[float, ...]]:
+    """`uniform`, or `logit_normal:MEAN:STD`, as its name and its numbers."""
+    name, *numbers = text.split(":")
+    try:
+        parameters = tuple(float(n) for n in numbers)
+    except ValueError:
+        parameters = (math.nan,)
+    known = (name == "uniform" and not numbers) or (
+        name == "logit_normal" and len(parameters) == 2 and all(map(math.isfinite, parameters)) and parameters[1] > 0
+    )
+    _require(known, f"time law {text!r} is unknown: write uniform, or logit_normal:MEAN:STD with STD above 0")
+    return name, parameters
+
+
 def parse_patch_size(patch_size: str) -> tuple[int, int]:
     """`"4"` is (4, 4); `"1x16"` is one row of sixteen pixels, (height, width)."""
     match = re.fullmatch(r"(\d+)(?:x(\d+))?", patch_size.strip())
@@ -35,7 +59,7 @@ def parse_patch_size(patch_size: str) -> tuple[int, int]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The denoiser. Zero or -1 in a size means: as the variant has it."""
+    """The denoiser. Zero in a size means: as the variant has it (-1 in what may be zero)."""
 
     variant: str = "S"  # Ti, S, B, L or H: pixjax/models/presets.py
     canvas_size: int = 64  # pixels a side
@@ -44,6 +68,7 @@ class ModelConfig:
     text_condition: bool = False  # False: no condition means text; True: text has its own type embedding
     num_classes: int = 0  # labels of natural images; 0: not conditioned on
     in_context_tokens: int = -1  # tokens that carry type and class beside the patches
+    in_context_start: int = -1  # the block before which they join
     depth: int = 0
     width: int = 0
     heads: int = 0
@@ -61,6 +86,8 @@ class ModelConfig:
                 f"model.canvas_size={self.canvas_size} is not divisible by model.patch_size={self.patch_size}: "
                 "choose a patch whose sides divide the canvas",
             )
+        sizes = dict.fromkeys(("depth", "width", "heads", "bottleneck", "num_classes"), (0, math.inf))
+        _require_range("model", self, **sizes, in_context_tokens=(-1, math.inf), in_context_start=(-1, math.inf))
         _require(0 <= self.dropout < 1, f"model.dropout={self.dropout} has to be in [0, 1)")
 
     @property
@@ -103,7 +130,7 @@ class DataConfig:
         object.__setattr__(self, "sources", tuple(s for uri in self.sources for s in _NEXT_SOURCE.split(uri)))
         _require(self.batch_size > 0, f"data.batch_size={self.batch_size} has to be positive")
         _require(self.workers >= 0, f"data.workers={self.workers} has to be 0 or more")
-        _require(0 <= self.text_ratio <= 1, f"data.text_ratio={self.text_ratio} has to be between 0 and 1")
+        _require_range("data", self, text_ratio=(0, 1), max_bad_fraction=(0, 1))
         _require(len(self.sources) > 0, "data.sources is empty: name at least one, for instance demo:text")
         _require(
             not self.weights or len(self.weights) == len(self.sources),
@@ -118,6 +145,10 @@ class TimeConfig:
 
     text: str = "logit_normal:-0.8:0.8"
     image: str = "logit_normal:-0.8:0.8"
+
+    def __post_init__(self):
+        for law in (self.text, self.image):
+            parse_time_law(law)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -171,7 +202,12 @@ class TrainingConfig:
             "training.ema_decays is empty: give at least one, for instance (0.9999,)",
         )
         _require(all(0 <= d < 1 for d in self.ema_decays), "training.ema_decays have to be in [0, 1)")
-        _require(0 <= self.label_dropout <= 1, f"training.label_dropout={self.label_dropout} has to be in [0, 1]")
+        for key in ("beta1", "beta2"):
+            _require(0 <= getattr(self, key) < 1, f"training.{key}={getattr(self, key)} has to be in [0, 1)")
+        positive = ("learning_rate", "warmup_steps", "weight_decay", "clip_norm", "max_skipped_updates")
+        _require_range(
+            "training", self, **dict.fromkeys(positive, (0, math.inf)), label_dropout=(0, 1), seed=(0, MAX_SEED)
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -235,6 +271,7 @@ def _coerce(kind: Any, value: Any, key: str) -> Any:
         _require(value in choices, f"{key}={value!r} is unknown: choose one of {', '.join(choices)}")
         return value
     if type(value) is kind:
+        _require(kind is not float or math.isfinite(value), f"{key}={value} has to be a finite number")
         return value
     raise InputError(f"{key}={value!r} has the wrong type: expected {getattr(kind, '__name__', kind)}")
 

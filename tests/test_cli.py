@@ -42,6 +42,12 @@ def test_every_command_has_help(command, capsys):
         (["sample", "--workdir=no_such_run", "--out=X"], "no_such_run is not a workdir"),
         (["sample", "--workdir=X", "--out=X", "--num=0"], "at least one canvas"),
         (["inspect", "--workdir=no_such_run"], "no_such_run is not a workdir"),
+        (["train", "--config=demo", "--workdir=X", "--config.training.steps", "5"], "--config.training.steps=VALUE"),
+        (
+            ["train", "--config=demo", "--workdir=X", "--config.training.init_from=no_such_run"],
+            "no_such_run is not a workdir",
+        ),
+        (["train", "--config=demo", "--workdir=X", "--config.training.profile_steps=7"], "write for instance 10-13"),
         (["inspect", "--workdir=X", "--config.model.depth=2"], "belongs to a command that takes --config"),
     ],
 )
@@ -53,6 +59,18 @@ def test_wrong_input_is_one_line_and_exit_code_2_and_writes_nothing(arguments, m
     assert error.startswith("pixjax: ")
     assert error.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["train", "--config=demo", "--workdir=FILE"], ["codec", "encode", "--text-file=FILE", "--out=FILE/x.png"]],
+)
+def test_a_file_where_a_folder_should_be_is_one_line(arguments, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "FILE").write_text("mine")
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert (tmp_path / "FILE").read_text() == "mine"
 
 
 def test_a_bare_command_says_what_there_is():

@@ -62,6 +62,13 @@ def test_overrides_take_the_type_of_their_key():
         ("model.tagging=condition", "contradict each other: set codec.marker=False"),
         ("data.text_ratio=2", "data.text_ratio=2.0 has to be between 0 and 1"),
         ("data.sources=()", "data.sources is empty"),
+        ("model.depth=-1", "model.depth=-1 has to be at least 0"),
+        ("training.seed=10000000000", "training.seed=10000000000 has to be between 0 and 2147483647"),
+        ("training.clip_norm=-1", "training.clip_norm=-1.0 has to be at least 0"),
+        ("training.beta2=2", "training.beta2=2.0 has to be in [0, 1)"),
+        ("training.learning_rate=1e999", "training.learning_rate=inf has to be a finite number"),
+        ("diffusion.time.text=logit_normal:nan:1", "time law 'logit_normal:nan:1' is unknown"),
+        ("diffusion.time.image=cauchy:1", "time law 'cauchy:1' is unknown"),
         ("data.weights=(1,)", "data.weights has 1 entries for 2 sources"),
     ],
 )

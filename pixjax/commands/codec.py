@@ -23,8 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         description="Prints the text of canvases. The codec stands in the file; the flags are for files without one.",
         allow_abbrev=False,
     )
-    decode.add_argument("files", nargs="+", type=Path, metavar="X.png", help="in reading order")
-    decode.add_argument("--tolerant", action="store_true", help="read pixels that were changed after writing")
+    decode.add_argument("files", nargs="+", type=Path, metavar="X.png", help="pages are put in order")
+    decode.add_argument("--tolerant", action="store_true", help="read changed pixels, and texts with missing pages")
     _add_codec_arguments(decode)
     decode.set_defaults(action=run_decode)
 
@@ -83,21 +83,19 @@ def _read_text(path: Path) -> str:
 
 
 def run_decode(args: argparse.Namespace) -> int:
-    import itertools
-
     import numpy as np
 
     from pixjax.codec.canvas import CanvasCodec
     from pixjax.codec.marker import IMAGE
     from pixjax.codec.png import read_page
+    from pixjax.codec.reading_order import pages_by_text
     from pixjax.errors import InputError
 
     settings = _codec_settings(args)
     codec = CanvasCodec(**settings) if settings else None
     pages = [read_page(path, codec, args.tolerant) for path in args.files]
     texts = []
-    for _, group in itertools.groupby(pages, key=lambda page: (page.text_id, page.codec)):
-        stream = list(group)
+    for stream in pages_by_text(pages, args.tolerant):
         decoded = stream[0].codec.decode(np.stack([page.canvas for page in stream]))
         if (decoded.modality != IMAGE).any():
             texts.append(decoded.text)

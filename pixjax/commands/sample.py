@@ -26,15 +26,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    import pathlib
+
+    from pixjax.config import MAX_SEED
     from pixjax.errors import InputError
 
+    if not 0 <= args.seed <= MAX_SEED:
+        raise InputError(f"--seed={args.seed} has to be between 0 and {MAX_SEED}")
     if args.num < 1 or args.steps < 0:
         raise InputError(f"--num={args.num} --steps={args.steps}: at least one canvas, and steps of 0 or more")
     from pixjax.runtime import set_up
 
     set_up()
-    import pathlib
-
     import numpy as np
 
     from pixjax.codec import IMAGE, TEXT
@@ -43,7 +46,9 @@ def run(args: argparse.Namespace) -> None:
     from pixjax.evaluation.restore import load
     from pixjax.evaluation.samples import write_samples
 
+    out = pathlib.Path(args.out)
     denoiser = load(args.workdir, ema=args.ema, step=args.checkpoint)
+    out.mkdir(parents=True, exist_ok=True)  # before the work, not after it
     made = generate(
         denoiser,
         args.modality,
@@ -53,7 +58,6 @@ def run(args: argparse.Namespace) -> None:
         steps=args.steps,
         label=args.label,
     )
-    out = pathlib.Path(args.out)
     rows = write_samples(out, made, denoiser.codec)
     grid(made.canvases, columns=min(8, args.num)).save(out / "grid.png")
     for row in rows:

@@ -8,8 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from pixjax.codec import TEXT
-from pixjax.config import TimeConfig
-from pixjax.errors import InputError
+from pixjax.config import TimeConfig, parse_time_law
 
 
 class TimeLaw(Protocol):
@@ -36,16 +35,8 @@ class LogitNormal:
 
 def time_law(text: str) -> TimeLaw:
     """Reads `uniform` or `logit_normal:MEAN:STD`; raises `InputError` for anything else."""
-    name, *numbers = text.split(":")
-    try:
-        parameters = [float(n) for n in numbers]
-    except ValueError:
-        parameters = []
-    if name == "uniform" and not numbers:
-        return Uniform()
-    if name == "logit_normal" and len(parameters) == 2 and parameters[1] > 0:
-        return LogitNormal(*parameters)
-    raise InputError(f"time law {text!r} is unknown: write uniform, or logit_normal:MEAN:STD with STD above 0")
+    name, parameters = parse_time_law(text)
+    return Uniform() if name == "uniform" else LogitNormal(*parameters)
 
 
 def sample_times(key: jax.Array, modality: Int[Array, " batch"], config: TimeConfig) -> Float[Array, " batch"]:

@@ -11,7 +11,6 @@ from jaxtyping import Float, Int, UInt8
 
 from pixjax.codec import IMAGE, TEXT, to_float, to_uint8
 from pixjax.config import Config
-from pixjax.data import modalities
 from pixjax.diffusion import Pinned, sample
 from pixjax.errors import InputError
 from pixjax.evaluation.restore import Denoiser
@@ -27,7 +26,8 @@ class Generated:
     condition.
     """
 
-    canvases: UInt8[np.ndarray, "num height width 3"]
+    x: Float[np.ndarray, "num height width 3"]  # as the model made it, about [-1, 1]
+    canvases: UInt8[np.ndarray, "num height width 3"]  # the same, clipped and rounded
     modality: Int[np.ndarray, " num"]
     modality_margin: Float[np.ndarray, " num"]  # of the marker; 1 without one
 
@@ -45,18 +45,21 @@ def generate(
     """Sample i depends on (seed, i) alone, not on how many are made or on how many devices.
 
     Args:
-      wanted: `any` lets a model with a marker choose by itself; with a type condition it is drawn by `data.text_ratio`.
+      wanted: `any` lets a model with a marker choose by itself; with a type condition it is drawn by the
+        share of text in training.
       sampler, steps: empty and 0 mean the config's.
 
     Raises:
-      InputError: a modality that the model was not trained on, or a label it does not have.
+      InputError: a modality that the model was not trained on or cannot be asked for, or a label it does not have.
     """
     config, codec = denoiser.config, denoiser.codec
-    _require_trained(config, wanted)
+    _require_possible(denoiser, wanted)
+    if label != NO_LABEL and wanted == "text":
+        raise InputError(f"--label={label} is a class of natural images: leave it out with --modality=text")
     if label != NO_LABEL and not 0 <= label < config.model.num_classes:
         raise InputError(f"--label={label} is not a class of this model: it has {config.model.num_classes} (0 and up)")
     key = jax.random.key(seed)
-    asked = _asked(config, wanted, num, key)
+    asked = _asked(denoiser, wanted, num, key)
     run = functools.partial(
         _sample_batch,
         denoiser,
@@ -68,34 +71,40 @@ def generate(
     made = []
     for start in range(0, num, batch):
         index = np.arange(start, start + batch)  # beyond num: computed to keep one shape, and dropped
-        canvases = run(index, asked[np.minimum(index, num - 1)], np.full(batch, label, np.int32), key)
+        modality = asked[np.minimum(index, num - 1)]
+        canvases = run(index, modality, np.where(modality == TEXT, NO_LABEL, label).astype(np.int32), key)
         made.append(np.asarray(canvases)[: num - start])
     x = np.concatenate(made)
     modality, margin = asked, np.ones(num, np.float32)
     if codec.marker:
         modality, margin = codec.decode_modality(x)
     return Generated(
+        x=x,
         canvases=to_uint8(x),
         modality=modality,
         modality_margin=margin,
     )
 
 
-def _require_trained(config: Config, wanted: Wanted) -> None:
+def _require_possible(denoiser: Denoiser, wanted: Wanted) -> None:
     trained = {"text": TEXT, "image": IMAGE}
-    if wanted != "any" and trained[wanted] not in modalities(config):
-        raise InputError(f"--modality={wanted}: this model was not trained on it, data.sources={config.data.sources}")
+    if wanted != "any" and trained[wanted] not in denoiser.modalities:
+        raise InputError(
+            f"--modality={wanted}: this model was not trained on it, data.sources={denoiser.config.data.sources}"
+        )
+    if denoiser.config.model.tagging == "none" and len(denoiser.modalities) > 1:
+        raise InputError(
+            "this model was trained on text and images with model.tagging='none', so nothing tells what it makes: "
+            "train with a marker or a condition"
+        )
 
 
-def _asked(config: Config, wanted: Wanted, num: int, key: jax.Array) -> Int[np.ndarray, " num"]:
+def _asked(denoiser: Denoiser, wanted: Wanted, num: int, key: jax.Array) -> Int[np.ndarray, " num"]:
     """The modality that each canvas is asked to have; it means nothing to a model that chooses by itself."""
     if wanted != "any":
         return np.full(num, TEXT if wanted == "text" else IMAGE, np.int32)
-    trained = modalities(config)
-    if len(trained) == 1:
-        return np.full(num, next(iter(trained)), np.int32)
     draws = jax.vmap(lambda i: jax.random.uniform(jax.random.fold_in(key, 2 * i + 1)))(jnp.arange(num))
-    return np.where(np.asarray(draws) < config.data.text_ratio, TEXT, IMAGE).astype(np.int32)
+    return np.where(np.asarray(draws) < denoiser.text_share, TEXT, IMAGE).astype(np.int32)
 
 
 def _sample_batch(denoiser: Denoiser, index, asked, label, key, *, pin: bool, sampler: str, steps: int) -> jax.Array:

@@ -1,6 +1,7 @@
 """`pixjax.load`: a workdir becomes an object that denoises."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,11 +9,11 @@ import numpy as np
 from etils import epath
 from jaxtyping import Array, Float, Int
 
-from pixjax.codec import CanvasCodec
+from pixjax.codec import IMAGE, TEXT, CanvasCodec
 from pixjax.config import Config, MeshConfig
 from pixjax.errors import InputError
 from pixjax.models import NO_LABEL, NO_TYPE, JiT, Params, denoise
-from pixjax.training.checkpoint import Checkpoints, read_run
+from pixjax.training.checkpoint import Checkpoints, read_run, read_text_share
 from pixjax.training.mesh import make_mesh, replicated
 from pixjax.training.state import init_params, make_model
 
@@ -29,6 +30,12 @@ class Denoiser:
     model: JiT
     params: Params
     mesh: jax.sharding.Mesh
+    text_share: float  # of the canvases it was trained on
+
+    @property
+    def modalities(self) -> frozenset[int]:
+        """What it was trained on: TEXT, IMAGE, or both."""
+        return frozenset({TEXT} if self.text_share > 0 else ()) | frozenset({IMAGE} if self.text_share < 1 else ())
 
     def denoise(
         self,
@@ -49,7 +56,7 @@ class Denoiser:
           context: clean canvases to condition on; only None, since no model here is trained with context.
 
         Raises:
-          InputError: a condition that this model was not built for.
+          InputError: a condition that this model was not built for, or a canvas of another size or scale.
         """
         if modality is not None and not self.config.model.uses_condition:
             raise InputError(
@@ -59,10 +66,26 @@ class Denoiser:
             raise InputError("this model has no classes (model.num_classes=0): leave label out")
         if context is not None:
             raise InputError("this model was trained without context canvases: leave context out")
+        z, t = jnp.asarray(z), jnp.asarray(t)
+        side = self.config.model.canvas_size
+        if z.shape[1:] != (side, side, 3) or t.shape != z.shape[:1]:
+            raise InputError(f"z {z.shape} and t {t.shape} do not fit: give [batch, {side}, {side}, 3] and [batch]")
+        if not jnp.issubdtype(z.dtype, jnp.floating):
+            raise InputError(f"z is {z.dtype}: give floats on the scale of the data, u / 127.5 - 1 for levels u")
+        _require_between("modality", modality, NO_TYPE, IMAGE)
+        _require_between("label", label, NO_LABEL, self.config.model.num_classes - 1)
         batch = z.shape[0]
         type_id = jnp.broadcast_to(jnp.asarray(NO_TYPE if modality is None else modality, jnp.int32), (batch,))
         labels = jnp.broadcast_to(jnp.asarray(NO_LABEL if label is None else label, jnp.int32), (batch,))
-        return _denoise(self.model, self.params, jnp.asarray(z), jnp.asarray(t), type_id, labels)
+        return _denoise(self.model, self.params, z, t, type_id, labels)
+
+
+def _require_between(name: str, value: Any, low: int, high: int) -> None:
+    if value is None or isinstance(value, jax.core.Tracer):
+        return  # under a transformation there is nothing to look at yet
+    found = np.asarray(value)
+    if found.size and not (low <= found.min() and found.max() <= high):
+        raise InputError(f"{name}={value} is not in {low} to {high}")
 
 
 def load(workdir: str | epath.PathLike, *, ema: str = "", step: int | None = None) -> Denoiser:
@@ -90,7 +113,9 @@ def load(workdir: str | epath.PathLike, *, ema: str = "", step: int | None = Non
         shapes = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
         like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated(mesh)), shapes)
         params = checkpoints.restore_params(step, item, like)
-    return Denoiser(config=config, codec=codec, step=step, model=model, params=params, mesh=mesh)
+    return Denoiser(
+        config=config, codec=codec, step=step, model=model, params=params, mesh=mesh, text_share=read_text_share(path)
+    )
 
 
 def _choose_step(workdir: epath.Path, steps: list[int], step: int | None) -> int:

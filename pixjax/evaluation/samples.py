@@ -19,15 +19,18 @@ def write_samples(out: pathlib.Path, made: Generated, codec: CanvasCodec) -> lis
       The lines: `index` (of the sample), `text`, `token_ids`, `margin` (mean over the tokens), `modality`,
       `modality_margin`.
     """
-    (out / "images").mkdir(parents=True, exist_ok=True)
-    (out / "canvases").mkdir(exist_ok=True)
+    for folder in (out / "images", out / "canvases"):
+        folder.mkdir(parents=True, exist_ok=True)
+        for earlier in folder.glob("[0-9][0-9][0-9][0-9].png"):  # of a larger sample into the same folder
+            earlier.unlink()
     rows = []
     for index, canvas in enumerate(made.canvases):
         if made.modality[index] != TEXT:
             Image.fromarray(canvas).save(out / "images" / f"{index:04d}.png")
             continue
         write_png(out / "canvases" / f"{index:04d}.png", canvas, codec)
-        ids, margin = codec.decode_ids(canvas)
+        ids, _ = codec.decode_ids(canvas)
+        _, margin = codec.decode_ids(made.x[index])  # before rounding, which would flatter it
         rows.append(
             {
                 "index": index,

@@ -82,6 +82,10 @@ def architecture(config: ModelConfig) -> Architecture:
             f"model.heads={heads} does not divide model.width={width} into heads of a multiple of 4: "
             f"choose a width that is a multiple of {4 * heads}"
         )
+    # A variant that was made shallower keeps their place, in proportion.
+    start = min(variant.in_context_start, depth // 3) if config.in_context_start < 0 else config.in_context_start
+    if start >= depth:
+        raise InputError(f"model.in_context_start={start} is not one of the {depth} blocks: choose 0 to {depth - 1}")
     return Architecture(
         canvas_size=config.canvas_size,
         patch=config.patch,
@@ -90,7 +94,7 @@ def architecture(config: ModelConfig) -> Architecture:
         heads=heads,
         bottleneck=config.bottleneck or variant.bottleneck,
         in_context_tokens=variant.in_context_tokens if config.in_context_tokens < 0 else config.in_context_tokens,
-        in_context_start=min(variant.in_context_start, depth // 3),
+        in_context_start=start,
         has_types=config.uses_condition,
         num_classes=config.num_classes,
         dropout=config.dropout,

@@ -1,8 +1,7 @@
-"""Checkpoints: named orbax items in `WORKDIR/checkpoints/STEP/`, beside `WORKDIR/config.json` and `WORKDIR/codec/`.
+"""Checkpoints: named orbax items in `WORKDIR/checkpoints/STEP/`, beside `config.json`, `data.json` and `codec/`.
 
-`params`, one `ema_DECAY` for each average, `opt_state` and `data` are separate items, so that evaluation restores
-one average alone, and
-onto whatever devices it has.
+`params`, one `ema_DECAY` for each average, `opt_state` and `data` are separate items, so that evaluation restores one
+average alone, and onto whatever devices it has.
 """
 
 import json
@@ -18,12 +17,14 @@ from orbax.checkpoint import checkpoint_managers
 from pixjax.codec import CanvasCodec
 from pixjax.config import Config
 from pixjax.config_file import config_from_json
+from pixjax.data import text_share
 from pixjax.errors import InputError, RunError
 from pixjax.models import Params
 from pixjax.training.state import TrainState
 
 CONFIG_FILE = "config.json"
 CODEC_FOLDER = "codec"
+DATA_FILE = "data.json"
 CHECKPOINTS = "checkpoints"
 
 # Orbax and absl narrate every save; what goes wrong is raised.
@@ -76,7 +77,7 @@ class Checkpoints:
             if name != "opt_state":  # its stored tree has other containers; the same parameters decide it
                 self._require_same_tree(step, name, tree)
         args = {name: ocp.args.StandardRestore(_abstract(tree)) for name, tree in trees.items()}
-        restored = self._manager.restore(step, args=ocp.args.Composite(data=ocp.args.JsonRestore(), **args))
+        restored = self._restore(step, data=ocp.args.JsonRestore(), **args)
         state = TrainState(
             step=jax.device_put(np.int32(step), like.step.sharding),
             params=restored["params"],
@@ -88,8 +89,17 @@ class Checkpoints:
     def restore_params(self, step: int, item: str, like: Params) -> Params:
         """One item, `params` or an `ema_DECAY`, and nothing else."""
         self._require_same_tree(step, item, like)
-        args = ocp.args.Composite(**{item: ocp.args.StandardRestore(_abstract(like))})
-        return self._manager.restore(step, args=args)[item]
+        return self._restore(step, **{item: ocp.args.StandardRestore(_abstract(like))})[item]
+
+    def _restore(self, step: int, **items: Any) -> Any:
+        try:
+            return self._manager.restore(step, args=ocp.args.Composite(**items))
+        except Exception as error:  # orbax and tensorstore raise whatever they stumble over
+            raise self._damaged(step, error) from error
+
+    def _damaged(self, step: int, error: Exception) -> RunError:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        return RunError(f"checkpoint {step} in {self.workdir} is damaged: delete it to use an older one ({reason})")
 
     def shapes(self, step: int, item: str) -> dict[str, tuple[int, ...]]:
         """Path to shape of each stored array of an item."""
@@ -97,8 +107,11 @@ class Checkpoints:
         if not (folder / item).exists():
             items = ", ".join(sorted(child.name for child in folder.iterdir() if child.is_dir()))
             raise InputError(f"step {step} in {self.workdir} has no {item}: it has {items}")
-        with ocp.StandardCheckpointer() as checkpointer:
-            return _shapes(checkpointer.metadata(folder / item).item_metadata.tree)
+        try:
+            with ocp.StandardCheckpointer() as checkpointer:
+                return _shapes(checkpointer.metadata(folder / item).item_metadata.tree)
+        except Exception as error:
+            raise self._damaged(step, error) from error
 
     def _require_same_tree(self, step: int, item: str, like: Params) -> None:
         stored, wanted = self.shapes(step, item), _shapes(like)
@@ -123,10 +136,17 @@ def _abstract(tree: Any) -> Any:
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), tree)
 
 
+def saved_steps(workdir: epath.Path) -> list[int]:
+    """Steps with a whole checkpoint; one that is being written has another name."""
+    folder = workdir / CHECKPOINTS
+    return sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit()) if folder.exists() else []
+
+
 def write_run(workdir: epath.Path, config: Config, codec: CanvasCodec) -> None:
-    """Makes a workdir self-describing."""
+    """Makes a workdir self-describing: nothing but itself is needed to use what was trained in it."""
     workdir.mkdir(parents=True, exist_ok=True)
     codec.save(workdir / CODEC_FOLDER)
+    (workdir / DATA_FILE).write_text(json.dumps({"text_share": text_share(config)}) + "\n")
     (workdir / CONFIG_FILE).write_text(json.dumps(config.to_dict(), indent=2) + "\n")
 
 
@@ -135,3 +155,8 @@ def read_run(workdir: epath.Path) -> tuple[Config, CanvasCodec]:
     if not (path := workdir / CONFIG_FILE).exists():
         raise InputError(f"{workdir} is not a workdir, it has no {CONFIG_FILE}: give the --workdir of a training run")
     return config_from_json(path.read_text(), str(path)), CanvasCodec.load(workdir / CODEC_FOLDER)
+
+
+def read_text_share(workdir: epath.Path) -> float:
+    """The share of text canvases that a run was trained on: 0 is images alone, 1 text alone."""
+    return float(json.loads((workdir / DATA_FILE).read_text())["text_share"])

@@ -1,8 +1,13 @@
 """Start a run from the parameters of another one."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import jax
 from etils import epath
 
+from pixjax.codec import CanvasCodec
+from pixjax.config import Config
 from pixjax.errors import InputError
 from pixjax.models import JiT, Params
 from pixjax.training.checkpoint import Checkpoints, read_run
@@ -12,7 +17,7 @@ from pixjax.training.state import init_params
 NEW_PARAMETERS = ("type_embedding", "class_embedding")
 
 
-def params_from(origin: str, like: Params, seed: int, model: JiT) -> tuple[Params, list[str]]:
+def params_from(origin: str, like: Params, config: Config, codec: CanvasCodec, model: JiT) -> tuple[Params, list[str]]:
     """The first average of the newest checkpoint in `origin`, with fresh embeddings for conditions that are new here.
 
     Returns:
@@ -22,8 +27,8 @@ def params_from(origin: str, like: Params, seed: int, model: JiT) -> tuple[Param
       InputError: no checkpoint there, or one of another architecture.
     """
     workdir = epath.Path(origin)
-    config, _ = read_run(workdir)
-    item = f"ema_{config.training.ema_decays[0]}"
+    origin_config, origin_codec = read_run(workdir)
+    item = f"ema_{origin_config.training.ema_decays[0]}"
     with Checkpoints(workdir, read_only=True) as checkpoints:
         if not (steps := checkpoints.steps()):
             raise InputError(f"training.init_from={origin} has no checkpoint: train there first")
@@ -32,7 +37,24 @@ def params_from(origin: str, like: Params, seed: int, model: JiT) -> tuple[Param
         params = checkpoints.restore_params(steps[-1], item, {k: v for k, v in like.items() if k not in new})
     notes = [f"starting from step {steps[-1]} of {origin}"]
     if new:
-        fresh = jax.jit(lambda: {name: init_params(model, jax.random.key(seed))[name] for name in new})()
+        fresh = jax.jit(
+            lambda: {name: init_params(model, jax.random.key(config.training.seed))[name] for name in new}
+        )()
         params = params | fresh
         notes[0] += f"; new here: {', '.join(new)}"
+    # The shapes of a pixel model do not tell one code from another, so a reader has to be told.
+    notes += _differences(origin_codec.to_dict(), codec.to_dict(), "codec.")
+    notes += _differences(
+        {"noise_scale": origin_config.diffusion.noise_scale},
+        {"noise_scale": config.diffusion.noise_scale},
+        "diffusion.",
+    )
     return params, notes
+
+
+def _differences(there: Mapping[str, Any], here: Mapping[str, Any], prefix: str) -> list[str]:
+    return [
+        f"note: {prefix}{key} is {here[key]!r}, where these parameters were trained it was {there[key]!r}"
+        for key in here
+        if there[key] != here[key]
+    ]

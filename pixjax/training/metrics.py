@@ -47,7 +47,7 @@ def denoising_metrics(
     metrics = {"loss": weighted(loss, jnp.ones_like(loss))}
     for value, name in MODALITY_NAMES.items():
         is_it = (modality == value).astype(jnp.float32)
-        metrics[f"loss/{name}"] = weighted(loss, is_it)
+        metrics[f"loss/{name}"] = by_time(loss, is_it, t)
         metrics[f"x_mse/{name}"] = by_time(mse, is_it, t)
     is_text = (modality == TEXT).astype(jnp.float32)
     metrics["token_accuracy/text"] = by_time(correct / jnp.maximum(tokens, 1), is_text * tokens, t)

@@ -17,18 +17,16 @@ def learning_rate_schedule(config: TrainingConfig) -> optax.Schedule:
 
 
 def make_optimizer(config: TrainingConfig) -> optax.GradientTransformation:
-    """Clip by the global norm, then AdamW; biases, norms and embeddings are not decayed."""
+    """Clip by the global norm, then AdamW; biases, norms and embeddings are not decayed.
+
+    Its updates are a direction of descent for a learning rate of one: `train_step` scales them by the rate of its step,
+    so that the schedule goes by the step and nothing else.
+    """
 
     def decayed(params):
         return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)
 
-    adamw = optax.adamw(
-        learning_rate_schedule(config),
-        b1=config.beta1,
-        b2=config.beta2,
-        weight_decay=config.weight_decay,
-        mask=decayed,
-    )
+    adamw = optax.adamw(1.0, b1=config.beta1, b2=config.beta2, weight_decay=config.weight_decay, mask=decayed)
     clip = optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity()
     return optax.chain(clip, adamw)
 

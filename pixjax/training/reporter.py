@@ -102,7 +102,8 @@ class Reporter:
             with self._path.open("a") as file:
                 file.write(self._lines[-1] + "\n")
         for name, value in values.items():
-            self._summary.add_scalar(name, value, step)
+            if math.isfinite(value):
+                self._summary.add_scalar(name, value, step)
         text = summary_line(values)
         self._progress.update(self._task, completed=step, description=text)
         if self._progress.disable:

@@ -26,7 +26,8 @@ def make_train_step(
     """The pure function (state, batch) -> (state, metrics).
 
     Its randomness is fold_in(seed, step), drawn for the whole batch, so that `training.accumulate` changes nothing but
-    rounding. An update whose gradient is not finite is skipped, and counted in the metric `skipped_updates`.
+    rounding (and which units dropout drops). An update whose gradient is not finite is skipped, and counted in the
+    metric `skipped_updates`.
     """
     training, diffusion = config.training, config.diffusion
     schedule = learning_rate_schedule(training)
@@ -76,13 +77,14 @@ def make_train_step(
         grads, metrics = gradient(state.params, make_problem(batch, problem_key), dropout_key)
         norm = optax.global_norm(grads)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+        rate = schedule(state.step)
+        params = optax.apply_updates(state.params, optax.tree.scale(rate, updates))
         ema = {d: update_ema(average, params, state.step, float(d)) for d, average in state.ema.items()}
         updated = dataclasses.replace(state, params=params, opt_state=opt_state, ema=ema)
         kept = jax.tree.map(lambda new, old: jnp.where(jnp.isfinite(norm), new, old), updated, state)
         metrics |= {
             "gradient_norm": jnp.stack([norm, 1.0]),
-            "learning_rate": jnp.stack([schedule(state.step), 1.0]),
+            "learning_rate": jnp.stack([rate, 1.0]),
             "skipped_updates": jnp.stack([1.0 - jnp.isfinite(norm), 1.0]),
         }
         return dataclasses.replace(kept, step=state.step + 1), metrics

@@ -7,10 +7,10 @@ from etils import epath
 from pixjax.codec import CanvasCodec
 from pixjax.config import Config
 from pixjax.data import make_batches
-from pixjax.diffusion import time_law
 from pixjax.errors import InputError
+from pixjax.models import Params
 from pixjax.models.flops import peak_flops, training_flops
-from pixjax.training.checkpoint import Checkpoints, write_run
+from pixjax.training.checkpoint import Checkpoints, saved_steps, write_run
 from pixjax.training.finetune import params_from
 from pixjax.training.mesh import batch_sharding, make_mesh, replicated, state_shardings
 from pixjax.training.optimizer import make_optimizer
@@ -33,10 +33,9 @@ def train(config: Config, workdir: epath.Path) -> None:
       InputError: the workdir holds another run, or the config does not fit the devices. Nothing is written then.
     """
     training = config.training
-    for law in (config.diffusion.time.text, config.diffusion.time.image):
-        time_law(law)
-    require_same_run(workdir, config)
+    profile = Profile(training.profile_steps, workdir / "profile")
     codec = CanvasCodec.from_config(config)
+    require_same_run(workdir, config, codec)
     mesh = make_mesh(training.mesh)
     shards = mesh.shape["data"] * mesh.shape["fsdp"]
     if config.data.batch_size % (training.accumulate * shards):
@@ -52,6 +51,11 @@ def train(config: Config, workdir: epath.Path) -> None:
     shardings = state_shardings(mesh, shapes)
     like = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, shardings)
 
+    params: Params | None = None
+    notes: list[str] = []
+    if training.init_from and not saved_steps(workdir):
+        params, notes = params_from(training.init_from, like.params, config, codec, model)
+
     with Checkpoints(workdir, keep=training.keep_checkpoints) as checkpoints, batches:
         window = Window()
         if steps := checkpoints.steps():
@@ -59,12 +63,10 @@ def train(config: Config, workdir: epath.Path) -> None:
             batches.set_state(loop_state["batches"])
             window = Window(loop_state["window"])
             notes = [f"continuing at step {steps[-1]} of {workdir}"]
-        elif training.init_from:
-            params, notes = params_from(training.init_from, like.params, training.seed, model)
+        elif params is not None:
             state = jax.jit(lambda p: start_state(config, p, optimizer), out_shardings=shardings)(params)
         else:
             state = jax.jit(lambda: init_state(config, model, optimizer), out_shardings=shardings)()
-            notes = []
         if jax.process_index() == 0:
             write_run(workdir, config, codec)
 
@@ -89,23 +91,23 @@ def train(config: Config, workdir: epath.Path) -> None:
             write=jax.process_index() == 0,
         )
         skipped, spikes = SkippedUpdates(training.max_skipped_updates), Spikes()
-        with reporter, StopSignal() as stop, Profile(training.profile_steps, workdir / "profile") as profile:
+        with reporter, StopSignal() as stop, profile:
             for note in notes:
                 reporter.message(note)
 
             def report() -> None:
                 if (closed := window.fetch()) is not None:
                     data = {f"data/skipped/{cause}": float(count) for cause, count in batches.skipped.items()}
-                    reporter.log(closed[0], closed[1] | data, waited=batches.wait_seconds)
-                    for spike in spikes.of(closed[1]):
-                        reporter.message(f"step {closed[0]}: {spike}")
-                    skipped.count(closed[1]["skipped_updates"] * training.log_every, checkpoints.steps())
+                    reporter.log(closed.step, closed.averages | data, waited=batches.wait_seconds)
+                    for spike in spikes.of(closed.averages):
+                        reporter.message(f"step {closed.step}: {spike}")
+                    skipped.add(closed.skipped_updates)
 
             def save() -> None:
                 report()  # a line of the log is not lost with what comes after the checkpoint
                 checkpoints.save(state, {"batches": batches.get_state(), "window": window.get_state()})
 
-            while step < training.steps and not stop.received:
+            while step < training.steps and not stop.at(step) and not skipped.too_many:
                 profile.before(step)
                 batch = next(batches)
                 state, metrics = train_step(state, {name: to_global(batch[name], mesh) for name in FED})
@@ -119,6 +121,8 @@ def train(config: Config, workdir: epath.Path) -> None:
                     save()
             save()
             checkpoints.wait()
+            if skipped.too_many:
+                raise skipped.error(step)
             if stop.received:
                 reporter.message(f"stopped by {stop.received} at step {step}, saved: the same command continues")
             else:

@@ -8,7 +8,9 @@ import sys
 from collections.abc import Mapping
 
 import jax
+import numpy as np
 from etils import epath
+from jax.experimental import multihost_utils
 
 from pixjax.errors import InputError, RunError
 
@@ -16,8 +18,10 @@ from pixjax.errors import InputError, RunError
 class StopSignal:
     """Turns SIGTERM and Ctrl-C into a wish that the loop sees between two steps. A second Ctrl-C stops at once."""
 
+    EVERY = 10  # steps between two agreements of several processes
+
     def __init__(self):
-        self.received: str = ""
+        self.received = ""
 
     def __enter__(self) -> "StopSignal":
         self._before = {s: signal.signal(s, self._handle) for s in (signal.SIGTERM, signal.SIGINT)}
@@ -27,6 +31,16 @@ class StopSignal:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    def at(self, step: int) -> bool:
+        """Whether to stop before this step. Several processes agree, so that none waits for one that has left."""
+        if jax.process_count() == 1:
+            return bool(self.received)
+        if step % self.EVERY:
+            return False
+        if np.any(multihost_utils.process_allgather(np.array(bool(self.received)))):
+            self.received = self.received or "a signal to another process"
+        return bool(self.received)
+
     def _handle(self, number: int, _frame) -> None:
         if self.received and number == signal.SIGINT:
             raise KeyboardInterrupt
@@ -35,21 +49,26 @@ class StopSignal:
 
 
 class SkippedUpdates:
-    """Counts updates that were skipped, and stops the run when they do not cease."""
+    """Counts updates that were skipped; a window without one forgets those before."""
 
     def __init__(self, limit: int):
         self._limit = limit
         self._count = 0
 
-    def count(self, skipped: float, checkpoints: list[int]) -> None:
-        """Adds a logged window; one without a skipped update forgets those before."""
-        self._count = self._count + round(skipped) if round(skipped) else 0
-        if self._count > self._limit:
-            last = f"the last checkpoint is of step {checkpoints[-1]}" if checkpoints else "there is no checkpoint yet"
-            raise RunError(
-                f"{self._count} updates in a row of windows had a gradient that is not finite and were skipped, "
-                f"more than training.max_skipped_updates={self._limit}: lower training.learning_rate; {last}"
-            )
+    def add(self, skipped: int) -> None:
+        self._count = self._count + skipped if skipped else 0
+
+    @property
+    def too_many(self) -> bool:
+        return self._count > self._limit
+
+    def error(self, step: int) -> RunError:
+        """For a run that stopped, and saved, because of them."""
+        return RunError(
+            f"{self._count} updates in a row of windows had a gradient that is not finite and were skipped, more than "
+            f"training.max_skipped_updates={self._limit}: the parameters before them are saved as step {step}; lower "
+            "training.learning_rate in a new --workdir that starts from this one with training.init_from"
+        )
 
 
 class Spikes:

@@ -1,5 +1,6 @@
 """The metrics between two logged steps, without making the loop wait for the device."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,6 +8,13 @@ import jax
 import numpy as np
 
 from pixjax.training.metrics import Totals, add_up, averages
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClosedWindow:
+    step: int  # its last
+    averages: dict[str, float]
+    skipped_updates: int
 
 
 class Window:
@@ -28,13 +36,14 @@ class Window:
         self._closed = (step, self._totals, self._steps)
         self._totals, self._steps = {}, []
 
-    def fetch(self) -> tuple[int, dict[str, float]] | None:
-        """The averages of the closed window, once; waits for its last step."""
+    def fetch(self) -> "ClosedWindow | None":
+        """The closed window, once; waits for its last step."""
         if self._closed is None:
             return None
         step, totals, steps = self._closed
         self._closed = None
-        return step, averages(add_up(totals, jax.device_get(steps)))
+        totals = add_up(totals, jax.device_get(steps))
+        return ClosedWindow(step=step, averages=averages(totals), skipped_updates=int(totals["skipped_updates"][0]))
 
     def get_state(self) -> dict[str, Any]:
         """JSON-able; floats survive it exactly."""

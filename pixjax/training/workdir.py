@@ -4,10 +4,11 @@ from typing import Any
 
 from etils import epath
 
+from pixjax.codec import CanvasCodec
 from pixjax.config import Config
 from pixjax.config_file import config_from_json
 from pixjax.errors import InputError
-from pixjax.training.checkpoint import CONFIG_FILE
+from pixjax.training.checkpoint import CODEC_FOLDER, CONFIG_FILE
 
 # What may change between two starts of one run, because no batch and no update depends on it.
 _FREE = (
@@ -24,7 +25,7 @@ _FREE = (
 )
 
 
-def require_same_run(workdir: epath.Path, config: Config) -> None:
+def require_same_run(workdir: epath.Path, config: Config, codec: CanvasCodec) -> None:
     """Raises `InputError`, with the keys that differ, when the workdir holds another run."""
     path = workdir / CONFIG_FILE
     if not path.exists():
@@ -39,6 +40,11 @@ def require_same_run(workdir: epath.Path, config: Config) -> None:
         raise InputError(
             f"{workdir} holds a run of another config ({shown}{more}): choose another --workdir, "
             "or start from its weights with --config.training.init_from"
+        )
+    if CanvasCodec.load(workdir / CODEC_FOLDER).to_dict() != codec.to_dict():  # a tokenizer's file is not in the config
+        raise InputError(
+            f"{workdir} was trained with another tokenizer than {config.codec.tokenizer} is now: choose another "
+            f"--workdir, or put the file back (a copy is in {workdir / CODEC_FOLDER})"
         )
 
 

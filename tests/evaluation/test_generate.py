@@ -12,7 +12,8 @@ from etils import epath
 from PIL import Image
 
 from pixjax.codec import IMAGE, TEXT, CanvasCodec
-from pixjax.errors import InputError
+from pixjax.data import text_share
+from pixjax.errors import InputError, RunError
 from pixjax.evaluation.generate import generate
 from pixjax.evaluation.inspect import describe
 from pixjax.evaluation.pictures import contact_sheet, grid
@@ -62,7 +63,8 @@ def untrained(config):
     params = init_params(model, jax.random.key(0))
     mesh = make_mesh(config.training.mesh)
     codec = CanvasCodec.from_config(config)
-    return Denoiser(config=config, codec=codec, step=0, model=model, params=params, mesh=mesh)
+    share = text_share(config)
+    return Denoiser(config=config, codec=codec, step=0, model=model, params=params, mesh=mesh, text_share=share)
 
 
 def test_with_a_type_condition_any_draws_the_modality_by_the_text_ratio(tiny_config):
@@ -75,6 +77,37 @@ def test_with_a_type_condition_any_draws_the_modality_by_the_text_ratio(tiny_con
         generate(text_only, "image", 1)
 
 
+def test_any_draws_by_the_weights_that_the_mixture_has(tiny_config):
+    sections = {"model": {"tagging": "condition"}, "codec": {"marker": False}}
+    weighted = untrained(tiny_config(**sections, data={"weights": [7.0, 1.0]}))
+    assert weighted.text_share == 7 / 8
+    made = generate(weighted, "any", 64, steps=1)
+    assert 48 <= np.sum(made.modality == TEXT) <= 63
+
+
+def test_without_a_tag_nothing_tells_the_modalities_apart(tiny_config):
+    untagged = {"model": {"tagging": "none"}, "codec": {"marker": False}}
+    with pytest.raises(InputError, match="train with a marker or a condition"):
+        generate(untrained(tiny_config(**untagged)), "any", 1)
+    text_only = untrained(tiny_config(**untagged, data={"sources": ["demo:text"]}))
+    assert generate(text_only, "any", 1, steps=1).modality.tolist() == [TEXT]
+
+
+def test_a_label_is_for_images_alone(tiny_config):
+    classes = {"model": {"tagging": "both", "num_classes": 6}}
+    labelled = untrained(tiny_config(**classes))
+    filled = jax.tree.map(lambda p: p + 0.1 * jax.random.normal(jax.random.key(p.size), p.shape), labelled.params)
+    labelled = dataclasses.replace(labelled, params=filled)
+    with_label, without = (generate(labelled, "any", 6, steps=1, label=label) for label in (3, -1))
+    asked_for_text = np.array([(a == b).all() for a, b in zip(with_label.canvases, without.canvases, strict=True)])
+    assert asked_for_text.any()
+    assert not asked_for_text.all()
+    with pytest.raises(InputError, match="leave it out with --modality=text"):
+        generate(labelled, "text", 1, label=3)
+    with pytest.raises(InputError, match="--label=6 is not a class"):
+        generate(labelled, "image", 1, label=6)
+
+
 def test_written_samples_decode_to_what_their_line_says(denoiser, tmp_path):
     made = generate(denoiser, "any", 4)
     made = dataclasses.replace(made, modality=np.array([TEXT, IMAGE, IMAGE, TEXT]))
@@ -83,7 +116,12 @@ def test_written_samples_decode_to_what_their_line_says(denoiser, tmp_path):
     assert [row["index"] for row in rows] == [0, 3]
     assert rows[0]["text"] == denoiser.codec.decode(made.canvases[:1]).text
     assert rows[0]["token_ids"] == denoiser.codec.decode(made.canvases[:1]).token_ids[0].tolist()
+    assert rows[0]["margin"] == pytest.approx(denoiser.codec.decode_ids(made.x[0])[1].mean())
     assert sorted(p.name for p in (tmp_path / "images").iterdir()) == ["0001.png", "0002.png"]
+    one = dataclasses.replace(made, canvases=made.canvases[:1], modality=made.modality[:1])
+    write_samples(tmp_path / "again", made, denoiser.codec)
+    write_samples(tmp_path / "again", one, denoiser.codec)
+    assert [p.name for p in (tmp_path / "again").rglob("0*.png")] == ["0000.png"]  # nothing of the larger sample stays
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "images" / "0001.png")), made.canvases[1])
 
 
@@ -101,6 +139,10 @@ def test_contact_sheet_has_a_row_a_canvas(denoiser):
 
 def test_denoise_refuses_conditions_the_model_was_not_built_for(denoiser):
     z, t = jnp.zeros((1, 16, 16, 3)), jnp.array([0.5])
+    with pytest.raises(InputError, match="z is uint8: give floats"):
+        denoiser.denoise(z.astype(jnp.uint8), t)
+    with pytest.raises(InputError, match=r"give \[batch, 16, 16, 3\]"):
+        denoiser.denoise(jnp.zeros((1, 8, 8, 3)), t)
     for condition in ({"modality": TEXT}, {"label": 1}, {"context": z}):
         with pytest.raises(InputError, match=r"leave .* out"):
             denoiser.denoise(z, t, **condition)
@@ -129,6 +171,14 @@ def test_a_workdir_without_a_checkpoint_says_so(workdir, tmp_path):
     shutil.copy(workdir / "config.json", tmp_path)
     with pytest.raises(InputError, match="has no checkpoint: train there first"):
         load(tmp_path)
+
+
+def test_a_checkpoint_with_a_missing_file_is_said_to_be_damaged(workdir, tmp_path):
+    shutil.copytree(workdir, tmp_path / "copy")
+    for file in (tmp_path / "copy" / "checkpoints" / "6" / "ema_0.9").glob("manifest*"):
+        file.unlink()
+    with pytest.raises(RunError, match=r"checkpoint 6 in .* is damaged: delete it to use an older one"):
+        load(tmp_path / "copy")
 
 
 def test_an_older_step_and_the_raw_parameters_can_be_loaded(workdir):

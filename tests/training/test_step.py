@@ -9,7 +9,7 @@ import pytest
 
 from pixjax.codec import CanvasCodec
 from pixjax.data import make_batches
-from pixjax.errors import InputError, RunError
+from pixjax.errors import InputError
 from pixjax.training.metrics import add_up, averages
 from pixjax.training.optimizer import make_optimizer
 from pixjax.training.state import init_state, make_model
@@ -76,13 +76,27 @@ def test_masked_pixels_teach_nothing(problem, updated):
     assert averages(add_up({}, [metrics]))["gradient_norm"] == 0
 
 
-def test_a_run_of_skipped_updates_stops_with_the_last_checkpoint_named():
+def test_a_run_of_skipped_updates_is_too_many_and_a_good_window_forgets():
     skipped = SkippedUpdates(limit=3)
-    skipped.count(3, [10])
-    skipped.count(0, [10])  # a good window forgets
-    skipped.count(2, [10])
-    with pytest.raises(RunError, match=r"4 updates .* the last checkpoint is of step 10"):
-        skipped.count(2, [10])
+    for count in (3, 0, 2):
+        skipped.add(count)
+        assert not skipped.too_many
+    skipped.add(2)
+    assert skipped.too_many
+    assert "4 updates" in str(skipped.error(10))
+    assert "saved as step 10" in str(skipped.error(10))
+
+
+def test_the_learning_rate_goes_by_the_step_also_after_a_skipped_update(problem):
+    config, state, batch, step = problem
+    config = dataclasses.replace(config, training=dataclasses.replace(config.training, warmup_steps=100))
+    update = step(config)
+    moved = []
+    for number in (10, 20):  # the optimizer has counted neither
+        after, metrics = update(dataclasses.replace(state, step=jnp.int32(number)), batch)
+        assert averages(add_up({}, [metrics]))["learning_rate"] == pytest.approx(1e-3 * number / 100)
+        moved.append(np.abs(after.params["out"]["bias"] - state.params["out"]["bias"]).max())
+    assert moved[1] == pytest.approx(2 * moved[0], rel=1e-3)  # Adam's first step has the size of the rate
 
 
 def test_a_jump_of_the_loss_is_told_and_a_slow_rise_is_not():

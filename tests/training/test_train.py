@@ -11,7 +11,8 @@ import pytest
 from etils import epath
 
 from pixjax.codec import TEXT
-from pixjax.errors import InputError
+from pixjax.codec.train_bpe import train_bpe
+from pixjax.errors import InputError, RunError
 from pixjax.evaluation.restore import load
 from pixjax.training.reporter import Reporter
 from pixjax.training.train import train
@@ -111,7 +112,36 @@ def test_finetuning_starts_from_the_text_model_and_changes_nothing_it_says_of_te
 def test_finetuning_refuses_another_architecture(finished, tmp_path, tiny_config):
     with pytest.raises(InputError, match=r"of another architecture: .* use the model\.\*"):
         train(tiny_config(model={"width": 64}, training={"init_from": str(finished)}), epath.Path(tmp_path / "new"))
-    assert not (tmp_path / "new" / "config.json").exists()
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_tokenizer_file_that_changed_is_another_run(tmp_path, tiny_config):
+    """The config holds its name alone."""
+    tokenizer = tmp_path / "mine.json"
+    codec = {"tokenizer": str(tokenizer), "normalize": False, "code": "radix:auto:1"}
+    tokenizer.write_bytes(train_bpe(["low lower lowest " * 50], 260))
+    train(tiny_config(codec=codec, training={"steps": 1}), epath.Path(tmp_path / "run"))
+    tokenizer.write_bytes(train_bpe(["other words than those " * 50], 260))
+    with pytest.raises(InputError, match="was trained with another tokenizer"):
+        train(tiny_config(codec=codec), epath.Path(tmp_path / "run"))
+
+
+def test_finetuning_tells_what_the_parameters_were_trained_with(finished, tmp_path, tiny_config, capsys):
+    other = {"codec": {"layout": "raster"}, "diffusion": {"noise_scale": 2.0}}
+    train(tiny_config(**other, training={"steps": 1, "init_from": str(finished)}), epath.Path(tmp_path))
+    told = capsys.readouterr().err
+    assert "codec.layout is 'raster', where these parameters were trained it was 'patch'" in told
+    assert "diffusion.noise_scale is 2.0, where these parameters were trained it was 1.0" in told
+
+
+def test_gradients_that_stay_bad_stop_the_run_and_keep_the_good_parameters(tmp_path, tiny_config):
+    workdir = epath.Path(tmp_path / "run")
+    bad = {
+        "training": {"learning_rate": 1e30, "clip_norm": 0.0, "steps": 50, "max_skipped_updates": 3, "warmup_steps": 0}
+    }
+    with pytest.raises(RunError, match=r"\d updates in a row .* saved as step \d+"):
+        train(tiny_config(**bad), workdir)
+    assert load(workdir).step < 50
 
 
 @pytest.mark.parametrize(
