@@ -2,6 +2,7 @@
 
 import fnmatch
 import threading
+import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from pixjax.codec import IMAGE, TEXT, CanvasCodec
 from pixjax.data.images import BadImage
 from pixjax.data.manifest import MANIFEST, Manifest, Shard, tokenizer_identity
 from pixjax.data.paths import is_remote, reach
-from pixjax.data.shard_records import decode_picture, id_type
+from pixjax.data.shard_records import decode_picture, file_digest, id_type
 from pixjax.data.source import Picture
 from pixjax.data.token_stream import TokenStream
 from pixjax.data.tokens import Span
@@ -146,6 +147,8 @@ class ShardFiles:
             position = record - int(self.firsts[shard])
             try:
                 blocks.append(self._reader(shard).read(position))
+            except InputError:
+                raise
             except Exception as error:  # the library raises what it likes
                 self._readers.pop(shard, None)
                 reason = " ".join(str(error).split())[:120]
@@ -210,9 +213,18 @@ def _local_copy(path: epath.Path, shard: Shard) -> epath.Path:
     if not is_remote(path):
         return path
     cached = epath.Path("~/.cache/pixjax/shards").expanduser() / f"{shard.sha256}.array_record"
-    if not cached.exists():
-        cached.parent.mkdir(parents=True, exist_ok=True)
-        draft = cached.with_suffix(".tmp")
+    if cached.exists():
+        return cached
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    draft = cached.with_name(f".{cached.name}.{uuid.uuid4().hex}.tmp")  # others may be copying the same shard
+    try:
         path.copy(draft, overwrite=True)
+        if file_digest(draft) != (shard.num_bytes, shard.sha256):
+            raise InputError(
+                f"{path} is not the file that its manifest describes (its sha256 differs): run the same pixjax prepare "
+                "again, which makes damaged shards anew"
+            )
         draft.replace(cached)
+    finally:
+        draft.unlink(missing_ok=True)
     return cached

@@ -296,6 +296,28 @@ def test_a_manifest_whose_numbers_of_tokens_and_records_disagree_is_refused(mate
         open_source(f"array_record:{tmp_path}/shards", canvas_size=16, codec=CODEC)
 
 
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_remote_shard_is_kept_here_only_when_it_is_what_the_manifest_says(material, tmp_path, monkeypatch, damaged):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("pixjax.data.prepared.is_remote", lambda path: True)
+    prepare_at(material["images"], tmp_path / "shards", shards=1)
+    path = next(tmp_path.glob("shards/*.array_record"))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if damaged:
+        flip(path, path.stat().st_size // 2)
+    source = open_source(f"array_record:{tmp_path}/shards", canvas_size=16)
+    cache = tmp_path / "home" / ".cache" / "pixjax" / "shards"
+    if damaged:
+        with pytest.raises(InputError, match=rf"{path.name} is not the file that its manifest describes"):
+            source.load([0])
+        assert not list(cache.iterdir())
+    else:
+        assert (
+            source.load([22])[0].pixels == open_source(material["images"], canvas_size=16).load([22])[0].pixels
+        ).all()
+        assert [kept.name for kept in cache.iterdir()] == [f"{digest}.array_record"]
+
+
 def test_beam_makes_the_same_bytes(material, tmp_path):
     pytest.importorskip("apache_beam", reason="Apache Beam is not installed: pip install pixjax[beam]")
     import functools
