@@ -19,8 +19,8 @@ def number_labels(labels: Sequence[Any], where: str) -> tuple[int, ...]:
     given = [label for label in labels if label is not None]
     numbers = [label for label in given if type(label) is int]
     if not numbers:
-        number = {name: i for i, name in enumerate(sorted({str(label) for label in given}))}
-        return tuple(-1 if label is None else number[str(label)] for label in labels)
+        number_of = {name: i for i, name in enumerate(sorted({str(label) for label in given}))}
+        return tuple(-1 if label is None else number_of[str(label)] for label in labels)
     if len(numbers) < len(given):
         name = next(label for label in given if type(label) is not int)
         raise InputError(
