@@ -77,6 +77,10 @@ class CanvasCodec:
     tokenizer_files: Mapping[str, bytes] | None = dataclasses.field(default=None, kw_only=True, repr=False)
 
     def __post_init__(self):
+        if self.canvas_size < 1:
+            raise InputError(
+                f"a canvas of {self.canvas_size} pixels a side holds nothing: choose 1 or more, such as 64"
+            )
         if self.marker and not 0 < self.marker_size <= self.canvas_size:
             raise InputError(f"a marker of {self.marker_size} pixels does not fit: choose 1 to {self.canvas_size}")
         if self.tokenizer_files is None:

@@ -13,6 +13,8 @@ import json
 import lzma
 import struct
 from pathlib import Path
+from types import NoneType
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -136,10 +138,27 @@ def read_page(path: str | Path, codec: CanvasCodec | None = None, tolerant: bool
             "edit (--tolerant reads it all the same)"
         )
     files = {key[len(_FILE) :]: _unpacked(text, str(path)) for key, text in chunks.items() if key.startswith(_FILE)}
-    place = {key: description[key] for key in _PLACE if key in description}
+    place = _place(description, path)
     same_for_all_pages = {key: value for key, value in description.items() if key not in (*_PLACE, _PIXELS)}
     codec = _codec_of(json.dumps(same_for_all_pages), tuple(sorted(files.items())))
     return Page(canvas=canvas, codec=codec, **place)
+
+
+def _place(description: dict[str, Any], path: str | Path) -> dict[str, Any]:
+    """Which page of which text it is; nothing where the file does not say."""
+    place = {key: description[key] for key in _PLACE if key in description}
+    text_id, page, pages = place.get("text_id"), place.get("page", 1), place.get("pages", 1)
+    if (
+        type(text_id) not in (str, NoneType)
+        or type(page) is not int
+        or type(pages) is not int
+        or not 1 <= page <= pages
+    ):
+        raise InputError(
+            f"{path} says that it is page {page!r} of {pages!r} of the text {text_id!r}: it was damaged, or written by "
+            "something else"
+        )
+    return place
 
 
 @functools.lru_cache(maxsize=2)

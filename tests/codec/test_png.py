@@ -1,6 +1,7 @@
 """PNG canvases read themselves, and say so when they are no canvases (any more)."""
 
 import io
+import json
 import subprocess
 import sys
 
@@ -173,6 +174,8 @@ def test_decoding_works_from_a_shell(tmp_path):
         ("é", ("--tokenizer=chars27",), "chars27 cannot represent 'é'"),
         ("x", ("--code=radix:3:1",), "does not fit into 3 levels"),
         ("x", ("--layout=patch", "--code=radix:auto:17"), "does not fit into a patch"),
+        ("x", ("--canvas-size=-4", "--no-marker"), "a canvas of -4 pixels a side"),
+        ("x", ("--canvas-size=0", "--no-marker"), "a canvas of 0 pixels a side"),
         ("x", ("--out={}/x.jpg",), "does not end in .png"),
         (b"\xff", (), "is not UTF-8 (at byte 0)"),
         (None, (), "cannot be read"),
@@ -197,6 +200,74 @@ def test_pages_of_a_longer_text_are_not_mixed_with_new_ones(tmp_path, capsys):
     assert run("codec", "encode", "--text-file", tmp_path / "long.txt", "--out", tmp_path / "x.png") == 0
     assert run("codec", "encode", "--text-file", tmp_path / "short.txt", "--out", tmp_path / "x.png") == 2
     assert "is left from another text" in capsys.readouterr().err
+
+
+@pytest.fixture
+def long_texts(tmp_path):
+    """Two texts of several pages, and the pages' paths."""
+    texts, paths = ["".join(f"{name}{i:05} " for i in range(600)) for name in "ab"], []
+    for number, text in enumerate(texts):
+        codec = CanvasCodec(canvas_size=32)
+        paths.append(write_pages(tmp_path / f"{number}.png", codec.encode(text), codec))
+    assert [len(of_text) for of_text in paths] == [5, 5]
+    return texts, paths
+
+
+def test_pages_are_read_in_their_order_however_they_were_given(long_texts, capfdbinary):
+    (first, second), (a, b) = long_texts
+    assert run("codec", "decode", b[3], a[4], a[1], b[0], b[4], a[0], a[2], b[1], a[3], b[2]) == 0
+    assert capfdbinary.readouterr().out.decode() == f"{second}\n\n{first}"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        ((0, 2, 4), "of a text of 5 pages, pages 2, 4 are missing: "),
+        ((1, 2, 3, 4), "page 1 is missing"),
+        ((0, 1, 2, 3, 4, 1), "page 2 is given twice"),
+        ((0, 0, 1, 3, 4), "page 3 is missing and page 1 is given twice"),
+    ],
+)
+def test_pages_missing_or_given_twice_are_named(long_texts, capfdbinary, chosen, message):
+    (text, _), (paths, _) = long_texts
+    files = [paths[number] for number in chosen]
+    assert run("codec", "decode", *files) == 2
+    captured = capfdbinary.readouterr()
+    assert message in captured.err.decode()
+    assert captured.out == b""
+    assert run("codec", "decode", "--tolerant", *files) == 0
+    capacity = CanvasCodec(canvas_size=32).capacity
+    there = "".join(text[number * capacity : (number + 1) * capacity] for number in sorted(set(chosen)))
+    assert capfdbinary.readouterr().out.decode() == there
+
+
+def test_one_page_alone_is_read_by_itself(long_texts, capfdbinary):
+    (text, _), (paths, _) = long_texts
+    assert run("codec", "decode", paths[1]) == 0
+    capacity = CanvasCodec(canvas_size=32).capacity
+    assert capfdbinary.readouterr().out.decode() == text[capacity : 2 * capacity]
+
+
+@pytest.mark.parametrize(
+    "place", [{"page": "2"}, {"page": 0}, {"page": 3}, {"page": True}, {"pages": 2.0}, {"pages": None}, {"text_id": 7}]
+)
+def test_page_numbers_that_are_none_are_refused(page, place):
+    with Image.open(page) as image:
+        description = {**json.loads(image.text["pixjax:codec"]), "text_id": "x", "page": 1, "pages": 2, **place}
+        chunks = PngImagePlugin.PngInfo()
+        chunks.add_text("pixjax:codec", json.dumps(description))
+        image.copy().save(page, pnginfo=chunks)
+    with pytest.raises(InputError, match=r"says that it is page .* damaged") as error:
+        read_page(page)
+    assert "\n" not in str(error.value)
+
+
+def test_a_number_of_pages_beyond_all_measure_is_told_at_once(page, tmp_path, capsys):
+    codec = CanvasCodec(canvas_size=16)
+    for number in (1, 2):
+        write_png(tmp_path / f"{number}.png", codec.encode("x")[0], codec, text_id="x", page=number, pages=10**15)
+    assert run("codec", "decode", tmp_path / "1.png", tmp_path / "2.png") == 2
+    assert "pages 3, 4, 5, 6, 7 and 999,999,999,999,993 more are missing" in capsys.readouterr().err
 
 
 def test_a_natural_image_has_no_text_to_print(tmp_path, capsys):
