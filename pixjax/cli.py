@@ -1,8 +1,7 @@
 """The command `pixjax`: parses, dispatches, and turns errors into one line and an exit code.
 
 Each command is a module in `pixjax/commands/` with `HELP`, `add_arguments(parser)` and `run(args)`. Those modules
-import
-nothing heavy at the top, so that `pixjax --help` answers at once.
+import nothing heavy at the top, so that `pixjax --help` answers at once.
 """
 
 import argparse

@@ -1,8 +1,7 @@
 """What is measured in training: sums and counts on the device, averages on the host.
 
 A metric on the device is an array whose last axis is (sum, count), so that steps, canvases and hosts add up exactly
-and an
-average over a window is the average over its canvases, however they were spread.
+and an average over a window is the average over its canvases, however they were spread.
 """
 
 from collections.abc import Iterable, Mapping
