@@ -1,10 +1,12 @@
 """The documents of a text source: .txt and .jsonl files, gzipped or not."""
 
-import functools
+import dataclasses
 import gzip
 import itertools
 import json
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import IO, Protocol
 
 from etils import epath
 
@@ -12,8 +14,13 @@ from pixjax.data.paths import expand_glob
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError
 
-# Reads the documents of one part of a source, such as a file.
-Part = Callable[[], Iterator[str]]
+
+class Part(Protocol):
+    """A part of a source, such as a file: its documents, each after the place where it stands."""
+
+    def read(self, start: int = 0) -> Iterator[tuple[int, str]]:
+        """From the document that stands at the place `start` on. 0 is the first document's place."""
+        ...
 
 
 def text_parts(uri: SourceUri) -> list[Part]:
@@ -22,42 +29,78 @@ def text_parts(uri: SourceUri) -> list[Part]:
         from pixjax.data.demo import demo_documents
 
         uri.require_options("part")
-        documents = demo_documents(uri.option("part", "all"))
-        return [functools.partial(iter, documents)]
+        return [ListedDocuments(demo_documents(uri.option("part", "all")))]
     if uri.scheme == "tfds":
-        from pixjax.data.tfds_source import tfds_documents
+        from pixjax.data.tfds_source import TfdsDocuments
 
-        return [functools.partial(tfds_documents, uri)]
+        return [TfdsDocuments(uri)]
     uri.require_options()
-    return [functools.partial(read_documents, path) for path in expand_glob(uri.place, "text source")]
+    return [TextFile(path) for path in expand_glob(uri.place, "text source")]
 
 
 def text_documents(uri: SourceUri) -> Iterator[str]:
     """Every document that is not empty. Raises `InputError` for an empty glob or a file that is not text."""
-    for document in itertools.chain.from_iterable(part() for part in text_parts(uri)):
+    for _, document in itertools.chain.from_iterable(part.read() for part in text_parts(uri)):
         if document:
             yield document
 
 
 def read_documents(path: epath.Path) -> Iterator[str]:
     """A .txt file is one document; of a .jsonl file each line's `text` is one. Either may end in .gz."""
-    name = path.name.lower().removesuffix(".gz")
+    return (document for _, document in TextFile(path).read())
+
+
+@dataclasses.dataclass(frozen=True)
+class ListedDocuments:
+    """Documents in memory. The place of one is its index."""
+
+    documents: Sequence[str]
+
+    def read(self, start: int = 0) -> Iterator[tuple[int, str]]:
+        return ((place, self.documents[place]) for place in range(start, len(self.documents)))
+
+
+@dataclasses.dataclass(frozen=True)
+class TextFile:
+    """A .txt file is one document, at place 0; of a .jsonl file each line's `text` is one, at the byte where the line
+    begins (of a .gz file a byte of what is in it). Lines are read one by one.
+    """
+
+    path: epath.Path
+
+    def read(self, start: int = 0) -> Iterator[tuple[int, str]]:
+        """Raises `InputError` for what cannot be read, is not UTF-8, or not such a line."""
+        try:
+            with self.path.open("rb") as raw:
+                file = gzip.GzipFile(fileobj=raw) if self.path.name.lower().endswith(".gz") else raw
+                if self.path.name.lower().removesuffix(".gz").endswith(".jsonl"):
+                    yield from self._read_lines(file, start)
+                else:
+                    yield 0, self._decode(file.read(), 0)
+        except (OSError, EOFError, zlib.error) as error:
+            raise InputError(f"{self.path} cannot be read: {error}") from None
+
+    def _read_lines(self, file: IO[bytes] | gzip.GzipFile, start: int) -> Iterator[tuple[int, str]]:
+        place = file.seek(start)
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                # Lines before the start were not counted.
+                where = f"{self.path} line {number}" if not start else f"{self.path}, the line at byte {place:,},"
+                yield place, _text_of(self._decode(line, place), where)
+            place += len(line)
+
+    def _decode(self, data: bytes, first: int) -> str:
+        try:
+            return data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(f"{self.path} is not UTF-8 text: byte {first + error.start} cannot be decoded") from None
+
+
+def _text_of(line: str, where: str) -> str:
     try:
-        data = path.read_bytes()
-        text = (gzip.decompress(data) if path.name.lower().endswith(".gz") else data).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text: byte {error.start} cannot be decoded") from None
-    except (OSError, EOFError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from None
-    if not name.endswith(".jsonl"):
-        yield text
-        return
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            try:
-                document = json.loads(line)["text"]
-            except (ValueError, KeyError, TypeError):
-                raise InputError(f"{path} line {number} is not a JSON object with the key 'text'") from None
-            if not isinstance(document, str):
-                raise InputError(f"{path} line {number}: 'text' is not a string")
-            yield document
+        document = json.loads(line)["text"]
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"{where} is not a JSON object with the key 'text'") from None
+    if not isinstance(document, str):
+        raise InputError(f"{where}: 'text' is not a string")
+    return document

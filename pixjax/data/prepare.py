@@ -32,7 +32,7 @@ _PICTURES_PER_SHARD = 8192
 _LETTERS_PER_SHARD = 2**25
 _LOADED_AT_ONCE = 64
 
-# A run of documents: (part, first document, the one after the last).
+# A run of documents: (part, place of the first in it, how many).
 Run = tuple[int, int, int]
 
 
@@ -85,10 +85,10 @@ def _plan_pictures(uri: SourceUri, out: str, canvas_size: int, shards: int) -> P
 
 def _plan_text(uri: SourceUri, out: str, canvas_size: int, codec: CanvasCodec, shards: int) -> Preparation:
     digest, places, ends = hashlib.sha256(), [], [0]
-    for part, read in enumerate(text_parts(uri)):
-        for number, document in enumerate(read()):
+    for number, part in enumerate(text_parts(uri)):
+        for place, document in part.read():
             digest.update(document.encode("utf-8", "surrogatepass") + b"\0")
-            places.append((part, number))
+            places.append((number, place))
             ends.append(ends[-1] + len(document))
     if not ends[-1]:
         raise InputError(f"text source {str(uri)!r} is empty: its files hold no text")
@@ -111,8 +111,8 @@ def _plan_text(uri: SourceUri, out: str, canvas_size: int, codec: CanvasCodec, s
 
 def _runs(places: list[tuple[int, int]]) -> Iterator[Run]:
     for part, group in itertools.groupby(places, key=lambda place: place[0]):
-        numbers = [number for _, number in group]
-        yield part, numbers[0], numbers[-1] + 1
+        of_part = [place for _, place in group]
+        yield part, of_part[0], len(of_part)
 
 
 def prepare(
@@ -165,8 +165,8 @@ def _make_text(job: Preparation, path: epath.Path, number: int) -> Shard:
     codec = job.codec
     assert codec is not None
     parts = text_parts(SourceUri.parse(job.source))
-    documents = (d for part, first, last in job.runs[number] for d in itertools.islice(parts[part](), first, last) if d)
-    ids = tokenize_documents(documents, codec)
+    runs = (itertools.islice(parts[part].read(first), count) for part, first, count in job.runs[number])
+    ids = tokenize_documents((document for run in runs for _, document in run if document), codec)
     count, size, digest = write_shard(path, encode_windows(ids, codec.capacity, codec.vocab_size))
     return Shard(file=path.name, num_records=count, num_tokens=len(ids), num_bytes=size, sha256=digest)
 

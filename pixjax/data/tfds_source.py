@@ -4,6 +4,7 @@ Nothing is downloaded unless `download=true` asks for it. Images are read as the
 decoded like any other picture here.
 """
 
+import dataclasses
 import re
 import socket
 import urllib.parse
@@ -28,16 +29,22 @@ def tfds_modality(uri: SourceUri) -> int:
     return IMAGE if _Features.of(_builder(uri), uri).image else TEXT
 
 
-def tfds_documents(uri: SourceUri) -> Iterator[str]:
-    """The text feature of every example."""
-    builder = _builder(uri)
-    feature = _Features.of(builder, uri).text
-    if not feature:
-        raise InputError(f"{uri} has no text among its features: {', '.join(builder.info.features)}")
-    data = _open(builder, uri, {})
-    for start in range(0, len(data), _READ_AT_ONCE):
-        for example in data.__getitems__(list(range(start, min(start + _READ_AT_ONCE, len(data))))):
-            yield example[feature].decode("utf-8", "replace")
+@dataclasses.dataclass(frozen=True)
+class TfdsDocuments:
+    """The text feature of every example. The place of a document is the number of its example."""
+
+    uri: SourceUri
+
+    def read(self, start: int = 0) -> Iterator[tuple[int, str]]:
+        builder = _builder(self.uri)
+        feature = _Features.of(builder, self.uri).text
+        if not feature:
+            raise InputError(f"{self.uri} has no text among its features: {', '.join(builder.info.features)}")
+        data = _open(builder, self.uri, {})
+        for first in range(start, len(data), _READ_AT_ONCE):
+            places = list(range(first, min(first + _READ_AT_ONCE, len(data))))
+            for place, example in zip(places, data.__getitems__(places), strict=True):
+                yield place, example[feature].decode("utf-8", "replace")
 
 
 class TfdsPictures:

@@ -123,6 +123,16 @@ def test_what_cannot_be_decoded_is_left_out_counted_and_named(tmp_path):
     assert len(open_source(f"array_record:{tmp_path}/shards", canvas_size=16)) == 11
 
 
+def test_shards_of_one_file_read_it_once_altogether(tmp_path, monkeypatch):
+    lines = [json.dumps({"text": f"{i:03} " * 40}) + "\n" for i in range(300)]
+    (tmp_path / "lines.jsonl").write_text("".join(lines))
+    plan = plan_preparation(f"text:{tmp_path}/lines.jsonl", str(tmp_path / "shards"), codec=CODEC, shards=30)
+    parsed, loads = [], json.loads
+    monkeypatch.setattr("pixjax.data.documents.json.loads", lambda line: (parsed.append(line), loads(line))[1])
+    prepare(plan)
+    assert 300 <= sum("text" in str(line)[:10] for line in parsed) <= 300 + 30
+
+
 def test_a_second_run_makes_only_what_is_missing_or_damaged(material, tmp_path):
     prepare_at(material["images"], tmp_path / "whole")
     plan = plan_preparation(material["images"], str(tmp_path / "shards"), canvas_size=16, shards=4)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from pixjax.codec import CanvasCodec
 from pixjax.data.demo import demo_documents
+from pixjax.data.documents import TextFile
 from pixjax.data.keys import fold
 from pixjax.data.sources import open_source
 from pixjax.data.token_stream import TokenStream
@@ -89,6 +90,41 @@ def test_a_wrong_text_file_is_named_in_one_line(tmp_path, name, content, message
     with pytest.raises(InputError, match=message) as caught:
         open_source(f"text:{tmp_path}/*", canvas_size=8, codec=CODEC)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("ending", [".txt.gz", ".jsonl.gz"])
+def test_no_damage_to_a_gzip_file_ends_in_anything_but_one_line(tmp_path, ending):
+    rng = np.random.default_rng(0)
+    text = "".join(rng.choice(list("etaoin"), 3000))
+    whole = gzip.compress(json.dumps({"text": text}).encode() if "json" in ending else text.encode(), mtime=0)
+    causes = set()
+    for place in range(0, len(whole), 7):
+        data = bytearray(whole)
+        data[place] ^= 0xFF
+        (tmp_path / f"a{ending}").write_bytes(data)
+        try:
+            open_source(f"text:{tmp_path}/a{ending}", canvas_size=8, codec=CODEC)
+        except InputError as error:
+            causes.add(str(error).split(" while ")[0].split("cannot be read: ")[-1])
+            assert "\n" not in str(error)  # noqa: PT017
+    assert any("Error -3" in cause for cause in causes)  # zlib's own, which is no OSError
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".jsonl.gz"])
+def test_lines_are_read_from_the_place_where_they_stand(tmp_path, ending):
+    texts = [f"é{i}" * i for i in range(20)]
+    data = b"".join(
+        b"\n" * (i % 3) + json.dumps({"text": t}, ensure_ascii=False).encode() + b"\n" for i, t in enumerate(texts)
+    )
+    path = tmp_path / f"a{ending}"
+    path.write_bytes(gzip.compress(data) if ending.endswith("gz") else data)
+    places, documents = zip(*TextFile(path).read(), strict=True)
+    assert list(documents) == texts
+    for number, place in enumerate(places):
+        assert [text for _, text in TextFile(path).read(place)] == texts[number:]
+    path.write_bytes((gzip.compress if ending.endswith("gz") else bytes)(data[: places[5]] + b"{}\n"))
+    with pytest.raises(InputError, match=f"the line at byte {places[5]:,}, is not a JSON object"):
+        list(TextFile(path).read(places[5]))
 
 
 def test_a_glob_without_matches_is_an_error(tmp_path):
