@@ -28,6 +28,12 @@ def run(args: argparse.Namespace) -> int:
     for name, least in (("canvas_size", 1), ("shards", 0), ("workers", 0)):
         if getattr(args, name) < least:
             raise InputError(f"--{name.replace('_', '-')}={getattr(args, name)} has to be {least} or more")
+    make_all = None
+    if args.runner:
+        from pixjax.data.beam import make_on_beam, require_beam
+
+        require_beam(args.runner)
+        make_all = functools.partial(make_on_beam, runner=args.runner, options=args.runner_options)
     codec = CanvasCodec(tokenizer=args.tokenizer, normalize=args.normalize, canvas_size=args.canvas_size)
     preparation = plan_preparation(args.source, args.out, canvas_size=args.canvas_size, codec=codec, shards=args.shards)
     total = preparation.recipe.num_shards
@@ -38,11 +44,6 @@ def run(args: argparse.Namespace) -> int:
         for name, cause, detail in shard.skipped:
             print(f"  skipped {name} ({cause}: {detail})", file=sys.stderr)
 
-    make_all = None
-    if args.runner:
-        from pixjax.data.beam import make_on_beam
-
-        make_all = functools.partial(make_on_beam, runner=args.runner, options=args.runner_options)
     summary = prepare(preparation, workers=args.workers, make_all=make_all, report=report).to_dict()
     tokens = f", {summary['num_tokens']:,} tokens" if summary["num_tokens"] else ""
     causes = ", ".join(f"{count} {cause}" for cause, count in summary["skipped"].items())

@@ -4,6 +4,7 @@ The workers write the finished shards and their notes themselves, to a folder th
 s3:// or a shared disk), so that a pipeline that was stopped goes on like any other preparation.
 """
 
+import importlib.util
 import shlex
 from collections.abc import Iterator
 
@@ -12,17 +13,21 @@ from pixjax.data.prepare import Preparation, make_shard
 from pixjax.errors import InputError, RunError
 
 
+def require_beam(runner: str) -> None:
+    """Raises `InputError` where Apache Beam is not installed."""
+    if importlib.util.find_spec("apache_beam") is None:
+        raise InputError(f"--runner={runner} needs Apache Beam: pip install pixjax[beam]")
+
+
 def make_on_beam(job: Preparation, numbers: list[int], *, runner: str, options: str = "") -> Iterator[Shard]:
     """Makes the shards; nothing is known of one before the whole pipeline has run.
 
     runner: DirectRunner, DataflowRunner, FlinkRunner, SparkRunner. options: further flags of the pipeline, as
     on a command line.
     """
-    try:
-        import apache_beam as beam
-        from apache_beam.options.pipeline_options import PipelineOptions
-    except ImportError:
-        raise InputError(f"--runner={runner} needs Apache Beam: pip install pixjax[beam]") from None
+    require_beam(runner)
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
 
     if not numbers:
         return

@@ -128,29 +128,51 @@ def prepare(
     one. Raises `InputError` where the folder holds something else.
     """
     folder = reach(preparation.out)
+    was_there = folder.exists()
     _claim(folder, preparation.recipe)
-    done = {
-        number: shard
-        for number in range(preparation.recipe.num_shards)
-        if (shard := _finished(folder, preparation, number))
-    }
-    missing = [number for number in range(preparation.recipe.num_shards) if number not in done]
+    try:
+        manifest = _make_missing(folder, preparation, make_all or (lambda job, n: _make_here(job, n, workers)), report)
+    except InputError:
+        _withdraw(folder, preparation, was_there)
+        raise
+    manifest.save(folder)
+    for leftover in (_RECIPE, *_notes(preparation)):
+        (folder / leftover).unlink(missing_ok=True)
+    return manifest
+
+
+def _make_missing(
+    folder: epath.Path,
+    preparation: Preparation,
+    make_all: Callable[[Preparation, list[int]], Iterable[Shard]],
+    report: Callable[[Shard], None],
+) -> Manifest:
+    numbers = range(preparation.recipe.num_shards)
+    missing = [number for number in numbers if _finished(folder, preparation, number) is None]
     for draft in folder.glob(".shard-*.tmp"):  # of a run that was killed
         draft.unlink()
-    makers = make_all or (lambda job, numbers: _make_here(job, numbers, workers))
-    for shard in makers(preparation, missing):
+    for shard in make_all(preparation, missing):
         report(shard)
-    shards = [_finished(folder, preparation, number) for number in range(preparation.recipe.num_shards)]
+    shards = [_finished(folder, preparation, number) for number in numbers]
     if None in shards:
         raise RunError(f"{shards.count(None)} shards of {folder} were not made: run the command again")
     manifest = Manifest(recipe=preparation.recipe, shards=tuple(shards))  # type: ignore[arg-type]
     if not manifest.num_records:
         skipped = manifest.shards[0].skipped[0]
         raise InputError(f"{preparation.source}: no picture could be used, the first was {': '.join(skipped)}")
-    manifest.save(folder)
-    for leftover in (_RECIPE, *(f"{_stem(preparation, number)}.json" for number in range(len(shards)))):
-        (folder / leftover).unlink(missing_ok=True)
     return manifest
+
+
+def _withdraw(folder: epath.Path, preparation: Preparation, was_there: bool) -> None:
+    """Leaves nothing behind where nothing was made; what was made is kept, for the run that goes on with it."""
+    notes = [note for name in _notes(preparation) if (note := folder / name).exists()]
+    shards = [shard_from_dict(json.loads(note.read_text())) for note in notes]
+    if (folder / MANIFEST).exists() or any(shard.num_records for shard in shards):
+        return
+    for path in (folder / _RECIPE, *notes, *(folder / shard.file for shard in shards)):
+        path.unlink(missing_ok=True)
+    if not was_there and folder.exists() and not any(folder.iterdir()):  # a bucket has no empty folders
+        folder.rmdir()
 
 
 def make_shard(preparation: Preparation, number: int) -> Shard:
@@ -212,6 +234,10 @@ def _make_here(job: Preparation, numbers: list[int], workers: int) -> Iterator[S
 
 def _stem(job: Preparation, number: int) -> str:
     return f"shard-{number:05}-of-{job.recipe.num_shards:05}"
+
+
+def _notes(job: Preparation) -> list[str]:
+    return [f"{_stem(job, number)}.json" for number in range(job.recipe.num_shards)]
 
 
 def _claim(folder: epath.Path, recipe: Recipe) -> None:

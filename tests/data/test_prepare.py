@@ -1,6 +1,7 @@
 """Prepared shards hold what the source holds, whole or not at all, whoever made them."""
 
 import hashlib
+import importlib.util
 import json
 import os
 import pathlib
@@ -13,10 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pixjax.cli import main
 from pixjax.codec import CanvasCodec
 from pixjax.config import CodecConfig, Config, DataConfig, ModelConfig
 from pixjax.data import make_batches, open_source
-from pixjax.data.prepare import plan_preparation, prepare
+from pixjax.data.prepare import make_shard, plan_preparation, prepare
 from pixjax.errors import InputError
 
 pytestmark = pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
@@ -280,6 +282,45 @@ def test_wrong_uses_are_refused_in_one_line(material, tmp_path):
             attempt()
         assert "\n" not in str(caught.value)
     assert (tmp_path / "else" / "thesis.tex").read_text() == "precious"
+
+
+@pytest.mark.parametrize("was_there", [False, True])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_source_of_which_nothing_can_be_used_leaves_nothing_behind(tmp_path, was_there, workers):
+    (tmp_path / "bad").mkdir()
+    for name in "abc":
+        (tmp_path / "bad" / f"{name}.png").write_bytes(b"no")
+    out = tmp_path / "out"
+    if was_there:
+        out.mkdir()
+    for _ in range(2):
+        with pytest.raises(InputError, match="no picture could be used"):
+            prepare_at(f"images:{tmp_path}/bad", out, shards=2, workers=workers)
+        assert out.exists() == was_there
+        assert not was_there or not list(out.iterdir())
+
+
+def test_what_was_made_before_an_error_is_kept_for_the_next_run(material, tmp_path):
+    plan = plan_preparation(material["images"], str(tmp_path / "out"), canvas_size=16, shards=4)
+
+    def stop_after_one(job, numbers):
+        yield make_shard(job, numbers[0])
+        raise InputError("the second cannot be read")
+
+    with pytest.raises(InputError, match="the second"):
+        prepare(plan, make_all=stop_after_one)
+    made = []
+    prepare(plan, report=made.append)
+    assert len(made) == 3
+
+
+def test_a_runner_without_beam_is_refused_before_anything_is_written(material, tmp_path, capsys, monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "apache_beam" else found(name))
+    options = [f"--source={material['images']}", f"--out={tmp_path}/out", "--canvas-size=16", "--runner=DirectRunner"]
+    assert main(["prepare", *options]) == 2
+    assert "needs Apache Beam: pip install pixjax[beam]" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_damaged_manifest_is_named(material, tmp_path):
