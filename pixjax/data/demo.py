@@ -14,7 +14,7 @@ from pixjax.data.source import Picture
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError, RunError
 
-# Public domain, CC0 or unrestricted by the docstrings of skimage.data; a tile's label is its photograph.
+# Public domain, CC0 or unrestricted by the docstrings of skimage.data; a view's label is its photograph.
 PHOTOGRAPHS = (
     "astronaut.png",
     "chelsea.png",
