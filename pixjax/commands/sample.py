@@ -41,13 +41,14 @@ def run(args: argparse.Namespace) -> None:
     import numpy as np
 
     from pixjax.codec import IMAGE, TEXT
-    from pixjax.evaluation.generate import generate
+    from pixjax.evaluation.generate import generate, require_possible
     from pixjax.evaluation.pictures import contact_sheet, grid
     from pixjax.evaluation.restore import load
     from pixjax.evaluation.samples import write_samples
 
     out = pathlib.Path(args.out)
     denoiser = load(args.workdir, ema=args.ema, step=args.checkpoint)
+    require_possible(denoiser, args.modality, args.label)
     out.mkdir(parents=True, exist_ok=True)  # before the work, not after it
     made = generate(
         denoiser,

@@ -53,11 +53,7 @@ def generate(
       InputError: a modality that the model was not trained on or cannot be asked for, or a label it does not have.
     """
     config, codec = denoiser.config, denoiser.codec
-    _require_possible(denoiser, wanted)
-    if label != NO_LABEL and wanted == "text":
-        raise InputError(f"--label={label} is a class of natural images: leave it out with --modality=text")
-    if label != NO_LABEL and not 0 <= label < config.model.num_classes:
-        raise InputError(f"--label={label} is not a class of this model: it has {config.model.num_classes} (0 and up)")
+    require_possible(denoiser, wanted, label)
     key = jax.random.key(seed)
     asked = _asked(denoiser, wanted, num, key)
     run = functools.partial(
@@ -86,7 +82,14 @@ def generate(
     )
 
 
-def _require_possible(denoiser: Denoiser, wanted: Wanted) -> None:
+def require_possible(denoiser: Denoiser, wanted: Wanted, label: int = NO_LABEL) -> None:
+    """Raises the `InputError` that `generate` would, before anything is computed or written."""
+    if label != NO_LABEL and wanted == "text":
+        raise InputError(f"--label={label} is a class of natural images: leave it out with --modality=text")
+    classes = denoiser.config.model.num_classes
+    if label != NO_LABEL and not 0 <= label < classes:
+        known = f"0 to {classes - 1}" if classes else "none, model.num_classes=0"
+        raise InputError(f"--label={label} is not a class of this model: it has {known}")
     trained = {"text": TEXT, "image": IMAGE}
     if wanted != "any" and trained[wanted] not in denoiser.modalities:
         raise InputError(
