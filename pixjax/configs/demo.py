@@ -25,7 +25,7 @@ def get_config():
     config.diffusion.time.text = "logit_normal:0.3:1.0"  # letters on three levels are decided at t of 0.3 to 0.9
     config.data.batch_size = 16
     config.data.sources = ("demo:text", "demo:images")
-    config.training.steps = 400
+    config.training.steps = 500
     config.training.warmup_steps = 50
     config.training.learning_rate = 2e-3
     config.training.decay = "cosine"
