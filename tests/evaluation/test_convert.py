@@ -163,6 +163,7 @@ def test_a_converted_workdir_is_inspected_and_samples_and_starts_other_runs(work
     config = tiny_config(
         model=of_jit | {"tagging": "condition", "dtype": "float32"},
         codec={"marker": False},
+        data={"sources": ["demo:text"]},  # demo:images has more labels than this model has classes
         training={"steps": 1, "init_from": str(workdir), "learning_rate": 0.0, "warmup_steps": 0},
     )
     train(config, epath.Path(tmp_path / "finetuned"))
