@@ -3,8 +3,8 @@
     pixjax train --config=demo --workdir=runs/demo
 
 Canvases of 32x32 pixels, the 27 letters as corners, edges and faces of the colour cube, the tag in the marker pixel.
-Nothing is downloaded. Two CPU cores: two and a half minutes, 60 canvases a second; the loss of text falls from 11.9 to 1.36,
-that of images from 1.40 to 0.20 (means of the first and the last 20 steps).
+Nothing is downloaded. Two CPU cores: two and a half minutes, 60 canvases a second; the loss of text falls from 11.9 to
+1.36, that of images from 1.40 to 0.20 (means of the first and the last 20 steps).
 """
 
 from pixjax.config import default_config
