@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pixjax.data.batches import BatchIterator, make_batches
     from pixjax.data.images import CAUSES
-    from pixjax.data.sources import modalities, open_source, text_share
+    from pixjax.data.sources import open_source, text_share
 
 _HOME = {
     "BatchIterator": "pixjax.data.batches",
     "make_batches": "pixjax.data.batches",
     "CAUSES": "pixjax.data.images",
-    "modalities": "pixjax.data.sources",
     "open_source": "pixjax.data.sources",
     "text_share": "pixjax.data.sources",
 }
 
-__all__ = ["CAUSES", "BatchIterator", "make_batches", "modalities", "open_source", "text_share"]
+__all__ = ["CAUSES", "BatchIterator", "make_batches", "open_source", "text_share"]
 
 
 def __getattr__(name: str):

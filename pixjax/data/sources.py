@@ -108,11 +108,6 @@ def source_weights(config: Config) -> Mapping[str, float]:
     }
 
 
-def modalities(config: Config) -> frozenset[int]:
-    """TEXT, IMAGE, or both: what a run on this config is trained on."""
-    return frozenset(modality_of(SourceUri.parse(uri)) for uri in source_weights(config))
-
-
 def text_share(config: Config) -> float:
     """The share of text among the canvases that a config draws: exactly 0 or 1 where one modality has everything."""
     shares = {TEXT: 0.0, IMAGE: 0.0}

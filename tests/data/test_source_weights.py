@@ -1,8 +1,7 @@
 import pytest
 
-from pixjax.codec import IMAGE, TEXT
 from pixjax.config import Config, DataConfig
-from pixjax.data.sources import modalities, source_weights, text_share
+from pixjax.data.sources import source_weights, text_share
 from pixjax.errors import InputError
 
 
@@ -33,25 +32,15 @@ def test_a_source_without_a_share_is_left_out_and_may_be_missing():
 
 
 @pytest.mark.parametrize(
-    ("sources", "ratio", "expected"),
-    [
-        (("demo:text", "demo:images"), 0.5, {TEXT, IMAGE}),
-        (("demo:text", "demo:images"), 1.0, {TEXT}),
-        (("demo:text", "demo:images"), 0.0, {IMAGE}),
-        (("images:x",), 0.5, {IMAGE}),
-    ],
-)
-def test_modalities_are_those_that_are_drawn_from(sources, ratio, expected):
-    assert modalities(Config(data=DataConfig(sources=sources, text_ratio=ratio))) == expected
-
-
-@pytest.mark.parametrize(
     ("sources", "data", "expected"),
     [
         (("demo:text", "text:/nowhere", "images:/nowhere"), {"text_ratio": 0.3}, 0.3),
         (("demo:text", "demo:images"), {"weights": (3.0, 1.0), "text_ratio": 0.1}, 0.75),
         (("captions:/nowhere", "images:/nowhere"), {"text_ratio": 0.9}, 0),
         (("demo:text", "images:/nowhere"), {"text_ratio": 1.0}, 1),
+        (("demo:text", "demo:images"), {"text_ratio": 0.5}, 0.5),
+        (("demo:text", "demo:images"), {"text_ratio": 0.0}, 0),
+        (("images:x",), {"text_ratio": 0.5}, 0),
     ],
 )
 def test_the_share_of_text_is_that_of_the_mixture_and_needs_no_files(sources, data, expected):

@@ -8,7 +8,7 @@ from PIL import Image
 
 from pixjax.codec import IMAGE, TEXT, CanvasCodec
 from pixjax.config import Config, DataConfig, ModelConfig
-from pixjax.data import make_batches, modalities, open_source
+from pixjax.data import make_batches, open_source, text_share
 from pixjax.data.images import BadImage
 from pixjax.data.prepare import plan_preparation, prepare
 from pixjax.data.tfds_source import _require_network
@@ -115,7 +115,7 @@ def test_a_mixture_of_tfds_sources_trains_and_prepared_shards_hold_the_same(plac
             model=ModelConfig(canvas_size=16),
             data=DataConfig(sources=tuple(sources), batch_size=18, workers=workers, max_bad_fraction=1.0),
         )
-        assert modalities(config) == {TEXT, IMAGE}
+        assert text_share(config) == 0.5
         with make_batches(config, CODEC) as batches:
             taken.append(next(batches))
     text = taken[0]["modality"] == TEXT
