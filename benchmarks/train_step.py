@@ -1,15 +1,19 @@
-"""Speed of a training step, as a ratio to a PyTorch twin of the same architecture in the same run.
+"""Speed of a training step and of sampling, as ratios to a PyTorch twin of the same architecture in the same run.
 
     pip install torch
     python benchmarks/train_step.py [--width 384 --depth 6 --heads 6 --patch 4 --canvas 64 --batch 16 --dtype float32]
 
-Both run forward, backward, clipping and AdamW on the same shapes and the same dtype, alternately; PyTorch eager
-and under `torch.compile`, with its fused AdamW. A ratio above 1 says that pixjax is faster than the better PyTorch.
+A step is forward, backward, clipping and AdamW on the same shapes and the same dtype; PyTorch runs eager and under
+`torch.compile`, with its fused AdamW. Sampling is Heun, two evaluations a step. Every contestant is a process of its
+own, so that neither's threads and memory disturb the other, and they take turns; on a CPU all keep the memory they
+were given, as `pixjax train` does. A ratio above 1 says that pixjax is faster than the better PyTorch.
 """
 
 import argparse
 import json
 import math
+import multiprocessing
+import os
 import time
 
 import jax
@@ -20,10 +24,11 @@ import optax
 from pixjax.config import ModelConfig
 from pixjax.models import JiT, architecture, denoise
 from pixjax.models.flops import peak_flops, training_flops
+from pixjax.runtime import keep_memory
 
 
-def make_pixjax_step(args: argparse.Namespace):
-    config = ModelConfig(
+def model_config(args: argparse.Namespace) -> ModelConfig:
+    return ModelConfig(
         variant="S",
         width=args.width,
         depth=args.depth,
@@ -34,8 +39,12 @@ def make_pixjax_step(args: argparse.Namespace):
         in_context_tokens=0,
         bottleneck=128,
         dtype=args.dtype,
+        scan_layers=jax.default_backend() != "cpu",
     )
-    model = JiT(architecture(config))
+
+
+def make_pixjax(args: argparse.Namespace):
+    model = JiT(architecture(model_config(args)))
     shape = (args.batch, args.canvas, args.canvas, 3)
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(1e-4, b2=0.95, weight_decay=0.0))
 
@@ -67,10 +76,27 @@ def make_pixjax_step(args: argparse.Namespace):
         state, value = update(state, x)
         return float(value)
 
-    return step, model.arch
+    times = jnp.linspace(0.0, 1.0, args.heun_steps + 1)
+
+    @jax.jit
+    def generate(params, z):
+        def velocity(z, t):
+            return (denoise(model, params, z, jnp.full(args.batch, t)) - z) / jnp.maximum(1 - t, 0.05)
+
+        def heun(z, ends):
+            t, t_next = ends
+            slope = velocity(z, t)
+            return z + (t_next - t) * (slope + velocity(z + (t_next - t) * slope, t_next)) / 2, None
+
+        return jax.lax.scan(heun, z, (times[:-1], times[1:]))[0]
+
+    def sample():
+        return float(generate(state[0], x)[0, 0, 0, 0])
+
+    return step, sample
 
 
-def make_torch_steps(args: argparse.Namespace):
+def make_torch(args: argparse.Namespace, compiled: bool):
     import torch
     from torch import nn
     from torch.nn import functional
@@ -135,28 +161,64 @@ def make_torch_steps(args: argparse.Namespace):
     shape = (args.batch, args.canvas, args.canvas, 3)
     x = torch.rand(shape, device=device) * 2 - 1
 
-    def make(compiled: bool):
-        model = Twin().to(device)
-        forward = torch.compile(model) if compiled else model
-        trained = [p for p in model.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(trained, lr=1e-4, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
+    model = Twin().to(device)
+    forward = torch.compile(model) if compiled else model
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=1e-4, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
 
-        def step():
-            t = torch.sigmoid(torch.randn(args.batch, device=device) * 0.8 - 0.8)
-            t4 = t[:, None, None, None]
-            z = t4 * x + (1 - t4) * torch.randn(shape, device=device)
-            with torch.autocast(device, dtype=dtype, enabled=dtype != torch.float32):
-                x_hat = forward(z, t).float()
-            loss = ((x_hat - x) / (1 - t4).clamp_min(0.05)).square().mean()
-            loss.backward()
-            nn.utils.clip_grad_norm_(trained, 1.0)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            return loss.item()
+    def autocast():
+        return torch.autocast(device, dtype=dtype, enabled=dtype != torch.float32)
 
-        return step
+    def step():
+        t = torch.sigmoid(torch.randn(args.batch, device=device) * 0.8 - 0.8)
+        t4 = t[:, None, None, None]
+        z = t4 * x + (1 - t4) * torch.randn(shape, device=device)
+        with autocast():
+            x_hat = forward(z, t).float()
+        loss = ((x_hat - x) / (1 - t4).clamp_min(0.05)).square().mean()
+        loss.backward()
+        nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        return loss.item()
 
-    return {"torch eager": make(False), "torch.compile": make(True)}
+    def velocity(z, t):
+        with autocast():
+            return (forward(z, torch.full((args.batch,), t, device=device)).float() - z) / max(1 - t, 0.05)
+
+    @torch.no_grad()
+    def sample():
+        z = x
+        for index in range(args.heun_steps):
+            t, t_next = index / args.heun_steps, (index + 1) / args.heun_steps
+            slope = velocity(z, t)
+            z = z + (t_next - t) * (slope + velocity(z + (t_next - t) * slope, t_next)) / 2
+        return z[0, 0, 0, 0].item()
+
+    return step, sample
+
+
+MAKERS = {
+    "pixjax": make_pixjax,
+    "torch eager": lambda args: make_torch(args, compiled=False),
+    "torch.compile": lambda args: make_torch(args, compiled=True),
+}
+
+
+def contestant(name: str, args: argparse.Namespace, pipe) -> None:
+    """Runs a step or a sampling whenever it is told to, and answers with the seconds it took."""
+    keep_memory()
+    jobs = dict(zip(("step", "sample"), MAKERS[name](args), strict=True))
+    for job in iter(pipe.recv, None):
+        began = time.perf_counter()
+        jobs[job]()
+        pipe.send(time.perf_counter() - began)
+
+
+def mfu(args: argparse.Namespace, seconds: float) -> float | None:
+    arch = architecture(model_config(args))
+    peak = peak_flops(jax.devices()[0].device_kind)
+    return round(training_flops(arch) * args.batch / seconds / peak, 3) if peak else None
 
 
 def main() -> None:
@@ -165,22 +227,37 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--heun-steps", type=int, default=0, help="also time sampling, with so many steps")
     args = parser.parse_args()
-    ours, arch = make_pixjax_step(args)
-    steps = {"pixjax": ours, **make_torch_steps(args)}
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for step in steps.values():
-        step(), step()  # compile, and settle
-    for _ in range(args.rounds):
-        for name, step in steps.items():
-            began = time.perf_counter()
-            step()
-            seconds[name].append(time.perf_counter() - began)
-    median = {name: float(np.median(times)) for name, times in seconds.items()}
-    result = {"seconds_per_step": {name: round(value, 4) for name, value in median.items()}}
-    result["ratio_to_better_torch"] = round(min(v for n, v in median.items() if n != "pixjax") / median["pixjax"], 3)
-    if peak := peak_flops(jax.devices()[0].device_kind):
-        result["mfu"] = round(training_flops(arch) * args.batch / median["pixjax"] / peak, 3)
+    os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # the contestants share one GPU
+    spawn = multiprocessing.get_context("spawn")
+    pipes = {}
+    for name in MAKERS:
+        pipes[name], theirs = spawn.Pipe()
+        spawn.Process(target=contestant, args=(name, args, theirs), daemon=True).start()
+
+    def run(name: str, job: str) -> float:
+        pipes[name].send(job)
+        return pipes[name].recv()
+
+    result: dict = {}
+    for job, rounds in (("step", args.rounds), ("sample", 3 if args.heun_steps else 0)):
+        if not rounds:
+            continue
+        for name in pipes:
+            run(name, job), run(name, job)  # compile, and settle
+        seconds = {name: [] for name in pipes}
+        for _ in range(rounds):
+            for name in pipes:
+                seconds[name].append(run(name, job))
+        median = {name: float(np.median(times)) for name, times in seconds.items()}
+        result[f"{job}_seconds"] = {name: round(value, 4) for name, value in median.items()}
+        best = min(value for name, value in median.items() if name != "pixjax")
+        result[f"{job}_ratio_to_better_torch"] = round(best / median["pixjax"], 3)
+        if job == "step":
+            result["mfu"] = mfu(args, median["pixjax"])
+    for pipe in pipes.values():
+        pipe.send(None)
     print(json.dumps(result | vars(args)))
 
 

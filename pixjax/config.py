@@ -77,6 +77,8 @@ class ModelConfig:
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 on accelerators, float32 on a CPU
     attention: Attention = "auto"  # pixjax/models/attention.py
     remat: Remat = "none"  # what the backward pass recomputes: full: a block; dots: all of it but matrix products
+    scan_layers: bool = True  # one compiled block, repeated; False: faster steps on a CPU, slower compilation
+    context_canvases: int = 0  # clean canvases (a prompt, a page before) that may condition the one denoised
 
     def __post_init__(self):
         _require(self.canvas_size > 0, f"model.canvas_size={self.canvas_size} has to be positive")
@@ -86,7 +88,9 @@ class ModelConfig:
                 f"model.canvas_size={self.canvas_size} is not divisible by model.patch_size={self.patch_size}: "
                 "choose a patch whose sides divide the canvas",
             )
-        sizes = dict.fromkeys(("depth", "width", "heads", "bottleneck", "num_classes"), (0, math.inf))
+        sizes = dict.fromkeys(
+            ("depth", "width", "heads", "bottleneck", "num_classes", "context_canvases"), (0, math.inf)
+        )
         _require_range("model", self, **sizes, in_context_tokens=(-1, math.inf), in_context_start=(-1, math.inf))
         _require(0 <= self.dropout < 1, f"model.dropout={self.dropout} has to be in [0, 1)")
 

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 from pixjax.codec import IMAGE, TEXT, CanvasCodec
 from pixjax.config import Config, MeshConfig
 from pixjax.errors import InputError
-from pixjax.models import NO_LABEL, NO_TYPE, JiT, Params, denoise
+from pixjax.models import NO_LABEL, NO_TYPE, Context, JiT, Params, denoise
 from pixjax.training.checkpoint import Checkpoints, read_run, read_text_share
 from pixjax.training.mesh import make_mesh, replicated
 from pixjax.training.state import init_params, make_model
@@ -44,7 +44,7 @@ class Denoiser:
         *,
         modality: int | Int[Array, " batch"] | None = None,
         label: int | Int[Array, " batch"] | None = None,
-        context: None = None,
+        context: Context | Float[Array, "batch pages height width 3"] | None = None,
     ) -> Float[Array, "batch height width 3"]:
         """The clean canvas that the model expects behind a noisy one.
 
@@ -53,7 +53,8 @@ class Denoiser:
           t: time, 0 is noise and 1 is data.
           modality: explicit type condition, TEXT = 0 or IMAGE = 1; None (or -1) is no condition.
           label: class; None (or -1) is none.
-          context: clean canvases to condition on; only None, since no model here is trained with context.
+          context: clean canvases in [-1, 1] to condition on, for a model with `model.context_canvases`; a `Context`
+            says which of them are there.
 
         Raises:
           InputError: a condition that this model was not built for, or a canvas of another size or scale.
@@ -64,8 +65,7 @@ class Denoiser:
             )
         if label is not None and not self.config.model.num_classes:
             raise InputError("this model has no classes (model.num_classes=0): leave label out")
-        if context is not None:
-            raise InputError("this model was trained without context canvases: leave context out")
+        context = self._require_context(context)
         z, t = jnp.asarray(z), jnp.asarray(t)
         side = self.config.model.canvas_size
         if z.shape[1:] != (side, side, 3) or t.shape != z.shape[:1]:
@@ -77,7 +77,20 @@ class Denoiser:
         batch = z.shape[0]
         type_id = jnp.broadcast_to(jnp.asarray(NO_TYPE if modality is None else modality, jnp.int32), (batch,))
         labels = jnp.broadcast_to(jnp.asarray(NO_LABEL if label is None else label, jnp.int32), (batch,))
-        return _denoise(self.model, self.params, z, t, type_id, labels)
+        return _denoise(self.model, self.params, z, t, type_id, labels, context=context)
+
+    def _require_context(self, context) -> Context | None:
+        if context is None:
+            return None
+        most, side = self.config.model.context_canvases, self.config.model.canvas_size
+        if not most:
+            raise InputError("this model was trained without context (model.context_canvases=0): leave context out")
+        if not isinstance(context, Context):
+            context = Context(jnp.asarray(context), jnp.ones(jnp.shape(context)[:2], bool))
+        shape = context.canvases.shape
+        if len(shape) != 5 or not 1 <= shape[1] <= most or shape[2:] != (side, side, 3):
+            raise InputError(f"context {shape} does not fit: give [batch, 1 to {most}, {side}, {side}, 3]")
+        return context
 
 
 def _require_between(name: str, value: Any, low: int, high: int) -> None:

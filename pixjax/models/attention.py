@@ -2,7 +2,7 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from pixjax.config import Attention
 
@@ -12,6 +12,7 @@ def attend(
     k: Float[Array, "batch tokens heads head_width"],
     v: Float[Array, "batch tokens heads head_width"],
     implementation: Attention,
+    present: Bool[Array, "batch tokens"] | None = None,
 ) -> Float[Array, "batch tokens heads head_width"]:
     """softmax(q·k / sqrt(head_width))·v, the softmax in float32.
 
@@ -19,16 +20,20 @@ def attend(
       implementation: `xla` and `cudnn` are `jax.nn.dot_product_attention`'s (the second: an NVIDIA GPU and bfloat16);
         `heads_first` moves the heads before the tokens, which XLA does not do by itself on a CPU; `auto` is that one
         on a CPU and `xla` elsewhere.
+      present: tokens that may be attended to; None is all.
     """
     if implementation == "auto":
         implementation = "heads_first" if jax.default_backend() == "cpu" else "xla"
     if implementation == "heads_first":
-        return _heads_first(q, k, v)
-    return jax.nn.dot_product_attention(q, k, v, implementation=implementation)
+        return _heads_first(q, k, v, present)
+    mask = None if present is None else present[:, None, None]
+    return jax.nn.dot_product_attention(q, k, v, mask=mask, implementation=implementation)
 
 
-def _heads_first(q_BNHK, k_BNHK, v_BNHK):
+def _heads_first(q_BNHK, k_BNHK, v_BNHK, present_BM):
     q, k, v = (jnp.swapaxes(x, 1, 2) for x in (q_BNHK * q_BNHK.shape[-1] ** -0.5, k_BNHK, v_BNHK))
     scores_BHNM = jnp.einsum("bhnk,bhmk->bhnm", q, k, preferred_element_type=jnp.float32)
+    if present_BM is not None:
+        scores_BHNM = jnp.where(present_BM[:, None, None], scores_BHNM, -jnp.inf)
     weights_BHNM = jax.nn.softmax(scores_BHNM).astype(v.dtype)
     return jnp.swapaxes(jnp.einsum("bhnm,bhmk->bhnk", weights_BHNM, v), 1, 2)

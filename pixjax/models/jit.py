@@ -4,12 +4,12 @@ Shape suffixes: B batch, N tokens, D width, H heads, K head width. Parameters ar
 `Architecture.dtype`; norms, softmax, rotations and the output layer run in float32.
 """
 
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from pixjax.models.attention import attend
 from pixjax.models.patches import patchify, unpatchify
@@ -22,6 +22,14 @@ NO_TYPE = -1  # of a canvas that is denoised without a type condition
 NO_LABEL = -1
 NUM_TYPES = 2  # text, image
 
+
+class Context(NamedTuple):
+    """Clean canvases that the denoised one is conditioned on: a prompt, a page before."""
+
+    canvases: Float[Array, "batch pages height width 3"]  # in [-1, 1]
+    present: Bool[Array, "batch pages"]  # False: padding, which influences nothing
+
+
 _REMAT_POLICIES = {"full": None, "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable}
 
 _xavier = nn.initializers.xavier_uniform()
@@ -33,22 +41,22 @@ def _norm(name: str) -> nn.RMSNorm:
     return nn.RMSNorm(epsilon=1e-6, dtype=jnp.float32, name=name)
 
 
-def _modulate(x_BND, shift_BD, scale_BD):
-    return x_BND * (1 + scale_BD[:, None]) + shift_BD[:, None]
+def _modulate(x_BND, shift_BND, scale_BND):
+    return x_BND * (1 + scale_BND) + shift_BND
 
 
 class Attention(nn.Module):
     arch: Architecture
 
     @nn.compact
-    def __call__(self, x_BND, angles_NP):
+    def __call__(self, x_BND, angles_NP, present_BN):
         arch = self.arch
         batch, tokens, width = x_BND.shape
         qkv = nn.Dense(3 * width, dtype=arch.dtype, kernel_init=_xavier, name="qkv")(x_BND)
-        q, k, v = jnp.moveaxis(qkv.reshape(batch, tokens, 3, arch.heads, arch.head_width), 2, 0)
+        q, k, v = (x.reshape(batch, tokens, arch.heads, arch.head_width) for x in jnp.split(qkv, 3, axis=-1))
         q = rotate(_norm("q_norm")(q), angles_NP).astype(arch.dtype)
         k = rotate(_norm("k_norm")(k), angles_NP).astype(arch.dtype)
-        out_BNHK = attend(q, k, v, arch.attention)
+        out_BNHK = attend(q, k, v, arch.attention, present_BN)
         return nn.Dense(width, dtype=arch.dtype, kernel_init=_xavier, name="proj")(out_BNHK.reshape(x_BND.shape))
 
 
@@ -70,10 +78,14 @@ class Block(nn.Module):
 
     arch: Architecture
     deterministic: bool
+    context_tokens: int = 0  # the last ones: patches of clean canvases
 
     @nn.compact
-    def __call__(self, x_BND, drops: Array, c_BD, angles_NP):
-        """`drops` is a scalar: whether this layer, one of the middle half, uses dropout."""
+    def __call__(self, x_BND, drops: Array, c_BCD, angles_NP, present_BN):
+        """`drops` is a scalar: whether this layer, one of the middle half, uses dropout.
+
+        `c_BCD` is one condition for all tokens, or two: of the canvas, and of the context that follows it.
+        """
         arch = self.arch
 
         def drop(x):
@@ -81,12 +93,18 @@ class Block(nn.Module):
                 return x
             return jnp.where(drops, nn.Dropout(arch.dropout, deterministic=False)(x), x)
 
-        modulation = nn.Dense(6 * arch.width, dtype=arch.dtype, kernel_init=_zeros, name="modulation")(nn.silu(c_BD))
+        modulation = nn.Dense(6 * arch.width, dtype=arch.dtype, kernel_init=_zeros, name="modulation")(nn.silu(c_BCD))
+        if self.context_tokens:
+            of_canvas, of_context = jnp.split(modulation, 2, axis=1)
+            own = x_BND.shape[1] - self.context_tokens
+            modulation = jnp.concatenate(
+                [jnp.repeat(of_canvas, own, axis=1), jnp.repeat(of_context, self.context_tokens, axis=1)], axis=1
+            )
         shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = jnp.split(modulation.astype(jnp.float32), 6, axis=-1)
         h = _modulate(_norm("norm1")(x_BND), shift_a, scale_a).astype(arch.dtype)
-        x_BND = x_BND + gate_a[:, None] * drop(Attention(arch, name="attention")(h, angles_NP))
+        x_BND = x_BND + gate_a * drop(Attention(arch, name="attention")(h, angles_NP, present_BN))
         h = _modulate(_norm("norm2")(x_BND), shift_m, scale_m).astype(arch.dtype)
-        return x_BND + gate_m[:, None] * SwiGLU(arch, name="mlp")(h, drop), None
+        return x_BND + gate_m * SwiGLU(arch, name="mlp")(h, drop), None
 
 
 def denoise(
@@ -97,11 +115,13 @@ def denoise(
     type_id: Int[Array, " batch"] | None = None,
     label: Int[Array, " batch"] | None = None,
     *,
+    context: Context | None = None,
     dropout_key: jax.Array | None = None,
 ) -> Float[Array, "batch height width 3"]:
     """`JiT` as a pure function of its parameters; with a key it drops out, as in training."""
     rngs = {} if dropout_key is None else {"dropout": dropout_key}
-    x_hat = model.apply({"params": params}, z, t, type_id, label, deterministic=dropout_key is None, rngs=rngs)
+    drops_out = dropout_key is not None
+    x_hat = model.apply({"params": params}, z, t, type_id, label, context, deterministic=not drops_out, rngs=rngs)
     return cast(Array, x_hat)
 
 
@@ -117,6 +137,7 @@ class JiT(nn.Module):
         t: Float[Array, " batch"],
         type_id: Int[Array, " batch"] | None = None,
         label: Int[Array, " batch"] | None = None,
+        context: Context | None = None,
         *,
         deterministic: bool = True,
     ) -> Float[Array, "batch height width 3"]:
@@ -127,29 +148,54 @@ class JiT(nn.Module):
           t: time, 0 is noise and 1 is data.
           type_id: 0 text, 1 image, -1 (or None) no condition, whose embedding is exactly zero.
           label: class of a natural image, -1 (or None) for none.
+          context: at most `Architecture.context_canvases` clean canvases; None is none, and costs nothing.
         """
         arch = self.arch
-        condition_BD = self._condition(z.shape[0], type_id, label)
-        h = nn.Dense(arch.width, kernel_init=_normal, name="time_in")(time_features(t))
-        c_BD = nn.Dense(arch.width, kernel_init=_normal, name="time_out")(nn.silu(h)) + condition_BD
+        batch = z.shape[0]
+        condition_BD = self._condition(batch, type_id, label)
+        time_in = nn.Dense(arch.width, kernel_init=_normal, name="time_in")
+        time_out = nn.Dense(arch.width, kernel_init=_normal, name="time_out")
+        embed_in = nn.Dense(arch.bottleneck, use_bias=False, dtype=arch.dtype, kernel_init=_xavier, name="embed_in")
+        embed_out = nn.Dense(arch.width, dtype=arch.dtype, kernel_init=_xavier, name="embed_out")
+        table = sincos_table(*arch.grid, arch.width)
 
-        patches = patchify(z, arch.patch).astype(arch.dtype)
-        x = nn.Dense(arch.bottleneck, use_bias=False, dtype=arch.dtype, kernel_init=_xavier, name="embed_in")(patches)
-        x = nn.Dense(arch.width, dtype=arch.dtype, kernel_init=_xavier, name="embed_out")(x)
-        x = x.astype(jnp.float32) + sincos_table(*arch.grid, arch.width)
+        def embed_time(t):
+            return time_out(nn.silu(time_in(time_features(t))))
+
+        def embed(canvas):
+            patches = patchify(canvas, arch.patch).astype(arch.dtype)
+            return embed_out(embed_in(patches)).astype(jnp.float32) + table
+
+        c_BCD = (embed_time(t) + condition_BD)[:, None]
+        x = embed(z)
+        present_BN = None
+        if arch.context_canvases:
+            segment = self.param("context_segment", _normal, (arch.context_canvases, arch.width))
+        if context is not None:
+            pages = context.canvases.shape[1]
+            clean = embed(context.canvases.reshape(batch * pages, *z.shape[1:])).reshape(batch, pages, *table.shape)
+            clean += segment[:pages, None]
+            clean = jnp.where(context.present[..., None, None], clean, 0.0)
+            x = jnp.concatenate([x, clean.reshape(batch, -1, arch.width)], axis=1)
+            of_clean = jnp.broadcast_to(embed_time(jnp.ones(1)), (batch, arch.width))
+            c_BCD = jnp.concatenate([c_BCD, of_clean[:, None]], axis=1)
+            there = jnp.repeat(context.present, len(table), axis=1)
+            present_BN = jnp.concatenate([jnp.ones((batch, len(table)), bool), there], axis=1)
 
         start = arch.in_context_start if arch.in_context_tokens else 0
         if start:
-            x = self._blocks(x, c_BD, 0, start, 0, deterministic, "blocks_before")
+            x = self._blocks(x, c_BCD, present_BN, 0, start, 0, deterministic, "blocks_before")
         if arch.in_context_tokens:
             place = self.param("in_context_position", _normal, (arch.in_context_tokens, arch.width))
             x = jnp.concatenate([condition_BD[:, None] + place, x], axis=1)
-        x = self._blocks(x, c_BD, start, arch.depth, arch.in_context_tokens, deterministic, "blocks")
-        x = x[:, arch.in_context_tokens :]
+            if present_BN is not None:
+                always = jnp.ones((batch, arch.in_context_tokens), bool)
+                present_BN = jnp.concatenate([always, present_BN], axis=1)
+        x = self._blocks(x, c_BCD, present_BN, start, arch.depth, arch.in_context_tokens, deterministic, "blocks")
+        x = x[:, arch.in_context_tokens : arch.in_context_tokens + len(table)]
 
-        shift, scale = jnp.split(
-            nn.Dense(2 * arch.width, kernel_init=_zeros, name="out_modulation")(nn.silu(c_BD)), 2, -1
-        )
+        modulation = nn.Dense(2 * arch.width, kernel_init=_zeros, name="out_modulation")(nn.silu(c_BCD[:, :1]))
+        shift, scale = jnp.split(modulation, 2, axis=-1)
         x = _modulate(_norm("out_norm")(x), shift, scale)
         x = nn.Dense(arch.patch[0] * arch.patch[1] * 3, kernel_init=_zeros, name="out")(x)
         return unpatchify(x, arch.patch, arch.grid)
@@ -168,11 +214,18 @@ class JiT(nn.Module):
             condition += table[jnp.where(label < 0, arch.num_classes, label)]
         return condition
 
-    def _blocks(self, x_BND, c_BD, first: int, last: int, unrotated: int, deterministic: bool, name: str):
-        """Blocks `first` to `last`, compiled once: their parameters are stacked along a leading layer axis."""
+    def _blocks(self, x_BND, c_BCD, present_BN, first: int, last: int, unrotated: int, deterministic: bool, name: str):
+        """Blocks `first` to `last`. Their parameters are stacked along a leading layer axis."""
         arch = self.arch
+        patches = arch.grid[0] * arch.grid[1]
+        context_tokens = x_BND.shape[1] - unrotated - patches
         layers = jnp.arange(first, last)
         drops = (layers >= arch.depth // 4) & (layers < arch.depth // 4 * 3)
+        canvases = 1 + context_tokens // patches
+        angles = jnp.asarray(rope_angles(*arch.grid, arch.head_width, unrotated, canvases))
+        rest = (c_BCD, angles, present_BN)
+        if not (arch.scan_layers or self.is_initializing()):
+            return self._unrolled(x_BND, drops, rest, deterministic, context_tokens, name)
         body = Block
         if arch.remat != "none":  # prevent_cse is not needed inside a scan
             body = nn.remat(Block, prevent_cse=False, policy=_REMAT_POLICIES[arch.remat])
@@ -180,8 +233,19 @@ class JiT(nn.Module):
             body,
             variable_axes={"params": 0},
             split_rngs={"params": True, "dropout": True},
-            in_axes=(0, nn.broadcast, nn.broadcast),
+            in_axes=(0, nn.broadcast, nn.broadcast, nn.broadcast),
             length=last - first,
         )
-        angles = jnp.asarray(rope_angles(*arch.grid, arch.head_width, unrotated))
-        return scanned(arch, deterministic, name=name)(x_BND, drops, c_BD, angles)[0]
+        return scanned(arch, deterministic, context_tokens, name=name)(x_BND, drops, *rest)[0]
+
+    def _unrolled(self, x_BND, drops, rest, deterministic: bool, context_tokens: int, name: str):
+        """The same blocks one after another: compiled each, and without the copies that a scan makes."""
+        body = Block
+        if self.arch.remat != "none":
+            body = nn.remat(Block, policy=_REMAT_POLICIES[self.arch.remat])
+        block = body(self.arch, deterministic, context_tokens, parent=None)
+        for layer in range(len(drops)):
+            params = jax.tree.map(lambda p, layer=layer: p[layer], self.variables["params"][name])
+            rngs = {"dropout": self.make_rng("dropout")} if self.arch.dropout and not deterministic else {}
+            x_BND = block.apply({"params": params}, x_BND, drops[layer], *rest, rngs=rngs)[0]
+        return x_BND

@@ -49,6 +49,8 @@ class Architecture:
     dtype: Any
     attention: Attention
     remat: Remat
+    scan_layers: bool = True
+    context_canvases: int = 0  # clean canvases that may be given beside the noisy one
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -101,6 +103,8 @@ def architecture(config: ModelConfig) -> Architecture:
         dtype=_compute_dtype(config.dtype),
         attention=config.attention,
         remat=config.remat,
+        scan_layers=config.scan_layers,
+        context_canvases=config.context_canvases,
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from pixjax.config import ModelConfig
 from pixjax.errors import InputError
-from pixjax.models import NO_TYPE, VARIANTS, JiT, architecture
+from pixjax.models import NO_TYPE, VARIANTS, Context, JiT, architecture
 from pixjax.models.patches import patchify, unpatchify
 from pixjax.models.positions import rope_angles, rotate, sincos_table
 
@@ -86,6 +86,60 @@ def test_untrained_explicit_type_equals_no_condition():
     out = [model.apply({"params": params}, z, t, jnp.array([type_id])) for type_id in (NO_TYPE, 0, 1)]
     np.testing.assert_array_equal(out[0], out[1])
     assert np.abs(out[0] - out[2]).max() > 1e-3
+
+
+@pytest.fixture(scope="module")
+def with_context():
+    model = JiT(architecture(dataclasses.replace(SMALL, context_canvases=2)))
+    params = random_params(model)
+    apply = jax.jit(lambda z, t, context: model.apply({"params": params}, z, t, context=context))
+    return apply, Context(jax.random.normal(jax.random.key(8), (1, 2, 8, 8, 3)), jnp.array([[True, False]]))
+
+
+def test_every_output_patch_depends_on_every_context_patch(with_context):
+    apply, context = with_context
+    z, t, *_ = inputs()
+    out = lambda canvases: apply(z, t, Context(canvases, jnp.array([[True, True]])))[0]  # noqa: E731
+    jacobian = jax.jacobian(out)(context.canvases)[:, :, :, 0]
+    strength = np.abs(jacobian).reshape(2, 4, 2, 4, 3, 2, 2, 4, 2, 4, 3).sum(axis=(1, 3, 4, 7, 9, 10))
+    assert (strength > 0).all()
+
+
+def test_padding_context_has_no_influence_at_all(with_context):
+    apply, context = with_context
+    z, t, *_ = inputs()
+    gradient = jax.grad(lambda canvases: jnp.sum(apply(z, t, Context(canvases, context.present)) ** 2))(
+        context.canvases
+    )
+    assert (gradient[:, 1] == 0).all()
+    assert (gradient[:, 0] != 0).all()
+    poisoned = context.canvases.at[:, 1].set(jnp.nan)
+    np.testing.assert_array_equal(apply(z, t, Context(poisoned, context.present)), apply(z, t, context))
+    absent = Context(context.canvases, jnp.zeros((1, 2), bool))
+    np.testing.assert_allclose(apply(z, t, absent), apply(z, t, None), atol=2e-5)
+    first = Context(context.canvases[:, :1], context.present[:, :1])
+    np.testing.assert_allclose(apply(z, t, first), apply(z, t, context), atol=2e-5)
+
+
+def test_pages_of_the_context_are_told_apart(with_context):
+    apply, context = with_context
+    z, t, *_ = inputs()
+    both = jnp.ones((1, 2), bool)
+    swapped = apply(z, t, Context(context.canvases[:, ::-1], both))
+    assert np.abs(swapped - apply(z, t, Context(context.canvases, both))).max() > 1e-3
+
+
+@pytest.mark.parametrize("remat", ["none", "full"])
+def test_unrolled_layers_compute_what_scanned_layers_do(remat, small):
+    model, params, _ = small
+    unrolled = JiT(dataclasses.replace(model.arch, scan_layers=False, remat=remat))
+
+    def gradient(model):
+        return jax.jit(jax.grad(lambda p: jnp.sum(model.apply({"params": p}, *inputs()) ** 2)))(params)
+
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3), gradient(unrolled), gradient(model)
+    )
 
 
 @pytest.mark.parametrize("patch_size", ["4", "1x8", "8x2"])
