@@ -180,7 +180,11 @@ class MeshConfig:
 class TrainingConfig:
     steps: int = 100_000
     checkpoint_every: int = 1_000
-    keep_checkpoints: int = 3
+    keep_checkpoints: int = 3  # the newest
+    keep_every: int = 0  # also those at every so many steps
+    keep_best: int = 0  # also so many with the lowest best_metric when they were saved
+    best_metric: str = "loss"  # a name in metrics.jsonl
+    save_retry_seconds: float = 600.0  # a save that fails is tried again for so long; then the run stops
     log_every: int = 100
     seed: int = 0
     learning_rate: float = 2e-4
@@ -208,7 +212,16 @@ class TrainingConfig:
         _require(all(0 <= d < 1 for d in self.ema_decays), "training.ema_decays have to be in [0, 1)")
         for key in ("beta1", "beta2"):
             _require(0 <= getattr(self, key) < 1, f"training.{key}={getattr(self, key)} has to be in [0, 1)")
-        positive = ("learning_rate", "warmup_steps", "weight_decay", "clip_norm", "max_skipped_updates")
+        positive = (
+            "keep_every",
+            "keep_best",
+            "save_retry_seconds",
+            "learning_rate",
+            "warmup_steps",
+            "weight_decay",
+            "clip_norm",
+            "max_skipped_updates",
+        )
         _require_range(
             "training", self, **dict.fromkeys(positive, (0, math.inf)), label_dropout=(0, 1), seed=(0, MAX_SEED)
         )

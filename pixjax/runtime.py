@@ -64,6 +64,11 @@ def _connect(coordinator: str, num_processes: int, process_id: int) -> None:
 
 
 def _in_a_cluster() -> bool:
-    """Whether the environment describes several processes, as a TPU pod and SLURM do."""
-    pod = "," in os.environ.get("TPU_WORKER_HOSTNAMES", "")
-    return pod or int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1
+    """Whether the environment describes several processes, as TPU pods, SLURM, Open MPI and Kubernetes job sets do."""
+    environment = os.environ
+    return (
+        "," in environment.get("TPU_WORKER_HOSTNAMES", "")
+        or int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1
+        or int(environment.get("OMPI_COMM_WORLD_SIZE", "1")) > 1
+        or any(environment.get(name) for name in ("JAX_COORDINATOR_ADDRESS", "MEGASCALE_COORDINATOR_ADDRESS"))
+    )

@@ -45,21 +45,27 @@ def run(args: argparse.Namespace) -> None:
     from pixjax.evaluation.pictures import contact_sheet, grid
     from pixjax.evaluation.restore import load
     from pixjax.evaluation.samples import write_samples
+    from pixjax.training.watch import StopSignal
 
     out = pathlib.Path(args.out)
     denoiser = load(args.workdir, ema=args.ema, step=args.checkpoint)
     require_possible(denoiser, args.modality, args.label)
     out.mkdir(parents=True, exist_ok=True)  # before the work, not after it
-    made = generate(
-        denoiser,
-        args.modality,
-        args.num,
-        seed=args.seed,
-        sampler=args.sampler,
-        steps=args.steps,
-        label=args.label,
-    )
+    with StopSignal("writing what is made so far") as stop:
+        made = generate(
+            denoiser,
+            args.modality,
+            args.num,
+            seed=args.seed,
+            sampler=args.sampler,
+            steps=args.steps,
+            label=args.label,
+            stop=lambda: bool(stop.received),
+        )
     rows = write_samples(out, made, denoiser.codec)
+    if stop.received:
+        print(f"stopped by {stop.received} after {len(made.x)} of {args.num} canvases: the same command makes them all")
+        return
     grid(made.canvases, columns=min(8, args.num)).save(out / "grid.png")
     for row in rows:
         print(f"--- text canvas {row['index']}, margin {row['margin']:.2f}\n{row['text']}")

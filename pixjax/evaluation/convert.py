@@ -17,8 +17,9 @@ from pixjax.evaluation.jit_files import MODEL, JiTFile
 from pixjax.evaluation.restore import load
 from pixjax.models import VARIANTS, Params, architecture
 from pixjax.models.jit_names import StateDict, params_from_state_dict, state_dict_from_params
-from pixjax.training.checkpoint import CHECKPOINTS, CONFIG_FILE, Checkpoints, read_run, write_run
+from pixjax.training.checkpoint import CHECKPOINTS, Checkpoints
 from pixjax.training.optimizer import make_optimizer
+from pixjax.training.run_files import CONFIG_FILE, read_run, write_run
 from pixjax.training.state import TrainState
 
 # What JiT's training code is run with (arXiv 2511.13720, appendix A), unless the file says otherwise.
@@ -67,9 +68,10 @@ def write_converted(contents: JiTFile, workdir: epath.Path, origin: str) -> list
         opt_state=make_optimizer(config.training).init(raw),
         ema=jax.tree.map(jnp.asarray, averages),
     )
-    write_run(workdir, config, CanvasCodec.from_config(config))
-    with Checkpoints(workdir) as checkpoints:
-        checkpoints.save(state, {"batches": {"next_step": 0}, "window": {}})
+    codec = CanvasCodec.from_config(config)
+    write_run(workdir, config, codec)
+    with Checkpoints(workdir, keep=config.training) as checkpoints:
+        checkpoints.save(state, {"batches": {"next_step": 0}, "window": {}}, config, codec)
         checkpoints.wait()
     return notes
 
@@ -218,6 +220,8 @@ def _require_expressible(config: Config) -> None:
             f"model.tagging={model.tagging!r} has a type embedding, which JiT's tensors have no place for: "
             "only models with tagging none or marker can be exported"
         )
+    if model.context_canvases:
+        raise InputError(f"model.context_canvases={model.context_canvases}: JiT's tensors have no place for context")
     if model.patch[0] != model.patch[1]:
         raise InputError(f"model.patch_size={model.patch_size} is not square: JiT has square patches only")
 

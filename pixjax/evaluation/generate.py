@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Literal
 
 import jax
@@ -41,6 +42,7 @@ def generate(
     sampler: str = "",
     steps: int = 0,
     label: int = NO_LABEL,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Generated:
     """Sample i depends on (seed, i) alone, not on how many are made or on how many devices.
 
@@ -48,6 +50,7 @@ def generate(
       wanted: `any` lets a model with a marker choose by itself; with a type condition it is drawn by the
         share of text in training.
       sampler, steps: empty and 0 mean the config's.
+      stop: asked between two batches; when it says so, the canvases that are made so far are returned.
 
     Raises:
       InputError: a modality that the model was not trained on or cannot be asked for, or a label it does not have.
@@ -66,12 +69,15 @@ def generate(
     batch = -(-config.sampling.batch_size // denoiser.mesh.size) * denoiser.mesh.size
     made = []
     for start in range(0, num, batch):
+        if stop():
+            break
         index = np.arange(start, start + batch)  # beyond num: computed to keep one shape, and dropped
         modality = asked[np.minimum(index, num - 1)]
         canvases = run(index, modality, np.where(modality == TEXT, NO_LABEL, label).astype(np.int32), key)
         made.append(np.asarray(canvases)[: num - start])
-    x = np.concatenate(made)
-    modality, margin = asked, np.ones(num, np.float32)
+    size = config.model.canvas_size
+    x = np.concatenate([np.zeros((0, size, size, 3), np.float32), *made])
+    modality, margin = asked[: len(x)], np.ones(len(x), np.float32)
     if codec.marker:
         modality, margin = codec.decode_modality(x)
     return Generated(

@@ -13,8 +13,9 @@ from pixjax.codec import IMAGE, TEXT, CanvasCodec
 from pixjax.config import Config, MeshConfig
 from pixjax.errors import InputError
 from pixjax.models import NO_LABEL, NO_TYPE, Context, JiT, Params, denoise
-from pixjax.training.checkpoint import Checkpoints, read_run, read_text_share
+from pixjax.training.checkpoint import Checkpoints
 from pixjax.training.mesh import make_mesh, replicated
+from pixjax.training.run_files import read_run, read_text_share
 from pixjax.training.state import init_params, make_model
 
 _denoise = jax.jit(denoise, static_argnums=0)
@@ -121,7 +122,7 @@ def load(workdir: str | epath.PathLike, *, ema: str = "", step: int | None = Non
     item = "params" if ema == "none" else f"ema_{ema or decays[0]}"
     model = make_model(config)
     mesh = make_mesh(MeshConfig())
-    with Checkpoints(path, read_only=True) as checkpoints:
+    with Checkpoints(path) as checkpoints:
         step = _choose_step(path, checkpoints.steps(), step)
         shapes = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
         like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated(mesh)), shapes)

@@ -1,50 +1,68 @@
-"""Checkpoints: named orbax items in `WORKDIR/checkpoints/STEP/`, beside `config.json`, `data.json` and `codec/`.
+"""Checkpoints: named orbax items in `WORKDIR/checkpoints/STEP/`, verified when they are read.
 
-`params`, one `ema_DECAY` for each average, `opt_state` and `data` are separate items, so that evaluation restores one
-average alone, and onto whatever devices it has.
+`params`, one `ema_DECAY` for each average, and `opt_state` are separate items, so that evaluation restores one average
+alone, and onto whatever devices it has. Beside them `data` is the state of the input and of the log, `config` and
+`codec` say what was trained, and `meta` what wrote it: versions, the tree of every item, and a digest of every array,
+since a flipped byte in stored arrays restores silently.
 """
 
+import base64
+import hashlib
 import json
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
-from orbax.checkpoint import checkpoint_managers
+from jax.experimental import multihost_utils
+from orbax.checkpoint import checkpoint_managers as keep_rules
 
 from pixjax.codec import CanvasCodec
-from pixjax.config import Config
-from pixjax.config_file import config_from_json
-from pixjax.data import text_share
+from pixjax.config import Config, TrainingConfig
 from pixjax.errors import InputError, RunError
 from pixjax.models import Params
+from pixjax.training.leaves import describe_leaves, digests, digests_on_host
+from pixjax.training.provenance import versions
+from pixjax.training.run_files import CONFIG_FILE
 from pixjax.training.state import TrainState
 
-CONFIG_FILE = "config.json"
-CODEC_FOLDER = "codec"
-DATA_FILE = "data.json"
 CHECKPOINTS = "checkpoints"
+DAMAGED = "damaged"
+_JSON_ITEMS = ("data", "config", "codec")
 
 # Orbax and absl narrate every save; what goes wrong is raised.
 for _name in ("absl", "orbax"):
-    logging.getLogger(_name).setLevel(logging.ERROR)
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
+
+
+class DamagedCheckpoint(RunError):
+    """A checkpoint whose files are not what was saved."""
 
 
 class Checkpoints:
     """The checkpoints of one workdir. A context manager: leaving it waits for the last save."""
 
-    def __init__(self, workdir: epath.Path, *, keep: int = 1, read_only: bool = False):
-        workdir = workdir.expanduser().resolve()  # orbax refuses relative paths
-        folder = workdir / CHECKPOINTS
-        if read_only and not folder.exists():
-            raise InputError(f"{workdir} has no checkpoint: train there first, or name another workdir")
+    def __init__(self, workdir: epath.Path, *, keep: TrainingConfig | None = None):
+        """`keep` says which checkpoints stay when others come; without it nothing can be saved."""
+        self.workdir = workdir.expanduser().resolve()  # orbax refuses relative paths
+        self._folder = self.workdir / CHECKPOINTS
+        if keep is None and not self._folder.exists():
+            raise InputError(f"{self.workdir} has no checkpoint: train there first, or name another workdir")
+        self._keep = keep
+        self._manager = self._open()
+
+    def _open(self) -> ocp.CheckpointManager:
+        if self._keep is None:
+            return ocp.CheckpointManager(self._folder, options=ocp.CheckpointManagerOptions(read_only=True))
         options = ocp.CheckpointManagerOptions(
-            preservation_policy=checkpoint_managers.LatestN(keep), read_only=read_only, create=not read_only
+            preservation_policy=_preservation(self._keep),
+            best_fn=(lambda metrics: metrics["best"]) if self._keep.keep_best else None,
+            cleanup_tmp_directories=True,  # of a save that was interrupted
         )
-        self.workdir = workdir
-        self._manager = ocp.CheckpointManager(epath.Path(folder), options=options)
+        return ocp.CheckpointManager(self._folder, options=options)
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -55,85 +73,170 @@ class Checkpoints:
     def steps(self) -> list[int]:
         return sorted(self._manager.all_steps())
 
-    def save(self, state: TrainState, data_state: dict[str, Any]) -> None:
-        """Starts to write; training goes on meanwhile. Saving a step that is there already does nothing."""
+    # Writing
+
+    def save(
+        self, state: TrainState, data_state: dict[str, Any], config: Config, codec: CanvasCodec, best: float = np.inf
+    ) -> None:
+        """Starts to write; training goes on meanwhile. Saving a step that is there already does nothing.
+
+        Args:
+          best: of `training.best_metric`, lower is better.
+
+        Raises: whatever orbax and the file system raise, of this save or of the one before.
+        """
         step = int(state.step)
+        self._manager.check_for_errors()
         if step in self._manager.all_steps():
             return
-        arrays = {"params": state.params, "opt_state": state.opt_state}
-        arrays |= {f"ema_{decay}": average for decay, average in state.ema.items()}
-        items = {name: ocp.args.StandardSave(tree) for name, tree in arrays.items()}
-        if not self._manager.save(step, args=ocp.args.Composite(data=ocp.args.JsonSave(data_state), **items)):
+        arrays = _items(state)
+        facts = {"data": data_state, "config": config.to_dict(), "codec": _codec_dict(codec)}
+        meta = {
+            "step": step,
+            "versions": versions(),
+            "trees": {name: describe_leaves(tree) for name, tree in arrays.items()},
+            "digests": {name: digests(tree) for name, tree in arrays.items()},
+            "sha256": {name: _sha256(value) for name, value in facts.items()},
+        }
+        saved = {name: ocp.args.StandardSave(tree) for name, tree in arrays.items()}
+        saved |= {name: ocp.args.JsonSave(value) for name, value in facts.items()}
+        saved["meta"] = ocp.args.JsonSave({"content": meta, "sha256": _sha256(meta)})
+        metrics = {"best": best} if self._keep and self._keep.keep_best else None
+        if not self._manager.save(step, args=ocp.args.Composite(**saved), metrics=metrics):
             raise RunError(f"step {step} was not saved in {self.workdir}: it holds a later step already")
+
+    def check(self) -> None:
+        """Raises what went wrong in a save that has ended since; does not wait for one that goes on."""
+        self._manager.check_for_errors()
 
     def wait(self) -> None:
         self._manager.wait_until_finished()
+        self._manager.check_for_errors()
+
+    def reopen(self) -> None:
+        """After a save that failed: forgets it, and deletes what it left."""
+        try:
+            self._manager.close()
+        except Exception:  # what failed is known, and fails again here
+            logging.getLogger(__name__).debug("closing after a failed save", exc_info=True)
+        self._manager = self._open()
+
+    def set_aside(self, step: int) -> epath.Path:
+        """Moves a damaged checkpoint out of the way, and says where to."""
+        self._manager.close()
+        target = self.workdir / DAMAGED / str(step)
+        if jax.process_index() == 0:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if target.exists():
+                target.rmtree()
+            (self._folder / str(step)).rename(target)
+        if jax.process_count() > 1:
+            multihost_utils.sync_global_devices("set aside")
+        self._manager = self._open()
+        return target
+
+    # Reading
 
     def restore_state(self, step: int, like: TrainState) -> tuple[TrainState, dict[str, Any]]:
-        """The state at a step, with the shardings of `like` (arrays or `ShapeDtypeStruct`s), and the data's state."""
-        trees = {"params": like.params, "opt_state": like.opt_state}
-        trees |= {f"ema_{decay}": average for decay, average in like.ema.items()}
-        for name, tree in trees.items():
-            if name != "opt_state":  # its stored tree has other containers; the same parameters decide it
-                self._require_same_tree(step, name, tree)
-        args = {name: ocp.args.StandardRestore(_abstract(tree)) for name, tree in trees.items()}
-        restored = self._restore(step, data=ocp.args.JsonRestore(), **args)
+        """The state at a step, with the shardings of `like` (arrays or `ShapeDtypeStruct`s), and the data's state.
+
+        Raises:
+          InputError: the checkpoint is of another architecture.
+          DamagedCheckpoint: a file is missing, truncated or changed.
+        """
+        trees = _items(like)
+        restored = self._restore_verified(step, trees)
         state = TrainState(
             step=jax.device_put(np.int32(step), like.step.sharding),
             params=restored["params"],
             opt_state=restored["opt_state"],
             ema={decay: restored[f"ema_{decay}"] for decay in like.ema},
         )
-        return state, restored["data"]
+        return state, self.facts(step)["data"]
 
     def restore_params(self, step: int, item: str, like: Params) -> Params:
-        """One item, `params` or an `ema_DECAY`, and nothing else."""
-        self._require_same_tree(step, item, like)
-        return self._restore(step, **{item: ocp.args.StandardRestore(_abstract(like))})[item]
+        """One item, `params` or an `ema_DECAY`, and nothing else. Raises as `restore_state` does."""
+        return self._restore_verified(step, {item: like})[item]
+
+    def facts(self, step: int) -> dict[str, Any]:
+        """The items `data`, `config` and `codec`, each as it was saved."""
+        checksums = self.meta(step)["sha256"]
+        found = self._restore(step, **{name: ocp.args.JsonRestore() for name in _JSON_ITEMS})
+        for name in _JSON_ITEMS:
+            if _sha256(found[name]) != checksums[name]:
+                raise self._damaged(step, f"{self._folder / str(step) / name} is not what was saved")
+        return dict(found)
+
+    def meta(self, step: int) -> dict[str, Any]:
+        """What wrote this step, and what each array was."""
+        meta = self._restore(step, meta=ocp.args.JsonRestore())["meta"]
+        if not isinstance(meta, dict) or _sha256(meta.get("content")) != meta.get("sha256"):
+            raise self._damaged(step, f"{self._folder / str(step) / 'meta'} is not what was saved")
+        return meta["content"]
+
+    def tree(self, step: int, item: str) -> dict[str, str]:
+        """Name to dtype and shape of each array of an item. Raises `InputError` where there is no such item."""
+        trees = self.meta(step)["trees"]
+        if item not in trees:
+            raise InputError(f"step {step} in {self.workdir} has no {item}: it has {', '.join(sorted(trees))}")
+        return trees[item]
+
+    def verify(self, step: int) -> list[str]:
+        """Reads everything and compares it with its digests: a sentence for each damage, none for a good one."""
+        try:
+            meta = self.meta(step)
+            self.facts(step)
+        except DamagedCheckpoint as error:
+            return [str(error)]
+        problems = []
+        for item, tree in meta["trees"].items():
+            try:
+                found = _read_on_host(self._folder / str(step) / item)
+                self._require_equal(step, item, tree, describe_leaves(found))
+                self._require_equal(step, item, meta["digests"][item], digests_on_host(found))
+            except DamagedCheckpoint as error:
+                problems.append(str(error))
+            except Exception as error:  # orbax and tensorstore raise whatever they stumble over
+                problems.append(str(self._damaged(step, f"{item}: {_one_line(error)}")))
+        return problems
+
+    def _restore_verified(self, step: int, trees: Mapping[str, Any]) -> dict[str, Any]:
+        meta = self.meta(step)
+        for item, tree in trees.items():
+            self._require_same_tree(step, item, self.tree(step, item), describe_leaves(tree))
+        args = {item: ocp.args.StandardRestore(_abstract(tree)) for item, tree in trees.items()}
+        restored = self._restore(step, **args)
+        for item in trees:
+            self._require_equal(step, item, meta["digests"][item], digests(restored[item]))
+        return dict(restored)
 
     def _restore(self, step: int, **items: Any) -> Any:
         try:
             return self._manager.restore(step, args=ocp.args.Composite(**items))
         except Exception as error:  # orbax and tensorstore raise whatever they stumble over
-            raise self._damaged(step, error) from error
+            raise self._damaged(step, _one_line(error)) from error
 
-    def _damaged(self, step: int, error: Exception) -> RunError:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        return RunError(f"checkpoint {step} in {self.workdir} is damaged: delete it to use an older one ({reason})")
-
-    def shapes(self, step: int, item: str) -> dict[str, tuple[int, ...]]:
-        """Path to shape of each stored array of an item."""
-        folder = self.workdir / CHECKPOINTS / str(step)
-        if not (folder / item).exists():
-            items = ", ".join(sorted(child.name for child in folder.iterdir() if child.is_dir()))
-            raise InputError(f"step {step} in {self.workdir} has no {item}: it has {items}")
-        try:
-            with ocp.StandardCheckpointer() as checkpointer:
-                return _shapes(checkpointer.metadata(folder / item).item_metadata.tree)
-        except Exception as error:
-            raise self._damaged(step, error) from error
-
-    def _require_same_tree(self, step: int, item: str, like: Params) -> None:
-        stored, wanted = self.shapes(step, item), _shapes(like)
-        if stored == wanted:
-            return
-        differing = sorted(set(stored.items()) ^ set(wanted.items()))
-        name = differing[0][0]
-        raise InputError(
-            f"the checkpoint in {self.workdir} is of another architecture: "
-            f"{name} is {stored.get(name, 'absent')} there and "
-            f"{wanted.get(name, 'absent')} in this config "
-            f"({len({n for n, _ in differing})} arrays differ): use the model.* of its {CONFIG_FILE}"
+    def _damaged(self, step: int, reason: str) -> DamagedCheckpoint:
+        return DamagedCheckpoint(
+            f"checkpoint {step} in {self.workdir} is damaged ({reason}): pixjax train falls back to an older one, "
+            "--checkpoint names one"
         )
 
+    def _require_equal(self, step: int, item: str, saved: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+        if wrong := sorted(name for name in saved.keys() | found.keys() if saved.get(name) != found.get(name)):
+            more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+            folder = self._folder / str(step) / item
+            raise self._damaged(step, f"{wrong[0]}{more} in {folder} is not what was saved")
 
-def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {"/".join(str(getattr(key, "key", key)) for key in path): tuple(leaf.shape) for path, leaf in leaves}
-
-
-def _abstract(tree: Any) -> Any:
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), tree)
+    def _require_same_tree(self, step: int, item: str, stored: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+        differing = sorted(n for n in stored.keys() | wanted.keys() if stored.get(n) != wanted.get(n))
+        if differing:
+            name = differing[0]
+            raise InputError(
+                f"the checkpoint in {self.workdir} is of another architecture: {item} has {name} as "
+                f"{stored.get(name, 'absent')} there and {wanted.get(name, 'absent')} in this config "
+                f"({len(differing)} arrays differ): use the model.* of its {CONFIG_FILE}"
+            )
 
 
 def saved_steps(workdir: epath.Path) -> list[int]:
@@ -142,21 +245,40 @@ def saved_steps(workdir: epath.Path) -> list[int]:
     return sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit()) if folder.exists() else []
 
 
-def write_run(workdir: epath.Path, config: Config, codec: CanvasCodec) -> None:
-    """Makes a workdir self-describing: nothing but itself is needed to use what was trained in it."""
-    workdir.mkdir(parents=True, exist_ok=True)
-    codec.save(workdir / CODEC_FOLDER)
-    (workdir / DATA_FILE).write_text(json.dumps({"text_share": text_share(config)}) + "\n")
-    (workdir / CONFIG_FILE).write_text(json.dumps(config.to_dict(), indent=2) + "\n")
+def _preservation(training: TrainingConfig) -> keep_rules.AnyPreservationPolicy:
+    rules: list[Any] = [keep_rules.LatestN(training.keep_checkpoints)]
+    if training.keep_every:
+        rules.append(keep_rules.EveryNSteps(training.keep_every))
+    if training.keep_best:
+        rules.append(keep_rules.BestN(get_metric_fn=lambda m: m["best"], reverse=True, n=training.keep_best))
+    return keep_rules.AnyPreservationPolicy(rules)
 
 
-def read_run(workdir: epath.Path) -> tuple[Config, CanvasCodec]:
-    """The config and the codec that a workdir was trained with."""
-    if not (path := workdir / CONFIG_FILE).exists():
-        raise InputError(f"{workdir} is not a workdir, it has no {CONFIG_FILE}: give the --workdir of a training run")
-    return config_from_json(path.read_text(), str(path)), CanvasCodec.load(workdir / CODEC_FOLDER)
+def _items(state: TrainState) -> dict[str, Any]:
+    averages = {f"ema_{decay}": average for decay, average in state.ema.items()}
+    return {"params": state.params, "opt_state": state.opt_state, **averages}
 
 
-def read_text_share(workdir: epath.Path) -> float:
-    """The share of text canvases that a run was trained on: 0 is images alone, 1 text alone."""
-    return float(json.loads((workdir / DATA_FILE).read_text())["text_share"])
+def _codec_dict(codec: CanvasCodec) -> dict[str, Any]:
+    """The codec with its tokenizer's files inside."""
+    files = {name: base64.b64encode(data).decode() for name, data in (codec.tokenizer_files or {}).items()}
+    return {"description": codec.to_dict(), "files": files}
+
+
+def _read_on_host(folder: epath.Path) -> Any:
+    with ocp.PyTreeCheckpointer() as checkpointer:
+        tree = checkpointer.metadata(folder).item_metadata.tree
+        as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
+        return checkpointer.restore(folder, restore_args=as_numpy)
+
+
+def _abstract(tree: Any) -> Any:
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), tree)
+
+
+def _sha256(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]

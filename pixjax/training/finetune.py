@@ -10,7 +10,8 @@ from pixjax.codec import CanvasCodec
 from pixjax.config import Config
 from pixjax.errors import InputError
 from pixjax.models import JiT, Params
-from pixjax.training.checkpoint import Checkpoints, read_run
+from pixjax.training.checkpoint import Checkpoints
+from pixjax.training.run_files import read_run
 from pixjax.training.state import init_params
 
 # A condition that the first run did not have begins untrained; every other parameter has to be there.
@@ -29,10 +30,10 @@ def params_from(origin: str, like: Params, config: Config, codec: CanvasCodec, m
     workdir = epath.Path(origin)
     origin_config, origin_codec = read_run(workdir)
     item = f"ema_{origin_config.training.ema_decays[0]}"
-    with Checkpoints(workdir, read_only=True) as checkpoints:
+    with Checkpoints(workdir) as checkpoints:
         if not (steps := checkpoints.steps()):
             raise InputError(f"training.init_from={origin} has no checkpoint: train there first")
-        stored = checkpoints.shapes(steps[-1], item)
+        stored = checkpoints.tree(steps[-1], item)
         new = [name for name in NEW_PARAMETERS if name in like and name not in stored]
         params = checkpoints.restore_params(steps[-1], item, {k: v for k, v in like.items() if k not in new})
     notes = [f"starting from step {steps[-1]} of {origin}"]

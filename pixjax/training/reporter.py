@@ -46,6 +46,7 @@ class Reporter:
         self._last = (start_step, time.monotonic(), 0.0)
         self._path = workdir / METRICS_FILE
         self._lines = _lines_up_to(self._path, start_step) if write else []
+        self._unwritten = 0  # lines at the end that a failing disk did not take
         self._summary = SummaryWriter(str(workdir / "tensorboard"), purge_step=start_step) if write else None
         self._console = Console(stderr=True)
         columns = (
@@ -95,12 +96,7 @@ class Reporter:
         if self._use_per_rate is not None:
             values["mfu"] = values["canvases_per_second"] * self._use_per_rate
         line = {"step": step} | {k: v if math.isfinite(v) else None for k, v in values.items()}
-        self._lines.append(json.dumps(line))
-        if "://" in str(self._path):  # object stores cannot append
-            self._path.write_text("".join(f"{line}\n" for line in self._lines))
-        else:
-            with self._path.open("a") as file:
-                file.write(self._lines[-1] + "\n")
+        self._write_line(json.dumps(line))
         for name, value in values.items():
             if math.isfinite(value):
                 self._summary.add_scalar(name, value, step)
@@ -109,6 +105,22 @@ class Reporter:
         if self._progress.disable:
             left = (self._steps - step) / rate if rate else math.inf
             print(f"step {step}/{self._steps}  {text}  {_duration(left)} left", file=sys.stderr, flush=True)
+
+    def _write_line(self, line: str) -> None:
+        """Appends to the file. What a full disk does not take is written with a later line."""
+        self._lines.append(line)
+        self._unwritten += 1
+        try:
+            if "://" in str(self._path) or self._unwritten > 1:  # object stores cannot append; or a line may be torn
+                self._path.write_text("".join(f"{line}\n" for line in self._lines))
+            else:
+                with self._path.open("a") as file:
+                    file.write(f"{line}\n")
+        except OSError as error:
+            if self._unwritten == 1:
+                self.message(f"{self._path} cannot be written, its lines are kept for later ({error})")
+        else:
+            self._unwritten = 0
 
 
 def summary_line(values: Mapping[str, float]) -> str:

@@ -1,5 +1,10 @@
 """The training run, top to bottom."""
 
+import contextlib
+import math
+from collections.abc import Mapping
+from typing import Any
+
 import jax
 import numpy as np
 from etils import epath
@@ -7,17 +12,21 @@ from etils import epath
 from pixjax.codec import CanvasCodec
 from pixjax.config import Config
 from pixjax.data import make_batches
-from pixjax.errors import InputError
+from pixjax.errors import InputError, RunError
 from pixjax.models import Params
 from pixjax.models.flops import peak_flops, training_flops
-from pixjax.training.checkpoint import Checkpoints, saved_steps, write_run
+from pixjax.training.agreement import require_agreement
+from pixjax.training.checkpoint import Checkpoints, DamagedCheckpoint, saved_steps
 from pixjax.training.finetune import params_from
+from pixjax.training.lock import WorkdirLock
 from pixjax.training.mesh import batch_sharding, make_mesh, replicated, state_shardings
 from pixjax.training.optimizer import make_optimizer
 from pixjax.training.reporter import Reporter
-from pixjax.training.state import init_state, make_model, start_state
+from pixjax.training.run_files import write_run
+from pixjax.training.saver import Saver
+from pixjax.training.state import TrainState, init_state, make_model, start_state
 from pixjax.training.step import make_train_step
-from pixjax.training.watch import Profile, SkippedUpdates, Spikes, StopSignal
+from pixjax.training.watch import BAD_BATCH_FILE, Profile, SkippedUpdates, Spikes, StopSignal
 from pixjax.training.window import Window
 from pixjax.training.workdir import require_same_run
 
@@ -30,8 +39,15 @@ def train(config: Config, workdir: epath.Path) -> None:
     On SIGTERM or Ctrl-C the run saves, says how far it came, and returns; the same command continues it.
 
     Raises:
-      InputError: the workdir holds another run, or the config does not fit the devices. Nothing is written then.
+      InputError: the workdir holds another run, or one that is going on, or the config does not fit the devices.
+        Nothing is written then.
+      RunError: no checkpoint of the workdir is whole, none could be written for long, or the gradients stay bad.
     """
+    with StopSignal() as stop:  # from here on a signal means: save and return
+        _train(config, workdir, stop)
+
+
+def _train(config: Config, workdir: epath.Path, stop: StopSignal) -> None:
     training = config.training
     profile = Profile(training.profile_steps, workdir / "profile")
     codec = CanvasCodec.from_config(config)
@@ -45,6 +61,7 @@ def train(config: Config, workdir: epath.Path) -> None:
         )
     model, optimizer = make_model(config), make_optimizer(training)
     batches = make_batches(config, codec, shard_index=jax.process_index(), shard_count=jax.process_count())
+    require_agreement(config, codec, batches.get_state())
 
     # Where each array lives is decided before the first one exists.
     shapes = jax.eval_shape(lambda: init_state(config, model, optimizer))
@@ -56,18 +73,20 @@ def train(config: Config, workdir: epath.Path) -> None:
     if training.init_from and not saved_steps(workdir):
         params, notes = params_from(training.init_from, like.params, config, codec, model)
 
-    with Checkpoints(workdir, keep=training.keep_checkpoints) as checkpoints, batches:
+    is_first = jax.process_index() == 0
+    lock = WorkdirLock(workdir) if is_first else contextlib.nullcontext()
+    with lock, Checkpoints(workdir, keep=training) as checkpoints, batches:
         window = Window()
-        if steps := checkpoints.steps():
-            state, loop_state = checkpoints.restore_state(steps[-1], like)
+        if restored := _newest_whole(checkpoints, like, notes):
+            state, loop_state = restored
             batches.set_state(loop_state["batches"])
             window = Window(loop_state["window"])
-            notes = [f"continuing at step {steps[-1]} of {workdir}"]
+            notes.append(f"continuing at step {int(state.step)} of {workdir}")
         elif params is not None:
             state = jax.jit(lambda p: start_state(config, p, optimizer), out_shardings=shardings)(params)
         else:
             state = jax.jit(lambda: init_state(config, model, optimizer), out_shardings=shardings)()
-        if jax.process_index() == 0:
+        if is_first:
             write_run(workdir, config, codec)
 
         parameters = sum(x.size for x in jax.tree.leaves(state.params))
@@ -88,26 +107,32 @@ def train(config: Config, workdir: epath.Path) -> None:
             batch_size=config.data.batch_size,
             flops_per_canvas=training_flops(model.arch),
             peak_flops=mesh.size * (peak_flops(jax.devices()[0].device_kind) or 0),
-            write=jax.process_index() == 0,
+            write=is_first,
         )
+        saver = Saver(checkpoints, retry_seconds=training.save_retry_seconds, message=reporter.message)
         skipped, spikes = SkippedUpdates(training.max_skipped_updates), Spikes()
-        with reporter, StopSignal() as stop, profile:
+        best, batch = math.inf, None
+        with reporter, profile:
             for note in notes:
                 reporter.message(note)
 
             def report() -> None:
+                nonlocal best
                 if (closed := window.fetch()) is not None:
                     data = {f"data/skipped/{cause}": float(count) for cause, count in batches.skipped.items()}
                     reporter.log(closed.step, closed.averages | data, waited=batches.wait_seconds)
                     for spike in spikes.of(closed.averages):
                         reporter.message(f"step {closed.step}: {spike}")
                     skipped.add(closed.skipped_updates)
+                    if training.keep_best:
+                        best = _best_metric(training.best_metric, closed.averages)
 
             def save() -> None:
                 report()  # a line of the log is not lost with what comes after the checkpoint
-                checkpoints.save(state, {"batches": batches.get_state(), "window": window.get_state()})
+                loop_state = {"batches": batches.get_state(), "window": window.get_state()}
+                checkpoints.save(state, loop_state, config, codec, best)
 
-            while step < training.steps and not stop.at(step) and not skipped.too_many:
+            while step < training.steps and not (stop.at(step) or skipped.too_many or saver.gave_up):
                 profile.before(step)
                 batch = next(batches)
                 state, metrics = train_step(state, {name: to_global(batch[name], mesh) for name in FED})
@@ -117,16 +142,42 @@ def train(config: Config, workdir: epath.Path) -> None:
                 reporter.advance(step)
                 if step % training.log_every == 0 or step == training.steps:
                     window.close(step)
-                if step % training.checkpoint_every == 0:
-                    save()
-            save()
-            checkpoints.wait()
+                saver.poll()
+                if step % training.checkpoint_every == 0 or saver.is_due:
+                    saver.save(save)
+            if skipped.too_many and batch is not None and is_first:
+                fields: dict[str, Any] = {name: batch[name] for name in FED}
+                with (workdir / BAD_BATCH_FILE).open("wb") as file:
+                    np.savez(file, step=step, **fields)
+            saver.finish(save)
             if skipped.too_many:
                 raise skipped.error(step)
             if stop.received:
                 reporter.message(f"stopped by {stop.received} at step {step}, saved: the same command continues")
             else:
                 reporter.message(f"done: step {step} is saved in {workdir}")
+
+
+def _newest_whole(
+    checkpoints: Checkpoints, like: TrainState, notes: list[str]
+) -> tuple[TrainState, dict[str, Any]] | None:
+    """The newest checkpoint that is as it was saved; damaged ones are set aside, and `notes` says so."""
+    damage = None
+    for step in reversed(checkpoints.steps()):
+        try:
+            return checkpoints.restore_state(step, like)
+        except DamagedCheckpoint as error:
+            damage = error
+            notes.append(f"{error}; it is now in {checkpoints.set_aside(step)}")
+    if damage is not None:
+        raise RunError(f"no whole checkpoint is left ({'; '.join(notes)}): choose a new --workdir to start again")
+    return None
+
+
+def _best_metric(name: str, averages: Mapping[str, float]) -> float:
+    if name not in averages:
+        raise InputError(f"training.best_metric={name!r} is not logged: choose one of {', '.join(sorted(averages))}")
+    return averages[name] if math.isfinite(averages[name]) else math.inf
 
 
 def to_global(local: np.ndarray, mesh: jax.sharding.Mesh) -> jax.Array:

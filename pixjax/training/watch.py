@@ -14,14 +14,18 @@ from jax.experimental import multihost_utils
 
 from pixjax.errors import InputError, RunError
 
+BAD_BATCH_FILE = "bad_batch.npz"  # of the last update that was skipped, when a run stops because of them
+
 
 class StopSignal:
     """Turns SIGTERM and Ctrl-C into a wish that the loop sees between two steps. A second Ctrl-C stops at once."""
 
     EVERY = 10  # steps between two agreements of several processes
 
-    def __init__(self):
+    def __init__(self, doing: str = "saving after this step"):
+        """`doing` is what the reader is told when the signal comes."""
         self.received = ""
+        self._doing = doing
 
     def __enter__(self) -> "StopSignal":
         self._before = {s: signal.signal(s, self._handle) for s in (signal.SIGTERM, signal.SIGINT)}
@@ -45,7 +49,7 @@ class StopSignal:
         if self.received and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.received = signal.Signals(number).name
-        print(f"{self.received}: saving after this step", file=sys.stderr)
+        print(f"{self.received}: {self._doing}", file=sys.stderr)
 
 
 class SkippedUpdates:
@@ -67,7 +71,8 @@ class SkippedUpdates:
         return RunError(
             f"{self._count} updates in a row of windows had a gradient that is not finite and were skipped, more than "
             f"training.max_skipped_updates={self._limit}: the parameters before them are saved as step {step}; lower "
-            "training.learning_rate in a new --workdir that starts from this one with training.init_from"
+            "training.learning_rate in a new --workdir that starts from this one with training.init_from; the last "
+            f"batch is in {BAD_BATCH_FILE} there"
         )
 
 

@@ -8,12 +8,15 @@ from pixjax.codec import CanvasCodec
 from pixjax.config import Config
 from pixjax.config_file import config_from_json
 from pixjax.errors import InputError
-from pixjax.training.checkpoint import CODEC_FOLDER, CONFIG_FILE
+from pixjax.training.checkpoint import Checkpoints, DamagedCheckpoint, saved_steps
+from pixjax.training.run_files import CODEC_FOLDER, CONFIG_FILE, damaged_files
 
 # What may change between two starts of one run, because no batch and no update depends on it.
 _FREE = (
     "training.checkpoint_every",
-    "training.keep_checkpoints",
+    "training.keep_",
+    "training.best_metric",
+    "training.save_retry_seconds",
     "training.log_every",
     "training.max_skipped_updates",
     "training.profile_steps",
@@ -27,10 +30,11 @@ _FREE = (
 
 def require_same_run(workdir: epath.Path, config: Config, codec: CanvasCodec) -> None:
     """Raises `InputError`, with the keys that differ, when the workdir holds another run."""
-    path = workdir / CONFIG_FILE
-    if not path.exists():
+    stored_run = _stored_run(workdir)
+    if stored_run is None:
         return
-    stored, wanted = (_flat(c.to_dict()) for c in (config_from_json(path.read_text(), str(path)), config))
+    stored_config, stored_codec = stored_run
+    stored, wanted = _flat(stored_config.to_dict()), _flat(config.to_dict())
     # A cosine ends at the last step, so another number of steps is another schedule.
     free = tuple(key for key in _FREE if not (key == "training.steps" and config.training.decay == "cosine"))
     changed = [k for k in wanted if stored.get(k) != wanted[k] and not k.startswith(free)]
@@ -41,11 +45,28 @@ def require_same_run(workdir: epath.Path, config: Config, codec: CanvasCodec) ->
             f"{workdir} holds a run of another config ({shown}{more}): choose another --workdir, "
             "or start from its weights with --config.training.init_from"
         )
-    if CanvasCodec.load(workdir / CODEC_FOLDER).to_dict() != codec.to_dict():  # a tokenizer's file is not in the config
+    if stored_codec != codec.to_dict():  # a tokenizer's file is not in the config
         raise InputError(
             f"{workdir} was trained with another tokenizer than {config.codec.tokenizer} is now: choose another "
             f"--workdir, or put the file back (a copy is in {workdir / CODEC_FOLDER})"
         )
+
+
+def _stored_run(workdir: epath.Path) -> tuple[Config, dict[str, Any]] | None:
+    """Config and codec of the workdir; where its files are damaged, those of its newest whole checkpoint."""
+    path = workdir / CONFIG_FILE
+    if not damaged_files(workdir):
+        return config_from_json(path.read_text(), str(path)), CanvasCodec.load(workdir / CODEC_FOLDER).to_dict()
+    if not (steps := saved_steps(workdir)):
+        return None  # nothing was trained here
+    with Checkpoints(workdir) as checkpoints:
+        for step in reversed(steps):
+            try:
+                facts = checkpoints.facts(step)
+            except DamagedCheckpoint:
+                continue
+            return Config.from_dict(facts["config"]), facts["codec"]["description"]
+    return None  # the run says which checkpoints are damaged
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """PyTorch JiT weights in and out: what a file becomes, that it comes back the same, and what is refused."""
 
 import argparse
-import json
 import pathlib
 import sys
 
@@ -18,9 +17,10 @@ from pixjax.evaluation.convert import in_context_start, infer_model, read_for_ji
 from pixjax.evaluation.jit_files import JiTFile, read_jit_file, write_jit_file
 from pixjax.models import VARIANTS, architecture
 from pixjax.models.jit_names import expected_shapes
-from pixjax.training.checkpoint import Checkpoints, read_run
+from pixjax.training.checkpoint import Checkpoints
 from pixjax.training.mesh import make_mesh, state_shardings
 from pixjax.training.optimizer import make_optimizer
+from pixjax.training.run_files import read_run, write_run
 from pixjax.training.state import init_state, make_model
 from pixjax.training.train import train
 
@@ -146,7 +146,7 @@ def test_training_goes_on_from_a_converted_workdir(workdir, contents):
     like = jax.tree.map(
         lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, state_shardings(mesh, shapes)
     )
-    with Checkpoints(workdir, read_only=True) as checkpoints:
+    with Checkpoints(workdir) as checkpoints:
         state, loop_state = checkpoints.restore_state(0, like)
     assert (int(state.step), loop_state["batches"]["next_step"]) == (0, 0)
     bias = contents.sets["model_ema2"]["final_layer.linear.bias"]
@@ -210,12 +210,14 @@ def test_options_that_make_no_sense_are_refused(args, message, contents, tmp_pat
 
 def test_models_that_jit_cannot_express_are_not_exported(tiny_config, tmp_path):
     for number, (model, message) in enumerate(
-        [({"tagging": "both"}, "type embedding"), ({"patch_size": "1x16"}, "not square")]
+        [
+            ({"tagging": "both"}, "type embedding"),
+            ({"patch_size": "1x16"}, "not square"),
+            ({"context_canvases": 1}, "context"),
+        ]
     ):
         folder = epath.Path(tmp_path / str(number))
-        folder.mkdir()
-        (folder / "config.json").write_text(json.dumps(tiny_config(model=model).to_dict()))
-        pixjax.CanvasCodec(tokenizer="bytes", canvas_size=16).save(folder / "codec")
+        write_run(folder, tiny_config(model=model), pixjax.CanvasCodec(tokenizer="bytes", canvas_size=16))
         with pytest.raises(InputError, match=message):
             read_for_jit(folder)
 

@@ -1,0 +1,71 @@
+"""The files that make a workdir self-describing: `config.json`, `codec/`, `data.json`, and their checksums."""
+
+import hashlib
+import json
+
+from etils import epath
+
+from pixjax.codec import CanvasCodec
+from pixjax.config import Config
+from pixjax.config_file import config_from_json
+from pixjax.data import text_share
+from pixjax.errors import InputError, RunError
+
+CONFIG_FILE = "config.json"
+CODEC_FOLDER = "codec"
+DATA_FILE = "data.json"
+CHECKSUMS_FILE = "sha256.json"
+
+
+def write_run(workdir: epath.Path, config: Config, codec: CanvasCodec) -> None:
+    """Makes a workdir self-describing: nothing but itself is needed to use what was trained in it."""
+    workdir.mkdir(parents=True, exist_ok=True)
+    codec.save(workdir / CODEC_FOLDER)
+    (workdir / DATA_FILE).write_text(json.dumps({"text_share": text_share(config)}) + "\n")
+    (workdir / CONFIG_FILE).write_text(json.dumps(config.to_dict(), indent=2) + "\n")
+    names = [CONFIG_FILE, DATA_FILE] + [f"{CODEC_FOLDER}/{p.name}" for p in (workdir / CODEC_FOLDER).iterdir()]
+    checksums = {name: _sha256(workdir / name) for name in sorted(names)}
+    (workdir / CHECKSUMS_FILE).write_text(json.dumps(checksums, indent=2) + "\n")
+
+
+def read_run(workdir: epath.Path) -> tuple[Config, CanvasCodec]:
+    """The config and the codec that a workdir was trained with.
+
+    Raises:
+      InputError: it is not a workdir.
+      RunError: one of the files was damaged or changed since it was written.
+    """
+    if not (path := workdir / CONFIG_FILE).exists():
+        raise InputError(f"{workdir} is not a workdir, it has no {CONFIG_FILE}: give the --workdir of a training run")
+    if problems := damaged_files(workdir):
+        raise RunError(problems[0])
+    return config_from_json(path.read_text(), str(path)), CanvasCodec.load(workdir / CODEC_FOLDER)
+
+
+def read_text_share(workdir: epath.Path) -> float:
+    """The share of text canvases that a run was trained on: 0 is images alone, 1 text alone."""
+    return float(json.loads((workdir / DATA_FILE).read_text())["text_share"])
+
+
+def damaged_files(workdir: epath.Path) -> list[str]:
+    """A sentence for each of these files that is not as it was written."""
+    remedy = "continue the run with pixjax train, which writes it anew, or copy the workdir again"
+    path = workdir / CHECKSUMS_FILE
+    try:
+        checksums = dict(json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError):
+        return [f"{path} is missing or damaged: {remedy}"]
+    problems = []
+    for name, checksum in checksums.items():
+        file = workdir / name
+        if workdir not in file.parents or ".." in file.parts:
+            problems.append(f"{path} names {name}, which is outside of the workdir: {remedy}")
+        elif not file.exists():
+            problems.append(f"{file} is missing: {remedy}")
+        elif _sha256(file) != checksum:
+            problems.append(f"{file} was damaged or changed since it was written: {remedy}")
+    return problems
+
+
+def _sha256(path: epath.Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
