@@ -1,0 +1,176 @@
+"""Bits of a model whose answer is known: one that predicts mid-grey, as every model does before its first update."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from pixjax.codec import IMAGE, TEXT, CanvasCodec
+from pixjax.config import MeshConfig
+from pixjax.errors import InputError
+from pixjax.evaluation.likelihood import evaluate_likelihood
+from pixjax.evaluation.reconstruction import unigram_log_prior
+from pixjax.evaluation.restore import Denoiser
+from pixjax.training.mesh import make_mesh
+from pixjax.training.state import init_params, make_model
+
+ENDPOINTS = (-6.0, 2.0, 6.0)
+
+
+def untrained(config):
+    model = make_model(config)
+    return Denoiser(
+        config=config,
+        codec=CanvasCodec.from_config(config),
+        step=0,
+        model=model,
+        params=init_params(model, jax.random.key(0)),
+        mesh=make_mesh(MeshConfig()),
+        text_share=0.5,
+    )
+
+
+@pytest.fixture(scope="module")
+def denoiser(tiny_config):
+    return untrained(tiny_config())
+
+
+def text_canvases(codec, num, seed, length):
+    """Letters that are not equally frequent, the last canvas PAD from `length` on."""
+    ids = np.random.default_rng(seed).choice(27, (num, codec.capacity), p=np.arange(1, 28) / 378)
+    lengths = np.full(num, codec.capacity)
+    lengths[-1] = length
+    ids = np.where(np.arange(codec.capacity) < lengths[:, None], ids, codec.pad_id)
+    return codec.encode_ids(ids), codec.loss_mask(ids, lengths), ids, lengths
+
+
+@pytest.fixture(scope="module")
+def text_result(denoiser):
+    *test, _, _ = text_canvases(denoiser.codec, 10, 0, 100)
+    *validation, _, _ = text_canvases(denoiser.codec, 6, 1, 200)
+    return evaluate_likelihood(denoiser, test, TEXT, validation=validation, num_times=16, endpoints=ENDPOINTS)
+
+
+def test_a_model_that_knows_nothing_has_the_cross_entropy_of_unigrams(denoiser, text_result):
+    """The matched filter takes over as early as it may, with what it counted on the validation canvases."""
+    codec = denoiser.codec
+    _, _, ids, lengths = text_canvases(codec, 10, 0, 100)
+    canvases, mask, seen, _ = text_canvases(codec, 6, 1, 200)
+    log_prior = unigram_log_prior(codec, canvases, mask & (np.arange(256).reshape(16, 16) > 0))
+    counted = np.arange(codec.capacity) < lengths[:, None]
+    counts = np.bincount(np.concatenate([*seen[:-1], seen[-1, :200]]), minlength=27) + 0.5
+    np.testing.assert_allclose(np.exp(log_prior), counts / counts.sum(), rtol=1e-5)
+    expected = -log_prior[ids[counted]].sum() / np.log(2) / counted.sum()
+    assert text_result["switched"]["log_snr_switch"] == -6
+    assert abs(text_result["bits_per_token"] - expected) < 0.01 * expected
+    assert text_result["bits_per_token"] == text_result["switched"]["bits_per_token"]
+    assert text_result["network"]["bits_per_token"] > text_result["bits_per_token"]
+
+
+def test_units_are_what_is_counted(denoiser, text_result):
+    tokens = 9 * 255 + 100  # 16 x 16 pixels, one of them the marker
+    assert [text_result[name] for name in ("canvases", "tokens", "characters", "dims")] == [
+        10, tokens, tokens, 3 * tokens,
+    ]  # fmt: skip
+    bits = text_result["bits_per_canvas"] * 10
+    for unit, count in {"token": tokens, "char": tokens, "dim": 3 * tokens}.items():
+        np.testing.assert_allclose(text_result[f"bits_per_{unit}"], bits / count)
+    parts = sum(text_result["switched"][name] for name in ("kl", "diffusion", "reconstruction"))
+    np.testing.assert_allclose(parts, text_result["bits_per_canvas"])
+
+
+def test_contributions_are_the_integrand(denoiser, text_result):
+    """Of mid-grey it is ½ e^λ |x|² a token, and the matched filter's is smaller where there is something to see."""
+    curve = text_result["contributions"]
+    at = np.array(curve["log_snr"])
+    drawn = np.array([value is not None for value in curve["network"]])
+    network = np.array(curve["network"], float)[drawn]
+    _, _, ids, lengths = text_canvases(denoiser.codec, 10, 0, 100)
+    counted = np.arange(denoiser.codec.capacity) < lengths[:, None]
+    norm = np.square(denoiser.codec.colors[ids[counted]]).sum() / counted.sum()
+    np.testing.assert_allclose(network, (0.5 * np.exp(at) * norm / np.log(2))[drawn], rtol=0.25)
+    filtered = np.array(curve["matched_filter"], float)[drawn]
+    high = at[drawn] > 0
+    assert (filtered[high] < network[high]).all()
+
+
+def test_characters_of_bytes_are_fewer_than_tokens(tiny_config):
+    denoiser = untrained(tiny_config(codec={"tokenizer": "bytes", "code": "radix:7:1", "normalize": False}))
+    codec = denoiser.codec
+    ids = codec.pack(np.concatenate([codec.tokenize("é" * 180), [codec.eos_id], codec.tokenize("ab")]))
+    test = codec.encode_ids(ids), codec.loss_mask(ids)
+    result = evaluate_likelihood(denoiser, test, TEXT, validation=test, num_times=1, endpoints=(0.0,))
+    assert len(ids) == 2
+    assert (result["tokens"], result["characters"]) == (363, 182)  # a letter of two bytes is parted by the canvas
+    np.testing.assert_allclose(result["bits_per_char"] * 182, result["bits_per_token"] * 363)
+
+
+def image_canvases(num, seed):
+    canvases = np.random.default_rng(seed).integers(0, 256, (num, 16, 16, 3), dtype=np.uint8)
+    return canvases, np.ones((num, 16, 16), bool)
+
+
+def test_images_that_are_noise_take_eight_bits_a_dimension(denoiser):
+    result = evaluate_likelihood(
+        denoiser, image_canvases(5, 0), IMAGE, validation=image_canvases(3, 1), num_times=16, endpoints=ENDPOINTS
+    )
+    assert result["dims"] == 5 * 3 * 255  # the marker is given
+    assert result["network"]["log_snr_max"] == -6
+    assert abs(result["bits_per_dim"] - 8) < 0.01
+    assert "bits_per_token" not in result
+    assert result["unit"] == "bits_per_dim"
+
+
+def test_the_endpoint_is_chosen_on_validation_canvases(denoiser):
+    """Mid-grey is all there is to say about grey canvases, and the best place to end is then the last."""
+    grey = np.full((3, 16, 16, 3), 127, np.uint8), np.ones((3, 16, 16), bool)
+    noise = image_canvases(3, 1)
+    for validation, end in ((grey, 6.0), (noise, -6.0)):
+        result = evaluate_likelihood(denoiser, noise, IMAGE, validation=validation, num_times=16, endpoints=ENDPOINTS)[
+            "network"
+        ]
+        assert result["log_snr_max"] == end
+
+
+def test_the_standard_error_is_that_of_repeated_draws(denoiser):
+    """Over canvases of different length: short ones and long ones of the same frequencies."""
+    found, claimed = [], []
+    for seed in range(30):
+        canvases, _, ids, _ = text_canvases(denoiser.codec, 8, seed, 255)
+        mask = denoiser.codec.loss_mask(ids, np.array([20, 255] * 4))
+        data = canvases, mask
+        result = evaluate_likelihood(
+            denoiser, data, TEXT, validation=data, num_times=1, endpoints=(-6.0,), batch_size=8
+        )
+        found.append(result["bits_per_token"])
+        claimed.append(result["bits_per_token_stderr"])
+    assert 0.6 < np.std(found) / np.mean(claimed) < 1.6
+
+
+def test_batches_and_a_last_one_that_is_not_full_change_nothing_but_the_noise(denoiser):
+    data = image_canvases(5, 0)
+    results = [
+        evaluate_likelihood(denoiser, data, IMAGE, validation=data, num_times=2, endpoints=(-6.0,), batch_size=size)
+        for size in (2, 8)
+    ]
+    assert results[0]["dims"] == results[1]["dims"]
+    np.testing.assert_allclose(results[0]["bits_per_dim"], results[1]["bits_per_dim"], rtol=0.002)
+
+
+def test_what_cannot_be_measured_is_refused(denoiser):
+    canvases, mask = image_canvases(3, 0)
+    good = canvases, mask
+    text_only = dataclasses.replace(denoiser, text_share=1.0)
+    cases = [
+        (denoiser, (canvases[:1], mask[:1]), {}, "at least 2"),
+        (denoiser, (canvases[:, :8], mask), {}, "do not fit"),
+        (denoiser, (canvases, np.zeros_like(mask)), {}, "count no pixel"),
+        (denoiser, good, {"endpoints": (4.0, 2.0)}, "ascending"),
+        (denoiser, good, {"endpoints": ()}, "ascending"),
+        (denoiser, good, {"num_times": 0}, "give 1 or more"),
+        (text_only, good, {}, "not what this model was trained on"),
+    ]
+    for model, data, options, message in cases:
+        with pytest.raises(InputError, match=message):
+            evaluate_likelihood(model, data, IMAGE, validation=good, **options)
