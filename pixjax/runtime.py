@@ -7,7 +7,8 @@ import pathlib
 
 import jax
 
-from pixjax.errors import InputError, RunError
+from pixjax.errors import InputError
+from pixjax.rendezvous import meet
 
 _CONNECT_SECONDS = 300
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8  # malloc.h of glibc
@@ -27,7 +28,8 @@ def set_up(args: argparse.Namespace | None = None) -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     coordinator = getattr(args, "coordinator", "")
     if coordinator:
-        _connect(coordinator, args.num_processes, args.process_id)  # type: ignore[union-attr]
+        assert args is not None
+        _connect(coordinator, args.num_processes, args.process_id, args.connect_seconds)
     elif getattr(args, "num_processes", 0) or getattr(args, "process_id", -1) >= 0:
         raise InputError("--num-processes and --process-id need --coordinator=HOST:PORT, the address of process 0")
     elif args is not None and _in_a_cluster():
@@ -47,20 +49,16 @@ def keep_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, -1)
 
 
-def _connect(coordinator: str, num_processes: int, process_id: int) -> None:
+def _connect(coordinator: str, num_processes: int, process_id: int, seconds: float) -> None:
     if not 0 <= process_id < num_processes:
         raise InputError(
             f"--coordinator={coordinator} needs --num-processes=N and --process-id from 0 to N-1: "
             f"got {num_processes} and {process_id}"
         )
-    try:
-        jax.distributed.initialize(coordinator, num_processes, process_id, initialization_timeout=_CONNECT_SECONDS)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise RunError(
-            f"process {process_id} of {num_processes} did not meet the others at {coordinator} within "
-            f"{_CONNECT_SECONDS} s: start all of them, with one coordinator ({reason})"
-        ) from error
+    if not coordinator.rpartition(":")[2].isdigit():
+        raise InputError(f"--coordinator={coordinator} has no port: write HOST:PORT of process 0")
+    meet(coordinator, num_processes, process_id, seconds)
+    jax.distributed.initialize(coordinator, num_processes, process_id, initialization_timeout=_CONNECT_SECONDS)
 
 
 def _in_a_cluster() -> bool:

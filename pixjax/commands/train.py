@@ -14,6 +14,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--coordinator", default="", metavar="HOST:PORT", help="of process 0")
     group.add_argument("--num-processes", type=int, default=0, metavar="N")
     group.add_argument("--process-id", type=int, default=-1, metavar="I", help="0 to N-1")
+    group.add_argument(
+        "--connect-seconds", type=float, default=300.0, metavar="S", help="how long to wait for the others"
+    )
     parser.epilog = "Any key of the config may follow as --config.KEY=VALUE, for instance --config.training.steps=100."
 
 

@@ -1,5 +1,6 @@
 """Where the metrics go: `metrics.jsonl`, TensorBoard, and one line that a person reads."""
 
+import contextlib
 import json
 import math
 import sys
@@ -9,7 +10,8 @@ from collections.abc import Mapping
 from etils import epath
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from tensorboardX import SummaryWriter
+
+from pixjax.training.curves import Curves
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -17,11 +19,11 @@ METRICS_FILE = "metrics.jsonl"
 def _lines_up_to(path: epath.Path, step: int) -> list[str]:
     """The logged lines of the steps that a resumed run keeps; the others will be made again."""
     kept = []
-    for line in path.read_text().splitlines() if path.exists() else []:
+    for line in path.read_bytes().decode(errors="replace").splitlines() if path.exists() else []:
         try:
             if json.loads(line)["step"] <= step:
                 kept.append(line)
-        except (json.JSONDecodeError, KeyError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             break  # the run was killed in the middle of a line
     return kept
 
@@ -47,7 +49,7 @@ class Reporter:
         self._path = workdir / METRICS_FILE
         self._lines = _lines_up_to(self._path, start_step) if write else []
         self._unwritten = 0  # lines at the end that a failing disk did not take
-        self._summary = SummaryWriter(str(workdir / "tensorboard"), purge_step=start_step) if write else None
+        self._curves = Curves(workdir / "tensorboard", start_step=start_step)
         self._console = Console(stderr=True)
         columns = (
             TextColumn("step {task.completed}/{task.total}"),
@@ -59,15 +61,15 @@ class Reporter:
 
     def __enter__(self) -> "Reporter":
         if self._write:
-            self._path.write_text("".join(f"{line}\n" for line in self._lines))
+            self._rewrite()
         self._task = self._progress.add_task("", total=self._steps, completed=self._start_step)
         self._progress.start()
         return self
 
     def __exit__(self, *_) -> None:
         self._progress.stop()
-        if self._summary is not None:
-            self._summary.close()
+        with contextlib.suppress(OSError):  # what the disk does not take must not hide why the run ends
+            self._curves.close()
 
     def message(self, text: str) -> None:
         if self._write:
@@ -86,7 +88,7 @@ class Reporter:
         self._last = (step, now, waited)
         passed = max(now - last_time, 1e-9)
         rate = (step - last_step) / passed
-        if not self._write or self._summary is None:
+        if not self._write:
             return
         values = {
             **metrics,
@@ -96,31 +98,33 @@ class Reporter:
         if self._use_per_rate is not None:
             values["mfu"] = values["canvases_per_second"] * self._use_per_rate
         line = {"step": step} | {k: v if math.isfinite(v) else None for k, v in values.items()}
-        self._write_line(json.dumps(line))
-        for name, value in values.items():
-            if math.isfinite(value):
-                self._summary.add_scalar(name, value, step)
+        self._lines.append(json.dumps(line))
+        try:
+            self._write_lines()
+            self._curves.write(step, {name: value for name, value in values.items() if math.isfinite(value)})
+        except OSError as error:
+            self.message(f"step {step} could not be logged, its line is kept for later ({error})")
         text = summary_line(values)
         self._progress.update(self._task, completed=step, description=text)
         if self._progress.disable:
             left = (self._steps - step) / rate if rate else math.inf
             print(f"step {step}/{self._steps}  {text}  {_duration(left)} left", file=sys.stderr, flush=True)
 
-    def _write_line(self, line: str) -> None:
-        """Appends to the file. What a full disk does not take is written with a later line."""
-        self._lines.append(line)
+    def _write_lines(self) -> None:
+        """Appends the last line to the file. What a full disk did not take is written with a later one."""
         self._unwritten += 1
-        try:
-            if "://" in str(self._path) or self._unwritten > 1:  # object stores cannot append; or a line may be torn
-                self._path.write_text("".join(f"{line}\n" for line in self._lines))
-            else:
-                with self._path.open("a") as file:
-                    file.write(f"{line}\n")
-        except OSError as error:
-            if self._unwritten == 1:
-                self.message(f"{self._path} cannot be written, its lines are kept for later ({error})")
+        if "://" in str(self._path) or self._unwritten > 1:  # object stores cannot append; and a line may be torn
+            self._rewrite()
         else:
-            self._unwritten = 0
+            with self._path.open("a") as file:
+                file.write(f"{self._lines[-1]}\n")
+        self._unwritten = 0
+
+    def _rewrite(self) -> None:
+        """All lines, beside the file and then in its place: one that fails half-way leaves the old one."""
+        new = self._path.with_name(f"{METRICS_FILE}.new")
+        new.write_text("".join(f"{line}\n" for line in self._lines))
+        new.replace(self._path)
 
 
 def summary_line(values: Mapping[str, float]) -> str:

@@ -14,6 +14,7 @@ from pixjax.codec import TEXT
 from pixjax.codec.train_bpe import train_bpe
 from pixjax.errors import InputError, RunError
 from pixjax.evaluation.restore import load
+from pixjax.training.checkpoint import saved_steps
 from pixjax.training.reporter import Reporter
 from pixjax.training.train import train
 
@@ -142,6 +143,17 @@ def test_gradients_that_stay_bad_stop_the_run_and_keep_the_good_parameters(tmp_p
     with pytest.raises(RunError, match=r"\d updates in a row .* saved as step \d+"):
         train(tiny_config(**bad), workdir)
     assert load(workdir).step < 50
+    with np.load(workdir / "bad_batch.npz") as batch:
+        assert batch["canvas"].shape == (8, 16, 16, 3)
+        assert batch["step"] == load(workdir).step
+
+
+def test_the_newest_the_every_and_the_best_checkpoints_are_kept(tmp_path, tiny_config):
+    workdir = epath.Path(tmp_path)
+    kept = {"keep_checkpoints": 1, "keep_every": 4, "keep_best": 1, "best_metric": "x_mse/text"}
+    train(tiny_config(training={"steps": 9, "checkpoint_every": 1, **kept}), workdir)
+    values = {line["step"]: line["x_mse/text"] for line in curve(workdir)}
+    assert saved_steps(workdir) == sorted({4, 8, 9, min(values, key=values.get)})
 
 
 @pytest.mark.parametrize(

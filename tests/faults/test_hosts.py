@@ -1,0 +1,63 @@
+"""Several processes: they stop together, restart as fewer, and refuse to start when they do not mean the same run."""
+
+import signal
+import socket
+import time
+
+import pytest
+from etils import epath
+
+from pixjax.training.checkpoint import saved_steps
+
+
+@pytest.fixture
+def address():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{free.getsockname()[1]}"
+
+
+def process(address: str, index: int, *, count: int = 2) -> tuple[str, ...]:
+    return (f"--coordinator={address}", f"--num-processes={count}", f"--process-id={index}")
+
+
+def test_preemption_of_one_process_saves_on_both_and_one_continues_alone(tmp_path, address, start, finish, curve):
+    workdir = tmp_path / "run"
+    long = ("training.steps=100000", "training.checkpoint_every=7")
+    both = [start(workdir, *long, arguments=process(address, index)) for index in range(2)]
+    while not saved_steps(epath.Path(workdir)):
+        assert both[0].poll() is None, both[0].communicate()[1]
+        time.sleep(0.05)
+    both[1].send_signal(signal.SIGTERM)  # not the one that writes the log
+    said = [finish(run) for run in both]
+    assert "stopped by a signal to another process" in said[0]
+    (stopped,) = saved_steps(epath.Path(workdir))[-1:]
+    assert stopped % 10 == 0  # they agree every ten steps
+    more = stopped + 3
+    assert f"continuing at step {stopped}" in finish(start(workdir, f"training.steps={more}"))
+    assert [line["step"] for line in curve(workdir)] == list(range(1, more + 1))
+
+
+def test_processes_that_mean_different_runs_stop_and_say_who_differs(tmp_path, address, start, finish):
+    both = [start(tmp_path / "run", f"training.seed={index}", arguments=process(address, index)) for index in range(2)]
+    for run in both:
+        assert "process 1 in the config differ" in finish(run, code=2)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_process_that_does_not_come_is_named(tmp_path, address, start, finish):
+    run = start(tmp_path / "run", arguments=(*process(address, 0), "--connect-seconds=3"))
+    said = finish(run, code=1)
+    assert "process 1 of 2 did not come" in said.splitlines()[-1]
+
+
+def test_a_checkpoint_of_eight_devices_continues_on_one_and_on_two_by_two(tmp_path, start, finish, curve):
+    workdir, alone = tmp_path / "run", tmp_path / "alone"
+    finish(start(workdir, "training.steps=3", "training.mesh.fsdp=8", devices=8))
+    finish(start(workdir, "training.steps=5"))
+    finish(start(workdir, "training.steps=7", "training.mesh.data=2", "training.mesh.fsdp=2", devices=4))
+    finish(start(workdir, "training.steps=9", "training.mesh.fsdp=8", devices=8))
+    finish(start(alone, "training.steps=9"))
+    losses = [[line["loss"] for line in curve(folder)] for folder in (workdir, alone)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    assert len(losses[0]) == 9
