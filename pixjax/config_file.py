@@ -80,11 +80,15 @@ def _parse(key: str, text: str, present: Any) -> Any:
     return (value,) if isinstance(present, tuple) and not isinstance(value, tuple | list) else value
 
 
-def config_from_json(text: str, origin: str) -> Config:
+def config_from_json(text: str | bytes, origin: str) -> Config:
     """The config stored in a workdir."""
     try:
-        return Config.from_dict(json.loads(text))
-    except json.JSONDecodeError as error:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{origin} is damaged, it is not JSON: restore it from a copy of the workdir") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{origin} is damaged, it holds no config: restore it from a copy of the workdir")
+    try:
+        return Config.from_dict(values)
     except InputError as error:
         raise InputError(f"{origin} was written by another version of pixjax: {error}") from error

@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,8 +20,10 @@ from pixjax.codec.tokenizer import Tokenizer
 from pixjax.codec.tokenizer_files import (
     BUILT_IN,
     digests,
+    is_regular_file,
     kept_name,
     make_tokenizer,
+    read_kept_files,
     read_tokenizer_files,
     verify_digests,
 )
@@ -183,12 +184,10 @@ class CanvasCodec:
         """The codec that `save` wrote. Raises `InputError` when a file is missing or was changed."""
         folder = epath.Path(directory)
         path = folder / "codec.json"
-        if not path.exists():
+        if not is_regular_file(path):
             raise InputError(f"{folder} holds no codec.json: give the folder that a codec was saved in")
-        description = parse_description(path.read_text(), str(path))
-        names = [name for name in description["tokenizer_sha256"] if (folder / Path(name).name).exists()]
-        files = {name: (folder / Path(name).name).read_bytes() for name in names}
-        return cls.from_dict(description, files, str(path))
+        description = parse_description(path.read_bytes(), str(path))
+        return cls.from_dict(description, read_kept_files(folder, description["tokenizer_sha256"]), str(path))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, CanvasCodec) and self.to_dict() == other.to_dict()

@@ -45,7 +45,7 @@ def settings_of(description: Any, where: str) -> dict[str, Any]:
     return {key: description[key] for key in _TYPES}
 
 
-def parse_description(text: str, where: str) -> dict[str, Any]:
+def parse_description(text: str | bytes, where: str) -> dict[str, Any]:
     """JSON to a description. Raises `InputError` for what is none."""
     try:
         description = json.loads(text)

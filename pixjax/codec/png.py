@@ -12,6 +12,7 @@ import io
 import json
 import lzma
 import struct
+import warnings
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -194,9 +195,16 @@ def _read_rgb(path: Path) -> tuple[UInt8[np.ndarray, "height width 3"], dict[str
     if max(width, height) > _MAX_SIDE:
         raise InputError(f"{path} is not a canvas: {width} x {height} pixels, where {_MAX_SIDE} a side are the most")
     try:
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the size is checked here
+            image = Image.open(io.BytesIO(data), formats=["PNG"])
+        with image:
+            if image.size != (width, height):  # a second header
+                raise InputError(f"{path} is damaged (it has two sizes): fetch it again")
             image.load()
             chunks = {key: str(value) for key, value in image.text.items()}  # type: ignore[attr-defined]
             return np.array(image), chunks
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
+    except InputError:
+        raise
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
         raise InputError(f"{path} is damaged ({error}): fetch it again") from None

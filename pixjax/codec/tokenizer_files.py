@@ -5,7 +5,8 @@ goes.
 """
 
 import hashlib
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 
 from pixjax.codec.subword import gpt2_tokenizer, hugging_face_tokenizer, sentencepiece_tokenizer
 from pixjax.codec.tokenizer import ByteTokenizer, LetterTokenizer, Tokenizer
@@ -57,6 +58,17 @@ def _read_folder(folder) -> dict[str, bytes]:
     if len(models) == 1:
         return {MODEL: _read(models[0])}
     raise InputError(f"{folder} holds no tokenizer: put vocab.json and merges.txt, or a tokenizer.json, there")
+
+
+def is_regular_file(path) -> bool:
+    """Whether it is there and has an end: not so a folder, a device or a pipe."""
+    return path.is_file() if "://" in str(path) else os.path.isfile(path)
+
+
+def read_kept_files(folder, names: Iterable[str]) -> dict[str, bytes]:
+    """Those of the files that a codec was saved with that are there. Other names, such as paths, are not looked for."""
+    kept = [name for name in names if name in (JSON, VOCAB, MERGES, MODEL)]
+    return {name: _read(folder / name) for name in kept if is_regular_file(folder / name)}
 
 
 def _read(path) -> bytes:

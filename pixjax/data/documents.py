@@ -99,7 +99,7 @@ class TextFile:
 def _text_of(line: str, where: str) -> str:
     try:
         document = json.loads(line)["text"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise InputError(f"{where} is not a JSON object with the key 'text'") from None
     if not isinstance(document, str):
         raise InputError(f"{where}: 'text' is not a string")

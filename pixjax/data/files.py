@@ -31,6 +31,7 @@ _NOT_PICTURES = (
 )
 
 _LOCAL_HEADER_BYTES = 30
+_MAX_MEMBER = 2**29  # bytes unpacked: more than the pixels of any picture that is used
 
 
 class Files(Protocol):
@@ -120,7 +121,9 @@ class ZipFiles:
             block += self._file.read(offset + len(block), start + size - len(block))
         data = block[start : start + size]
         if method == zipfile.ZIP_DEFLATED:
-            data = zlib.decompress(data, -zlib.MAX_WBITS)
+            data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, _MAX_MEMBER + 1)
+            if len(data) > _MAX_MEMBER:
+                raise zipfile.BadZipFile(f"{self.names[index]}: larger than {_MAX_MEMBER >> 20} MiB when unpacked")
         elif method != zipfile.ZIP_STORED:
             raise zipfile.BadZipFile(f"compression method {method} is not supported: store or deflate the members")
         if zlib.crc32(data) != checksum:

@@ -1,5 +1,6 @@
 """One image file's bytes to RGB pixels: any orientation, mode, number of frames, or a cause why not."""
 
+import functools
 import io
 import warnings
 
@@ -17,6 +18,25 @@ MAX_ASPECT = 16  # of the resized image; the middle of a longer strip is kept
 RESIZE_METHOD = "short side by Pillow bicubic, antialiased, after alpha over white"
 
 Pixels = UInt8[np.ndarray, "height width 3"]
+
+# In the order in which they are tried. Pillow knows more, and hands some of them to other programs: EPS to Ghostscript.
+_FORMATS = (
+    "JPEG",
+    "PNG",
+    "WEBP",
+    "GIF",
+    "BMP",
+    "TIFF",
+    "AVIF",
+    "JPEG2000",
+    "PPM",
+    "TGA",
+    "ICO",
+    "ICNS",
+    "DIB",
+    "PCX",
+    "SGI",
+)
 
 # This module keeps its own, lower limit; and what is odd about metadata does not matter to the pixels.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -90,13 +110,20 @@ def crop_into(out: Pixels, pixels: Pixels, across: float, flip: bool) -> None:
 
 def _open(data: bytes) -> Image.Image:
     try:
-        return Image.open(io.BytesIO(data))
+        return Image.open(io.BytesIO(data), formats=_formats())
     except Image.DecompressionBombError as error:
         raise BadImage("too_large", str(error)) from None
     except Image.UnidentifiedImageError:
-        raise BadImage("unreadable", "not an image that Pillow knows") from None
+        raise BadImage("unreadable", f"none of {', '.join(_formats())}") from None
     except Exception as error:
         raise BadImage(_cause(error, "unreadable"), _one_line(error)) from None
+
+
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    """Those of `_FORMATS` that this Pillow was built with."""
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
 def _cause(error: Exception, otherwise: str) -> str:

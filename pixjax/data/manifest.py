@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from typing import Any
 
 from etils import epath
@@ -15,6 +16,9 @@ from pixjax.errors import InputError
 
 MANIFEST = "manifest.json"
 FORMAT = 1
+# Of a shard in the folder of its manifest, and of what is cached under its checksum: neither leads elsewhere.
+_FILE_NAME = re.compile(r"[\w.-]+\.array_record")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -102,18 +106,33 @@ class Manifest:
         if not path.exists():
             raise InputError(f"{folder} holds no {MANIFEST}: make one with pixjax prepare, or let it finish")
         try:
-            values = json.loads(path.read_text())
+            values = json.loads(path.read_bytes())
             if values["format"] != FORMAT:
                 raise InputError(f"{path} has format {values['format']}, this version reads {FORMAT}: prepare again")
             return cls.from_dict(values)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{path} is damaged ({error}): prepare again") from None
 
 
 def shard_from_dict(values: dict[str, Any]) -> Shard:
-    return Shard(**{**values, "skipped": tuple(tuple(entry) for entry in values["skipped"])})
+    """Raises ValueError, KeyError or TypeError for values that are none, a file outside of the folder among them."""
+    shard = Shard(**{**values, "skipped": tuple(tuple(entry) for entry in values["skipped"])})
+    if not _FILE_NAME.fullmatch(shard.file) or not _SHA256.fullmatch(shard.sha256):
+        raise ValueError(f"no shard is named {shard.file!r} and has the sha256 {shard.sha256!r}")
+    for number in (shard.num_records, shard.num_tokens, shard.num_bytes, shard.num_labels):
+        if type(number) is not int or number < 0:
+            raise ValueError(f"{number!r} of {shard.file} is no count")
+    return shard
+
+
+def read_shard(path: epath.Path) -> Shard:
+    """The note that a shard is finished. Raises `InputError` for one that is damaged."""
+    try:
+        return shard_from_dict(json.loads(path.read_bytes()))
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(f"{path} is damaged ({error}): delete it, and what it describes is made anew") from None
 
 
 def write_json(path: epath.Path, values: dict[str, Any]) -> None:

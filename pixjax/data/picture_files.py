@@ -77,7 +77,7 @@ def read_jsonl_by_file(path: epath.Path) -> dict[str, dict]:
         try:
             entry = json.loads(line)
             lines[entry["file"]] = entry
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise InputError(f"{path} line {number} is not a JSON object with the key 'file'") from None
     return lines
 

@@ -18,7 +18,7 @@ from etils import epath
 from pixjax.codec import IMAGE, CanvasCodec
 from pixjax.data.documents import text_parts
 from pixjax.data.images import RESIZE_METHOD, BadImage
-from pixjax.data.manifest import MANIFEST, Manifest, Recipe, Shard, shard_from_dict, write_json
+from pixjax.data.manifest import MANIFEST, Manifest, Recipe, Shard, read_shard, write_json
 from pixjax.data.paths import reach
 from pixjax.data.shard_records import encode_picture, encode_windows, file_digest, write_shard
 from pixjax.data.source import ImageSource
@@ -166,7 +166,7 @@ def _make_missing(
 def _withdraw(folder: epath.Path, preparation: Preparation, was_there: bool) -> None:
     """Leaves nothing behind where nothing was made; what was made is kept, for the run that goes on with it."""
     notes = [note for name in _notes(preparation) if (note := folder / name).exists()]
-    shards = [shard_from_dict(json.loads(note.read_text())) for note in notes]
+    shards = [read_shard(note) for note in notes]
     if (folder / MANIFEST).exists() or any(shard.num_records for shard in shards):
         return
     for path in (folder / _RECIPE, *notes, *(folder / shard.file for shard in shards)):
@@ -247,7 +247,10 @@ def _claim(folder: epath.Path, recipe: Recipe) -> None:
     if (folder / MANIFEST).exists():
         there = Manifest.load(folder).recipe
     elif begun.exists():
-        there = Recipe(**json.loads(begun.read_text()))
+        try:
+            there = Recipe(**json.loads(begun.read_bytes()))
+        except (ValueError, TypeError, RecursionError) as error:
+            raise InputError(f"{begun} is damaged ({error}): choose another --out, or delete the folder") from None
     elif any(not entry.name.startswith(".") for entry in folder.iterdir()):
         raise InputError(f"{folder} is not empty and was not made by pixjax prepare: choose another --out")
     else:
@@ -265,7 +268,7 @@ def _finished(folder: epath.Path, job: Preparation, number: int) -> Shard | None
     """The shard if it is there, whole and undamaged."""
     note = folder / f"{_stem(job, number)}.json"
     if note.exists():
-        shard = shard_from_dict(json.loads(note.read_text()))
+        shard = read_shard(note)
     elif (folder / MANIFEST).exists():
         shard = Manifest.load(folder).shards[number]
     else:

@@ -1,6 +1,7 @@
 """`array_record:`: what `pixjax prepare` made, read by record."""
 
 import fnmatch
+import struct
 import threading
 import uuid
 from collections.abc import Iterable, Sequence
@@ -62,6 +63,7 @@ class PreparedPictures:
             )
         self.uri = str(uri)
         self.num_labels = max(shard.num_labels for shard in shards)
+        self._size = canvas_size
         self._files = ShardFiles(folder, shards)
 
     def __len__(self) -> int:
@@ -71,7 +73,20 @@ class PreparedPictures:
         return self._files.name(record)
 
     def load(self, records: Iterable[int]) -> list[Picture | BadImage]:
-        return [decode_picture(data) for data in self._files.read([int(record) for record in records])]
+        numbers = [int(record) for record in records]
+        return [self._decode(*of_record) for of_record in zip(numbers, self._files.read(numbers), strict=True)]
+
+    def _decode(self, record: int, data: bytes) -> Picture:
+        try:
+            picture = decode_picture(data)
+        except (ValueError, TypeError, RecursionError, struct.error) as error:
+            raise InputError(f"{self.uri}: {self.name(record)} holds no picture ({error}): prepare again") from None
+        if min(picture.pixels.shape[:2]) != self._size:
+            raise InputError(
+                f"{self.uri}: {self.name(record)} is {picture.pixels.shape[:2]}, its short side is not {self._size}: "
+                "prepare again"
+            )
+        return picture
 
 
 class ShardedTokens:

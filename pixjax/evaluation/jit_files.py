@@ -7,6 +7,7 @@ import pathlib
 import re
 import zipfile
 from collections.abc import Mapping
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -86,7 +87,8 @@ def _read_safetensors(path: pathlib.Path) -> JiTFile:
         with safetensors.safe_open(path, framework="np") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
             args = json.loads((file.metadata() or {}).get("args", "{}"))
-    except (safetensors.SafetensorError, ValueError, TypeError) as error:
+    # AttributeError: a type that NumPy lacks, such as one of 8 bits.
+    except (safetensors.SafetensorError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path} does not read as safetensors ({_one_line(error)}): get it again") from error
     sets: dict[str, dict[str, np.ndarray]] = {}
     for name, tensor in tensors.items():
@@ -107,15 +109,13 @@ def _write_safetensors(path: pathlib.Path, contents: JiTFile) -> None:
 
 
 def _read_pickled(path: pathlib.Path) -> JiTFile:
-    import pickle
-
     torch = _import_torch()
     try:
         # JiT's training code stores its options as a Namespace, a record of plain values: the one class let in.
         with torch.serialization.safe_globals([argparse.Namespace]):
             # Optimizer states beside the parameters stay on the disk.
             stored = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except pickle.UnpicklingError as error:
+    except UnpicklingError as error:
         wanted = re.search(r"GLOBAL (\S+)", str(error))
         what = f"code of its own ({wanted[1]})" if wanted else "more than tensors and plain values"
         raise InputError(

@@ -7,6 +7,7 @@ since a flipped byte in stored arrays restores silently.
 """
 
 import base64
+import contextlib
 import hashlib
 import json
 import logging
@@ -68,7 +69,8 @@ class Checkpoints:
         return self
 
     def __exit__(self, *_) -> None:
-        self._manager.close()
+        with contextlib.suppress(OSError):  # a disk that fails must not hide why the run ends
+            self._manager.close()
 
     def steps(self) -> list[int]:
         return sorted(self._manager.all_steps())
@@ -170,9 +172,14 @@ class Checkpoints:
     def meta(self, step: int) -> dict[str, Any]:
         """What wrote this step, and what each array was."""
         meta = self._restore(step, meta=ocp.args.JsonRestore())["meta"]
-        if not isinstance(meta, dict) or _sha256(meta.get("content")) != meta.get("sha256"):
+        content = meta.get("content") if isinstance(meta, dict) else None
+        if (
+            not isinstance(content, dict)
+            or _sha256(content) != meta.get("sha256")
+            or not all(isinstance(content.get(part), dict) for part in ("versions", "trees", "digests", "sha256"))
+        ):
             raise self._damaged(step, f"{self._folder / str(step) / 'meta'} is not what was saved")
-        return meta["content"]
+        return content
 
     def tree(self, step: int, item: str) -> dict[str, str]:
         """Name to dtype and shape of each array of an item. Raises `InputError` where there is no such item."""

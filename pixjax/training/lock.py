@@ -79,7 +79,7 @@ class WorkdirLock:
         """Whoever the file names; nobody where it is not readable, as after a crash in the middle of a line."""
         try:
             holder = json.loads(self._path.read_text())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
         return holder if isinstance(holder, dict) else None
 

@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import os
 
 from etils import epath
 
 from pixjax.codec import CanvasCodec
+from pixjax.codec.tokenizer_files import is_regular_file
 from pixjax.config import Config
 from pixjax.config_file import config_from_json
 from pixjax.data import text_share
@@ -15,6 +17,7 @@ CONFIG_FILE = "config.json"
 CODEC_FOLDER = "codec"
 DATA_FILE = "data.json"
 CHECKSUMS_FILE = "sha256.json"
+_ALWAYS_THERE = (CONFIG_FILE, DATA_FILE, f"{CODEC_FOLDER}/codec.json")
 
 
 def write_run(workdir: epath.Path, config: Config, codec: CanvasCodec) -> None:
@@ -39,12 +42,31 @@ def read_run(workdir: epath.Path) -> tuple[Config, CanvasCodec]:
         raise InputError(f"{workdir} is not a workdir, it has no {CONFIG_FILE}: give the --workdir of a training run")
     if problems := damaged_files(workdir):
         raise RunError(problems[0])
-    return config_from_json(path.read_text(), str(path)), CanvasCodec.load(workdir / CODEC_FOLDER)
+    return config_from_json(path.read_bytes(), str(path)), CanvasCodec.load(workdir / CODEC_FOLDER)
+
+
+def require_no_links(workdir: epath.Path) -> None:
+    """Raises `InputError` where a file that a run writes is a symbolic link: what it leads to would be overwritten."""
+    codec = workdir / CODEC_FOLDER
+    for path in (codec, *(p for folder in (workdir, codec) if folder.is_dir() for p in folder.iterdir())):
+        # Folders may be elsewhere, such as checkpoints on a larger disk; the codec's files have fixed names.
+        if os.path.islink(path) and (path == codec or not path.is_dir()):
+            raise InputError(
+                f"{path} is a symbolic link, and training would overwrite {os.readlink(path)}: copy the workdir with "
+                "its files, as cp -rL does, or choose another --workdir"
+            )
 
 
 def read_text_share(workdir: epath.Path) -> float:
-    """The share of text canvases that a run was trained on: 0 is images alone, 1 text alone."""
-    return float(json.loads((workdir / DATA_FILE).read_text())["text_share"])
+    """The share of text canvases that a run was trained on: 0 is images alone, 1 text alone.
+
+    Raises `RunError` where its file is damaged.
+    """
+    path = workdir / DATA_FILE
+    try:
+        return float(json.loads(path.read_bytes())["text_share"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        raise RunError(f"{path} is missing or damaged: copy the workdir again") from None
 
 
 def damaged_files(workdir: epath.Path) -> list[str]:
@@ -52,15 +74,17 @@ def damaged_files(workdir: epath.Path) -> list[str]:
     remedy = "continue the run with pixjax train, which writes it anew, or copy the workdir again"
     path = workdir / CHECKSUMS_FILE
     try:
-        checksums = dict(json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError):
+        checksums = json.loads(path.read_bytes()) if is_regular_file(path) else None
+    except (OSError, ValueError, RecursionError):
+        checksums = None
+    if not isinstance(checksums, dict):
         return [f"{path} is missing or damaged: {remedy}"]
-    problems = []
+    problems = [f"{path} does not name {name}: {remedy}" for name in _ALWAYS_THERE if name not in checksums]
     for name, checksum in checksums.items():
         file = workdir / name
         if workdir not in file.parents or ".." in file.parts:
             problems.append(f"{path} names {name}, which is outside of the workdir: {remedy}")
-        elif not file.exists():
+        elif not is_regular_file(file):
             problems.append(f"{file} is missing: {remedy}")
         elif _sha256(file) != checksum:
             problems.append(f"{file} was damaged or changed since it was written: {remedy}")

@@ -4,9 +4,10 @@ import time
 from collections.abc import Callable
 
 import jax
+from etils import epath
 
 from pixjax.errors import RunError
-from pixjax.training.checkpoint import Checkpoints
+from pixjax.training.checkpoint import Checkpoints, saved_steps
 
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0  # seconds between two tries; doubled each time
 
@@ -28,7 +29,8 @@ class Saver:
 
     def poll(self) -> None:
         """Notices a save that failed meanwhile. To be called between steps; never waits."""
-        self._attempt(self._checkpoints.check)
+        if self._failing_since is None:
+            self._attempt(self._checkpoints.check)
 
     @property
     def is_due(self) -> bool:
@@ -48,7 +50,7 @@ class Saver:
 
         while not self._attempt(lambda: self._save_and_wait(start)):
             if self.gave_up:
-                kept = self._checkpoints.steps()
+                kept = _steps_on_disk(self._checkpoints.workdir)
                 raise RunError(
                     f"no checkpoint could be written to {self._checkpoints.workdir} for {self._retry_seconds:.0f} s: "
                     f"make room there and start the same command, "
@@ -63,6 +65,8 @@ class Saver:
 
     def _attempt(self, action: Callable[[], None]) -> bool:
         try:
+            if self._failing_since is not None:
+                self._checkpoints.reopen()
             action()
         except RunError:
             raise
@@ -75,6 +79,12 @@ class Saver:
             self._next_try = now + self._wait
             self._message(f"saving failed, trying again in {self._wait:.0f} s ({reason})")
             self._wait = min(2 * self._wait, _LONGEST_WAIT)
-            self._checkpoints.reopen()
             return False
         return True
+
+
+def _steps_on_disk(workdir: epath.Path) -> list[int]:
+    try:
+        return saved_steps(workdir)
+    except OSError:
+        return []

@@ -9,7 +9,7 @@ from pixjax.config import Config
 from pixjax.config_file import config_from_json
 from pixjax.errors import InputError
 from pixjax.training.checkpoint import Checkpoints, DamagedCheckpoint, saved_steps
-from pixjax.training.run_files import CODEC_FOLDER, CONFIG_FILE, damaged_files
+from pixjax.training.run_files import CODEC_FOLDER, CONFIG_FILE, damaged_files, require_no_links
 
 # What may change between two starts of one run, because no batch and no update depends on it.
 _FREE = (
@@ -29,7 +29,8 @@ _FREE = (
 
 
 def require_same_run(workdir: epath.Path, config: Config, codec: CanvasCodec) -> None:
-    """Raises `InputError`, with the keys that differ, when the workdir holds another run."""
+    """Raises `InputError`, with the keys that differ, when the workdir holds another run, or links to elsewhere."""
+    require_no_links(workdir)
     stored_run = _stored_run(workdir)
     if stored_run is None:
         return
@@ -56,7 +57,7 @@ def _stored_run(workdir: epath.Path) -> tuple[Config, dict[str, Any]] | None:
     """Config and codec of the workdir; where its files are damaged, those of its newest whole checkpoint."""
     path = workdir / CONFIG_FILE
     if not damaged_files(workdir):
-        return config_from_json(path.read_text(), str(path)), CanvasCodec.load(workdir / CODEC_FOLDER).to_dict()
+        return config_from_json(path.read_bytes(), str(path)), CanvasCodec.load(workdir / CODEC_FOLDER).to_dict()
     if not (steps := saved_steps(workdir)):
         return None  # nothing was trained here
     with Checkpoints(workdir) as checkpoints:

@@ -5,6 +5,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -21,14 +22,21 @@ def config_file(tmp_path_factory, tiny_config):
 
 
 @pytest.fixture(scope="session")
-def start(config_file):
-    """`start(workdir, "training.steps=9")` is a running `pixjax train`; its errors are piped."""
+def start(config_file, tmp_path_factory):
+    """`start(workdir, "training.steps=9")` is a running `pixjax train`, and `said(it)` what it has told so far.
+
+    It writes to a file: a pipe that nobody reads would stop it.
+    """
 
     def begin(workdir: pathlib.Path, *settings: str, arguments: tuple[str, ...] = (), devices: int = 1):
         overrides = [f"--config.{setting}" for setting in settings]
         command = [*TRAIN, f"--config={config_file}", f"--workdir={workdir}", *arguments, *overrides]
         environment = os.environ | {"JAX_NUM_CPU_DEVICES": str(devices)}
-        return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        log = tmp_path_factory.mktemp("log") / "stderr"
+        with log.open("w") as file:
+            process = subprocess.Popen(command, env=environment, stderr=file, text=True)
+        process.log = log
+        return process
 
     return begin
 
@@ -38,9 +46,24 @@ def finish():
     """Waits for a process, and says how it ended and what it wrote."""
 
     def wait(process: subprocess.Popen, code: int = 0) -> str:
-        error = process.communicate(timeout=300)[1]
-        assert process.returncode == code, error
-        return error
+        process.wait(timeout=300)
+        said = process.log.read_text()
+        assert process.returncode == code, said
+        return said
+
+    return wait
+
+
+@pytest.fixture(scope="session")
+def wait_for():
+    """`wait_for(condition, process)` returns when it holds, and fails when the process ends or minutes pass before."""
+
+    def wait(condition, process: subprocess.Popen, seconds: float = 240.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert process.poll() is None, process.log.read_text()
+            assert time.monotonic() < deadline, "nothing came for long"
+            time.sleep(0.002)
 
     return wait
 

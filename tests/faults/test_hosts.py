@@ -2,7 +2,6 @@
 
 import signal
 import socket
-import time
 
 import pytest
 from etils import epath
@@ -21,13 +20,13 @@ def process(address: str, index: int, *, count: int = 2) -> tuple[str, ...]:
     return (f"--coordinator={address}", f"--num-processes={count}", f"--process-id={index}")
 
 
-def test_preemption_of_one_process_saves_on_both_and_one_continues_alone(tmp_path, address, start, finish, curve):
+def test_preemption_of_one_process_saves_on_both_and_one_continues_alone(
+    tmp_path, address, start, finish, curve, wait_for
+):
     workdir = tmp_path / "run"
     long = ("training.steps=100000", "training.checkpoint_every=7")
     both = [start(workdir, *long, arguments=process(address, index)) for index in range(2)]
-    while not saved_steps(epath.Path(workdir)):
-        assert both[0].poll() is None, both[0].communicate()[1]
-        time.sleep(0.05)
+    wait_for(lambda: saved_steps(epath.Path(workdir)), both[0])
     both[1].send_signal(signal.SIGTERM)  # not the one that writes the log
     said = [finish(run) for run in both]
     assert "stopped by a signal to another process" in said[0]

@@ -23,13 +23,6 @@ FORKED = pathlib.Path(__file__).with_name("forked_run.py")
 KILLS = 20
 
 
-def wait_for(condition, seconds: float = 240.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "nothing came for long"
-        time.sleep(0.002)
-
-
 def is_saving(workdir: pathlib.Path) -> bool:
     folder = workdir / "checkpoints"
     with contextlib.suppress(FileNotFoundError):
@@ -50,7 +43,9 @@ def test_kill_9_in_the_middle_of_saves_loses_nothing_and_changes_no_bit(tmp_path
         print("start", file=runs.stdin, flush=True)
         child = int(runs.stdout.readline())
         if kills < KILLS:
-            wait_for(lambda: is_saving(killed))
+            while not is_saving(killed):
+                assert runs.poll() is None
+                time.sleep(0.002)
             time.sleep(moments.uniform(0.0, 0.06))  # a save takes about this long
             os.kill(child, signal.SIGKILL)
             kills += 1
@@ -71,19 +66,19 @@ def test_kill_9_in_the_middle_of_saves_loses_nothing_and_changes_no_bit(tmp_path
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_before_the_first_step_ends_cleanly_too(tmp_path, start, finish, number):
+def test_a_signal_before_the_first_step_ends_cleanly_too(tmp_path, start, finish, wait_for, number):
     run = start(tmp_path / "run", "training.steps=100000")
-    wait_for(lambda: (tmp_path / "run" / "lock.json").exists())
+    wait_for(lambda: (tmp_path / "run" / "lock.json").exists(), run)
     run.send_signal(number)
     assert f"stopped by {number.name} at step 0" in finish(run)
     assert saved_steps(epath.Path(tmp_path / "run")) == [0]
     assert not (tmp_path / "run" / "lock.json").exists()
 
 
-def test_a_signal_while_a_checkpoint_is_written_ends_cleanly(tmp_path, start, finish):
+def test_a_signal_while_a_checkpoint_is_written_ends_cleanly(tmp_path, start, finish, wait_for):
     workdir = tmp_path / "run"
     run = start(workdir, "training.steps=100000", "training.checkpoint_every=1")
-    wait_for(lambda: is_saving(workdir) and len(saved_steps(epath.Path(workdir))) > 1)
+    wait_for(lambda: is_saving(workdir) and len(saved_steps(epath.Path(workdir))) > 1, run)
     run.send_signal(signal.SIGTERM)
     assert "stopped by SIGTERM at step" in finish(run)
     assert not is_saving(workdir)
@@ -94,7 +89,9 @@ def test_a_signal_in_sampling_keeps_the_samples_that_are_made(tmp_path, tiny_con
     train(tiny_config(training={"steps": 1}), epath.Path(workdir))
     command = [sys.executable, "-m", "pixjax.cli", "sample", f"--workdir={workdir}", f"--out={out}", "--num=1000000"]
     run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    wait_for(out.exists)
+    while not out.exists():
+        assert run.poll() is None
+        time.sleep(0.05)
     time.sleep(1.0)
     run.send_signal(signal.SIGTERM)
     said, error = run.communicate(timeout=240)
