@@ -7,11 +7,11 @@ same workdir meanwhile. The process is stopped by SIGTERM and continued `--resta
 memory, file handles and threads are read from /proc (Linux only). What comes before `--warm-up` seconds of a process
 is left out: compilation, the first saves, and memory that malloc keeps.
 
-Prints for each process the slope of its memory, by least squares, in MiB for 1000 steps, the handles and threads after
-the warm-up and at the end (each the most of ten seconds: a save opens files for a moment), and the checkpoints saved.
-Exits with 1 where the memory grows by more than `--bound` MiB, and 0.15 MiB a save, over the time watched after the
-warm-up, handles or threads by more than a few, or where a save failed. What a save leaves behind are lists that
-tensorstore does not free: `ts.Spec.to_json()` loses eight at every call (seen in tensorstore 0.1.86), 0.1 MiB a save.
+Prints for each process the slope of its memory, by least squares, in MiB for 1000 steps, the most handles and threads
+in the first and in the second half of what was watched, and the checkpoints saved. Exits with 1 where the memory grows
+by more than `--bound` MiB, and 0.15 MiB a save, over the time watched after the warm-up, handles or threads by more
+than a few, or where a save failed. What a save leaves behind are lists that tensorstore does not free:
+`ts.Spec.to_json()` loses eight at every call (seen in tensorstore 0.1.86), 0.1 MiB a save.
 """
 
 import argparse
@@ -47,7 +47,6 @@ def get_config():
 """
 PIXJAX = [sys.executable, "-m", "pixjax.cli"]
 MORE_HANDLES = 3  # or threads, than after the warm-up
-SETTLED = 10  # samples whose most is compared: saves come and go
 SAMPLE_EVERY = 20.0  # seconds
 
 
@@ -101,6 +100,7 @@ def saved(workdir: pathlib.Path) -> set[int]:
 def figures(rows: list[tuple[float, int, float, int, int]], warm_up: float) -> dict:
     seconds, step, resident, handles, threads = np.array([row for row in rows if row[0] >= warm_up]).T
     slope = np.polyfit(step, resident, 1)[0]
+    half = len(step) // 2  # whose most is compared: saves come and go
     return {
         "steps": [int(step[0]), int(step[-1])],
         "seconds": round(seconds[-1] - seconds[0]),
@@ -108,8 +108,8 @@ def figures(rows: list[tuple[float, int, float, int, int]], warm_up: float) -> d
         "MiB_for_1000_steps": round(slope * 1000, 4),
         "MiB_grown": round(slope * (step[-1] - step[0]), 2),
         "MiB_for_a_save": round(slope * SAVE_EVERY, 3),
-        "handles": [int(handles[:SETTLED].max()), int(handles[-SETTLED:].max())],
-        "threads": [int(threads[:SETTLED].max()), int(threads[-SETTLED:].max())],
+        "handles": [int(handles[:half].max()), int(handles[half:].max())],
+        "threads": [int(threads[:half].max()), int(threads[half:].max())],
     }
 
 
@@ -121,7 +121,7 @@ def main() -> None:
     parser.add_argument("--bound", type=float, default=4.0, help="MiB that a process may grow by besides its saves")
     args = parser.parse_args()
     share = 60 * args.minutes / (args.restarts + 1)
-    if share < args.warm_up + 2 * SETTLED:
+    if share < args.warm_up + 20:
         parser.error(f"--minutes={args.minutes:g} leaves {share:.0f} s a process: give more, or fewer --restarts")
     processes, checkpoints, samplings, failures = [], set(), 0, 0
     with tempfile.TemporaryDirectory() as temporary:
