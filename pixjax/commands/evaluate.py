@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> None:
         except Stopped:
             print(f"stopped by {stop.received}: what was measured is kept in {out}, the same command continues")
             return
-    for key in HEADLINES:
+    for key in (name for names in HEADLINES.values() for name in names):
         if key in metrics:
             print(f"{key} {metrics[key]:.3f} ± {metrics[f'{key}_stderr']:.3f}")
     if "forward_share" in metrics:

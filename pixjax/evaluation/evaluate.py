@@ -28,7 +28,8 @@ from pixjax.evaluation.text_metrics import text_metrics
 from pixjax.models import NO_LABEL, denoise, type_condition
 from pixjax.training.mesh import batch_sharding
 
-HEADLINES = ("bits_per_char", "bits_per_token", "bits_per_dim")
+# Text has bits per dimension too, but only those of images are what others report.
+HEADLINES = {TEXT: ("bits_per_char", "bits_per_token"), IMAGE: ("bits_per_dim",)}
 
 
 class Stopped(Exception):
@@ -140,17 +141,14 @@ def evaluate(
             f"{name}_likelihood", functools.partial(_likelihood, denoiser, material, modality, seed, meter)
         )
         metrics[name]["likelihood"] = likelihood
-        metrics |= {key: value for key, value in likelihood.items() if key.removesuffix("_stderr") in HEADLINES}
+        headlines = HEADLINES[modality]
+        metrics |= {key: value for key, value in likelihood.items() if key.removesuffix("_stderr") in headlines}
         metrics[name]["denoising"] = {
             label: part(
                 f"{name}_denoising_{label}", functools.partial(_denoising, model, material, modality, seed, meter)
             )
             for label, model in (("average", denoiser), ("raw", raw))
         }
-    if TEXT in denoiser.modalities and IMAGE in denoiser.modalities and "bits_per_dim" in metrics:
-        # A mixed model has two kinds of dimensions: those of photographs are what others report.
-        metrics |= {key: metrics["image"]["likelihood"][key] for key in ("bits_per_dim", "bits_per_dim_stderr")}
-
     samples: dict[str, Generated] = {}
     for wanted in _kinds(denoiser):
         try:
