@@ -51,9 +51,9 @@ def study_report(
     model, training = study.base.model, study.base.training
     return Report(
         title=study.title,
-        subtitle=f"{len(study.arms)} arms, seeds {', '.join(map(str, study.seeds))}, {model.variant}/{model.patch_size} "
-        f"at {model.canvas_size} pixels, length 1 is {training.steps:,} steps of {study.base.data.batch_size} canvases, "
-        f"measured on {_counts(runs)}",
+        subtitle=f"{len(study.arms)} arms, seeds {', '.join(map(str, study.seeds))}, {model.variant}/{model.patch_size}"
+        f" at {model.canvas_size} pixels, length 1 is {training.steps:,} steps of {study.base.data.batch_size},"
+        f" measured on {_counts(runs)}",
         sections=tuple(sections),
     )
 

@@ -1,0 +1,171 @@
+"""`pixjax evaluate`: what it writes, what it keeps when it is stopped, and what it does without."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from etils import epath
+
+from pixjax.cli import main
+from pixjax.evaluation.evaluate import Meter, Parts, Stopped
+from pixjax.evaluation.held_out import gather
+from pixjax.evaluation.restore import load
+from pixjax.evaluation.run import evaluate_workdir
+from pixjax.training.train import train
+
+EVALUATION = {
+    "test": ["demo:text?part=held_out", "demo:images"],
+    "canvases": 8, "samples": 4, "num_times": 2, "batch_size": 4, "reference_characters": 4000,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory, tiny_config):
+    folder = epath.Path(tmp_path_factory.mktemp("run"))
+    data = {"sources": ["demo:text?part=train", "demo:images"]}
+    train(tiny_config(data=data, training={"steps": 2}, evaluation=EVALUATION), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def evaluated(workdir, tmp_path_factory):
+    out = epath.Path(tmp_path_factory.mktemp("out"))
+    assert main(["evaluate", f"--workdir={workdir}", f"--out={out}"]) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def metrics(evaluated):
+    return json.loads((evaluated / "metrics.json").read_text())
+
+
+def test_the_figures_of_both_modalities_are_there(metrics):
+    assert {"bits_per_char", "bits_per_token", "bits_per_dim", "bits_per_dim_stderr"} <= set(metrics)
+    assert metrics["bits_per_char"] == metrics["text"]["likelihood"]["switched"]["bits_per_char"]
+    assert metrics["bits_per_dim"] == metrics["image"]["likelihood"]["network"]["bits_per_dim"]
+    assert 3 < metrics["bits_per_char"] < 27  # hardly trained: about the entropy of its letters
+    for label in ("average", "raw"):
+        curves = metrics["text"]["denoising"][label]
+        assert len(curves["t"]) == len(curves["x_mse/text"]) == len(curves["token_accuracy/text"])
+    assert 0 <= metrics["text"]["samples"]["valid_words"] <= 1
+    assert metrics["image"]["samples"]["swd/mean"] > metrics["image"]["samples"]["held_out"]["swd/mean"]
+    assert metrics["references"]["ngrams"]["1"] > 3
+    assert metrics["forward_share"] > 0
+
+
+def test_the_evaluations_are_counted(metrics):
+    """Validation is a quarter of eight canvases, and fills a batch of four; a sample takes two steps of Heun."""
+    likelihood = 2 * (8 + 4) * 2
+    denoising = 2 * 2 * 8 * len(metrics["text"]["denoising"]["raw"]["t"])
+    samples = 3 * 4 * 2 * 2
+    assert metrics["evaluations"] == likelihood + denoising + samples
+
+
+def test_the_report_and_the_samples_are_there(evaluated):
+    page = (evaluated / "report.html").read_text()
+    for words in ("bits per character", "Canvas inspector", "Training", "matched filter"):
+        assert words in page
+    assert len((evaluated / "samples" / "text" / "text.jsonl").read_text().splitlines()) == 4
+    assert len(list((evaluated / "samples" / "image" / "images").iterdir())) == 4
+
+
+def test_the_same_command_measures_nothing_again(workdir, evaluated, metrics, monkeypatch):
+    def fail(*_, **__):
+        raise AssertionError("was measured before")
+
+    monkeypatch.setattr("pixjax.evaluation.evaluate.evaluate_likelihood", fail)
+    monkeypatch.setattr("pixjax.evaluation.evaluate.generate", fail)
+    again = evaluate_workdir(workdir, evaluated)
+    assert again["text"]["likelihood"] == metrics["text"]["likelihood"]
+    assert again["image"]["samples"] == metrics["image"]["samples"]
+
+
+def test_what_is_missing_is_said_and_the_rest_is_measured(workdir, tmp_path):
+    said = []
+    changes = {"evaluation": {"test": ["text:nowhere/*.txt"], "samples": 0}}
+    metrics = evaluate_workdir(workdir, epath.Path(tmp_path), changes=changes, say=said.append)
+    notes = "\n".join(metrics["notes"])
+    assert "nowhere" in notes
+    assert "no held-out image" in notes
+    assert "no validation text: training canvases take its place" in notes
+    assert "bits_per_char" not in metrics
+    assert (tmp_path / "report.html").exists()
+    assert sum(line.startswith("note: ") for line in said) == len(metrics["notes"])
+
+
+def test_a_stopped_evaluation_keeps_its_parts(workdir, tmp_path):
+    asked = []
+
+    def stop() -> bool:
+        asked.append(None)
+        return len(asked) > 4  # in the middle of the curves
+
+    with pytest.raises(Stopped):
+        evaluate_workdir(workdir, epath.Path(tmp_path), stop=stop)
+    assert (tmp_path / "parts" / "text_likelihood.json").exists()
+    assert not (tmp_path / "metrics.json").exists()
+
+
+def test_sigterm_keeps_what_is_measured_and_exits_cleanly(workdir, tmp_path):
+    command = [sys.executable, "-m", "pixjax.cli", "evaluate", f"--workdir={workdir}", f"--out={tmp_path}"]
+    run = subprocess.Popen([*command, "--num-canvases=5000"], stdout=subprocess.PIPE, text=True, env=os.environ)
+    while not (tmp_path / "parts").exists():
+        assert run.poll() is None
+        time.sleep(0.02)
+    time.sleep(0.5)
+    run.send_signal(signal.SIGTERM)
+    said, _ = run.communicate(timeout=120)
+    assert run.returncode == 0
+    assert "the same command continues" in said
+
+
+def test_kept_parts_are_not_those_of_other_settings(tmp_path):
+    first, second = (Parts.of(epath.Path(tmp_path), seed=seed) for seed in (0, 1))
+    assert first.get("part", lambda: 1) == 1
+    assert first.get("part", lambda: 2) == 1
+    assert second.get("part", lambda: 3) == 3
+    (tmp_path / "part.json").write_text('{"key": "')  # killed while it wrote
+    assert second.get("part", lambda: 4) == 4
+    arrays = first.get_arrays("arrays", lambda: {"x": np.arange(3)})
+    np.testing.assert_array_equal(first.get_arrays("arrays", dict)["x"], arrays["x"])
+
+
+def test_the_meter_counts_and_stops():
+    meter = Meter()
+    meter(3)
+    meter(4)
+    assert meter.evaluations == 7
+    with pytest.raises(Stopped):
+        Meter(stop=lambda: True)(1)
+
+
+def test_held_out_canvases_are_the_same_each_time_and_none_twice(workdir):
+    denoiser = load(workdir)
+    first, second = (gather(denoiser.config, denoiser.codec, denoiser.modalities) for _ in range(2))
+    for modality in (0, 1):
+        np.testing.assert_array_equal(first.test[modality].canvases, second.test[modality].canvases)
+        flat = first.test[modality].canvases.reshape(len(first.test[modality]), -1)
+        assert len(np.unique(flat, axis=0)) == len(flat) == 8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--seed=-1"], "--seed=-1 has to be between"),
+        (["--ema=0.123"], "--ema=0.123 is not kept"),
+        (["--num-canvases=1"], "evaluation.canvases=1 has to be at least 2"),
+        (["--sampler=ddim"], "sampling.sampler='ddim' is unknown"),
+        (["--baselines=nowhere.json"], "is not a result of benchmarks/baselines"),
+        (["--checkpoint=77"], "no checkpoint at step 77"),
+    ],
+)
+def test_wrong_input_is_one_line(workdir, tmp_path, capsys, arguments, words):
+    assert main(["evaluate", f"--workdir={workdir}", f"--out={tmp_path / 'out'}", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1

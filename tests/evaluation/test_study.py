@@ -1,0 +1,138 @@
+"""A study trains what it says, goes on where it stopped, and concludes no more than its numbers carry."""
+
+import json
+import math
+
+import pytest
+from etils import epath
+
+from pixjax.cli import main
+from pixjax.config_file import read_study
+from pixjax.errors import InputError
+from pixjax.evaluation.study import Comparison, run_folder
+from pixjax.evaluation.taxes import conclusion, mean_and_interval, taxes_of
+from pixjax.training.checkpoint import saved_steps
+
+STUDY = """
+import ml_collections
+def get_study():
+    return {{
+        "title": "two tags",
+        "base": ml_collections.ConfigDict({base!r}),
+        "seeds": (0, 1),
+        "arms": {{
+            "text": {{"changes": {{"model.tagging": "none", "codec.marker": False, "data.text_ratio": 1.0}}}},
+            "both": {{
+                "changes": {{"model.tagging": "condition", "codec.marker": False}}, "length": 0.5, "start_from": "text",
+            }},
+        }},
+        "comparisons": [{{"name": "mixing", "reference": "text", "arm": "both"}}],
+    }}
+"""
+
+
+@pytest.fixture(scope="module")
+def study_file(tmp_path_factory, tiny_config):
+    evaluation = {"canvases": 4, "samples": 0, "num_times": 1, "batch_size": 4, "reference_characters": 2000}
+    evaluation["test"] = ["demo:text?part=held_out", "demo:images"]
+    base = tiny_config(training={"steps": 2, "decay": "constant"}, evaluation=evaluation).to_dict()
+    path = tmp_path_factory.mktemp("study") / "two_tags.py"
+    path.write_text(STUDY.format(base=base))
+    return path
+
+
+@pytest.fixture(scope="module")
+def workdir(study_file, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("studied")
+    assert main(["study", f"--config={study_file}", f"--workdir={folder}"]) == 0
+    return folder
+
+
+def test_every_arm_is_trained_as_long_as_it_says_and_measured(workdir):
+    results = json.loads((workdir / "results.json").read_text())
+    for seed in (0, 1):
+        for arm, steps in (("text", 2), ("both", 1)):
+            assert saved_steps(run_folder(epath.Path(workdir), arm, seed)) == [steps]
+            assert results["arms"][arm][str(seed)]["step"] == steps
+    (tax,) = results["taxes"]  # text alone has no bits per dimension to compare
+    figures = [[results["arms"][arm][str(seed)]["bits_per_char"] for seed in (0, 1)] for arm in ("both", "text")]
+    changes = [100 * (ours / theirs - 1) for ours, theirs in zip(*figures, strict=True)]
+    assert tax["percent"] == pytest.approx(sum(changes) / 2)
+    assert "What follows" in (workdir / "report.html").read_text()
+
+
+def test_the_same_command_trains_and_measures_nothing_again(study_file, workdir, monkeypatch):
+    def fail(*_, **__):
+        raise AssertionError("was done before")
+
+    monkeypatch.setattr("pixjax.evaluation.study.train", fail)
+    monkeypatch.setattr("pixjax.evaluation.evaluate.evaluate_likelihood", fail)
+    before = (workdir / "results.json").read_text()
+    assert main(["study", f"--config={study_file}", f"--workdir={workdir}"]) == 0
+    taxes = [json.loads(text)["taxes"] for text in (before, (workdir / "results.json").read_text())]
+    assert taxes[0] == taxes[1]
+
+
+def test_the_packaged_study_matches_samples_and_compute():
+    study = read_study("study_mixing", ["--config.training.steps=600"])
+    seen = {}
+    for arm in study.arms:
+        config = study.config(arm, 0, epath.Path("w"))
+        ratio = config.data.text_ratio
+        steps, before = config.training.steps, seen.get(arm.start_from, (0, 0))
+        seen[arm.name] = (before[0] + steps * ratio, before[1] + steps * (1 - ratio))
+    for way in ("marker", "condition", "finetuned"):
+        assert seen[f"{way}_samples"] == pytest.approx((seen["text"][0], seen["image"][1]))
+        assert sum(seen[f"{way}_compute"]) == pytest.approx(600)
+
+
+def test_the_interval_is_students():
+    mean, low, high = mean_and_interval([1.0, 2.0, 4.0])
+    half = 4.302653 * math.sqrt(7 / 3) / math.sqrt(3)  # the 97.5 % point of t with two degrees of freedom
+    assert (mean, low, high) == pytest.approx((7 / 3, 7 / 3 - half, 7 / 3 + half))
+
+
+def results(reference, arm):
+    return {
+        "a": {seed: {"bits_per_char": value} for seed, value in enumerate(reference)},
+        "b": {seed: {"bits_per_char": value} for seed, value in enumerate(arm)},
+    }
+
+
+@pytest.mark.parametrize(
+    ("reference", "arm", "words"),
+    [
+        ([2.0, 2.2, 2.4], [2.1, 2.31, 2.52], "b is worse"),
+        ([2.0, 2.2, 2.4], [1.9, 2.09, 2.28], "b is better"),
+        ([2.0, 2.2, 2.4], [2.1, 2.1, 2.4], "no difference is shown"),
+        ([2.0], [4.0], "nothing can be concluded"),
+    ],
+)
+def test_a_conclusion_says_what_the_interval_carries(reference, arm, words):
+    (tax,) = taxes_of([Comparison(name="n", reference="a", arm="b")], results(reference, arm))
+    assert words in conclusion(tax)
+
+
+def test_seeds_that_one_arm_lacks_are_left_out():
+    (tax,) = taxes_of([Comparison(name="n", reference="a", arm="b")], results([2.0, 3.0], [2.2]))
+    assert tax.seeds == 1
+    assert tax.percent == pytest.approx(10)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (('"start_from": "text"', '"start_from": "later"'), "name one of the arms before it"),
+        (('"arm": "both"', '"arm": "bth"'), "names 'bth': the arms are text, both"),
+        (('"seeds": (0, 1)', '"seeds": (1, 1)'), "different seeds"),
+        (("model.tagging", "model.taging"), "did you mean 'model.tagging'"),
+        (('"length"', '"lenght"'), "unknown key 'lenght'"),
+        (("get_study", "get_config"), "is a config, give it to pixjax train"),
+    ],
+)
+def test_a_study_that_is_not_possible_is_refused_in_one_line(study_file, tmp_path, change, words):
+    path = tmp_path / "wrong.py"
+    path.write_text(study_file.read_text().replace(*change))
+    with pytest.raises(InputError) as error:
+        read_study(str(path))
+    assert words in str(error.value)
