@@ -12,7 +12,19 @@ import sys
 from pixjax import __version__
 from pixjax.errors import InputError, RunError
 
-COMMANDS = ("train", "sample", "inspect", "codec", "tokenizer", "data", "prepare", "convert", "export")
+COMMANDS = (
+    "train",
+    "sample",
+    "evaluate",
+    "study",
+    "inspect",
+    "codec",
+    "tokenizer",
+    "data",
+    "prepare",
+    "convert",
+    "export",
+)
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -8,7 +8,7 @@ import dataclasses
 import difflib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from pixjax.errors import InputError
@@ -55,6 +55,11 @@ def parse_patch_size(patch_size: str) -> tuple[int, int]:
     if match is None or 0 in (sides := [int(side or match[1]) for side in match.groups()]):
         raise InputError(f"patch size {patch_size!r} is not a size: write 4 for 4x4 pixels, or 1x16")
     return sides[0], sides[1]
+
+
+def split_sources(uris: Sequence[str]) -> tuple[str, ...]:
+    """Source URIs, where one string may hold several, separated by commas."""
+    return tuple(part for uri in uris for part in _NEXT_SOURCE.split(uri))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -131,7 +136,7 @@ class DataConfig:
     max_bad_fraction: float = 0.01  # of images that do not decode, before the run stops
 
     def __post_init__(self):
-        object.__setattr__(self, "sources", tuple(s for uri in self.sources for s in _NEXT_SOURCE.split(uri)))
+        object.__setattr__(self, "sources", split_sources(self.sources))
         _require(self.batch_size > 0, f"data.batch_size={self.batch_size} has to be positive")
         _require(self.workers >= 0, f"data.workers={self.workers} has to be 0 or more")
         _require_range("data", self, text_ratio=(0, 1), max_bad_fraction=(0, 1))
@@ -239,6 +244,25 @@ class SamplingConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """What `pixjax evaluate` measures on; nothing of it touches training."""
+
+    validation: tuple[str, ...] = ()  # sources on which choices are made; none: the training sources
+    test: tuple[str, ...] = ()  # sources that training never reads, on which figures are measured
+    canvases: int = 512  # of each modality and set, at most
+    samples: int = 64  # canvases generated of each modality
+    num_times: int = 32  # noisy canvases that the network denoises for each canvas of the likelihood
+    batch_size: int = 64  # canvases denoised at once
+    reference_characters: int = 2**25  # of training text, for n-grams, vocabulary and copied text
+
+    def __post_init__(self):
+        for key in ("validation", "test"):
+            object.__setattr__(self, key, split_sources(getattr(self, key)))
+        counts = dict.fromkeys(("num_times", "batch_size", "reference_characters"), (1, math.inf))
+        _require_range("evaluation", self, canvases=(2, math.inf), samples=(0, math.inf), **counts)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
     """A whole run. Immutable, comparable, and equal to its JSON form."""
 
@@ -248,6 +272,7 @@ class Config:
     diffusion: DiffusionConfig = dataclasses.field(default_factory=DiffusionConfig)
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
     sampling: SamplingConfig = dataclasses.field(default_factory=SamplingConfig)
+    evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
 
     def __post_init__(self):
         _require(

@@ -5,10 +5,13 @@ import importlib.util
 import json
 import pathlib
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pixjax.config import Config, known_keys, unknown_key
 from pixjax.errors import InputError
+
+if TYPE_CHECKING:
+    from pixjax.evaluation.study import Study
 
 _PACKAGED = pathlib.Path(__file__).parent / "configs"
 
@@ -23,13 +26,34 @@ def read_config(name: str, overrides: Sequence[str] = ()) -> Config:
     Raises:
       InputError: no such config, an unknown key (the nearest is named), a value of the wrong type or out of range.
     """
-    values = Config.from_dict(_run_config_file(_find(name))).to_dict()  # checked before anything is changed
+    return _with_overrides(_run_config_file(_find(name), "get_config"), overrides)
+
+
+def _with_overrides(config: Any, overrides: Sequence[str]) -> Config:
+    values = Config.from_dict(config).to_dict()  # checked before anything is changed
     for override in overrides:
         key, equals, text = override.removeprefix("--config.").partition("=")
         if not equals:
             raise InputError(f"{override} has no value: write {override}=VALUE")
         _set(values, key, text)
     return Config.from_dict(values)
+
+
+def read_study(name: str, overrides: Sequence[str] = (), seeds: Sequence[int] = ()) -> "Study":
+    """The study that a file describes; overrides change its base config, seeds take the place of its own.
+
+    Raises:
+      InputError: as `read_config` does, or an arm or a comparison that is not possible.
+    """
+    from pixjax.evaluation.study import Study
+
+    values = _run_config_file(_find(name), "get_study")
+    if seeds:
+        values["seeds"] = tuple(seeds)
+    base = values.get("base")
+    if base is None:
+        raise InputError(f"study {name} has no base: give it the config that all arms share")
+    return Study.from_dict(values, _with_overrides(base.to_dict(), overrides))
 
 
 def _find(name: str) -> pathlib.Path:
@@ -43,14 +67,20 @@ def _find(name: str) -> pathlib.Path:
     return path
 
 
-def _run_config_file(path: pathlib.Path) -> dict[str, Any]:
+def _run_config_file(path: pathlib.Path, function: str) -> dict[str, Any]:
     spec = importlib.util.spec_from_file_location(f"pixjax_config_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-        return module.get_config().to_dict()
+        if not hasattr(module, function):
+            kind = (
+                "study, give it to pixjax study" if hasattr(module, "get_study") else "config, give it to pixjax train"
+            )
+            raise InputError(f"{path} is a {kind}")
+        values = getattr(module, function)()
+        return values if isinstance(values, dict) else values.to_dict()
     except InputError:
         raise
     except Exception as error:  # a person's own file may fail in any way

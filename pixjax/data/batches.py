@@ -28,6 +28,8 @@ _READY = 2
 # What a worker goes on for when it is told to end.
 _GRACE_SECONDS = 20.0
 
+_ENDING = {signal.SIGINT, signal.SIGTERM}
+
 # Smaller fields go through a pipe: a shared memory segment for each would cost more.
 _SHARED_BYTES = 2**16
 
@@ -150,8 +152,8 @@ def _run_ahead(plan: BatchPlan, start_step: int, workers: int):
 
 
 def _shielded(function: Callable[[], Batch]) -> Batch:
-    """Calls it where Ctrl-C does not reach. What it starts inherits that: workers are not interrupted at
-    their imports.
+    """Calls it where no signal to end reaches. What it starts inherits that: workers are not ended at their imports,
+    where CPython would wait for ever to hand the rest of its start-up data to one that is gone.
     """
     outcome: Future[Batch] = Future()
 
@@ -162,7 +164,7 @@ def _shielded(function: Callable[[], Batch]) -> Batch:
             outcome.set_exception(error)
 
     resource_tracker.ensure_running()  # or the first use of it would lift the mask
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     try:
         threading.Thread(target=run, daemon=True).start()
     finally:
@@ -191,6 +193,7 @@ def _start_worker(index: int, count: int) -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, end_soon)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)  # of `_shielded`
     parent = multiprocessing.parent_process()
     if parent is not None:
 

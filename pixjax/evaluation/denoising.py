@@ -33,6 +33,7 @@ def denoising_curves(
     seed: int = 0,
     batch_size: int = 64,
     sharding: jax.sharding.Sharding | None = None,
+    done: Callable[[int], None] = lambda evaluations: None,
 ) -> dict[str, Float[np.ndarray, " times"]]:
     """Denoise each canvas from each time, once.
 
@@ -45,6 +46,7 @@ def denoising_curves(
       loss_mask: the pixels, and with them the tokens, that count.
       times: in [0, 1), 0 is noise.
       sharding: of a batch over devices, which `batch_size` has to divide by; None for one device.
+      done: told after each batch how often a canvas was denoised in it; what it raises ends the measurement.
 
     Returns:
       A value for each time, in order: `t`; `x_mse/text` and `x_mse/image`, the mean squared error on [-1, 1] of the
@@ -70,6 +72,7 @@ def denoising_curves(
         batch = (index, index < len(canvases), canvases[here], modality[here], loss_mask[here])
         batch = jax.device_put(batch, sharding)
         sums.append(jax.device_get(_sums(codec, function, grid, noise_scale, jax.random.key(seed), *batch)))
+        done(batch_size * len(grid))
     totals = add_up({}, sums)
     curves = {name: total[:, 0] / total[:, 1] for name, total in totals.items() if total[:, 1].all()}
     return {"t": np.asarray(times, np.float64), **curves}

@@ -4,7 +4,7 @@ One pass gives the bound for every endpoint of a grid; which endpoint counts is 
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -44,6 +44,7 @@ def evaluate_likelihood(
     endpoints: Sequence[float] = ENDPOINTS,
     batch_size: int = 0,
     seed: int = 0,
+    done: Callable[[int], None] = lambda evaluations: None,
 ) -> dict[str, Any]:
     """An upper bound on the bits that canvases of one modality take, without labels and context.
 
@@ -54,7 +55,8 @@ def evaluate_likelihood(
       validation: others, on which the endpoint is chosen, and the unigram prior counted.
       num_times: noisy canvases that the network denoises for each canvas.
       endpoints: log-SNRs, ascending, at which the path may end.
-      batch_size: canvases denoised at once; 0 is `sampling.batch_size` of the config.
+      batch_size: canvases denoised at once; 0 is `evaluation.batch_size` of the config.
+      done: told after each batch how often a canvas was denoised in it; what it raises ends the measurement.
 
     Returns:
       Figures in `bits_per_canvas`, `bits_per_dim` and, for text, `bits_per_token` and `bits_per_char`, each with a
@@ -89,6 +91,7 @@ def evaluate_likelihood(
         num_times=num_times,
         batch_size=batch_size,
         seed=seed,
+        done=done,
     )
     choosing, measured = measure(*validation), measure(*test)
 
@@ -132,11 +135,20 @@ def _counted(codec: CanvasCodec, name: str, canvases, mask) -> Canvases:
 
 
 def _measure(
-    denoiser: Denoiser, canvases, mask, modality: int, log_prior, endpoints, num_times: int, batch_size: int, seed: int
+    denoiser: Denoiser,
+    canvases,
+    mask,
+    modality: int,
+    log_prior,
+    endpoints,
+    num_times: int,
+    batch_size: int,
+    seed: int,
+    done: Callable[[int], None],
 ) -> dict[str, Bound]:
     """The bounds of all canvases, float64 in NumPy, from batches of one shape."""
     devices = denoiser.mesh.size
-    batch = -(-(batch_size or denoiser.config.sampling.batch_size) // devices) * devices
+    batch = -(-(batch_size or denoiser.config.evaluation.batch_size) // devices) * devices
     parts = []
     for number, start in enumerate(range(0, len(canvases), batch)):
         index = np.minimum(np.arange(start, start + batch), len(canvases) - 1)  # beyond the last: computed and dropped
@@ -147,6 +159,7 @@ def _measure(
             denoiser.params, log_prior, key, *inputs,
         )  # fmt: skip
         parts.append(jax.tree.map(lambda v, start=start: np.asarray(v, np.float64)[: len(canvases) - start], made))
+        done(batch * num_times)
     return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
 
 

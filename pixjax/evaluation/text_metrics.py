@@ -100,7 +100,7 @@ def copied_text(samples: Sequence[str], training_text: str) -> dict[str, float]:
 
     That any two different runs among so many have equal hashes has a probability of about 1e-5.
     """
-    texts = [_characters(text) for text in samples]
+    texts = [characters(text) for text in samples]
     ours = _RunHashes(np.concatenate(texts))
     room = np.concatenate([np.arange(len(text), 0, -1) for text in texts])  # characters to the end of its text
     overlap = int(room.max()) - 1
@@ -108,7 +108,7 @@ def copied_text(samples: Sequence[str], training_text: str) -> dict[str, float]:
     found = np.zeros(len(windows), bool)
     longest = 0
     for start in range(0, len(training_text), _CHUNK):
-        theirs = _RunHashes(_characters(training_text[start : start + _CHUNK + overlap]))
+        theirs = _RunHashes(characters(training_text[start : start + _CHUNK + overlap]))
         found |= _shared(windows, theirs.of(np.arange(len(theirs) - WINDOW + 1), WINDOW))[0]
         longest = _longest_shared_run(ours, room, theirs, longest)
     copied = {"longest_copied_run": float(longest)}
@@ -194,7 +194,7 @@ def _cut_alike(samples: Sequence[str], text: str) -> tuple[list[str], list[str]]
 
 
 def _divergences(samples: Sequence[str], pieces: Sequence[str], reference: str) -> dict[str, float]:
-    streams = [[_characters(text) for text in texts] for texts in (samples, pieces, [reference])]
+    streams = [[characters(text) for text in texts] for texts in (samples, pieces, [reference])]
     metrics: dict[str, float] = {}
     for n, (ours, real, compared) in enumerate(_gram_counts(streams, LONGEST_CHARACTER_GRAM), start=1):
         if n == 1:
@@ -210,7 +210,7 @@ def _distinct(samples: Sequence[str], pieces: Sequence[str], has_words: bool) ->
 
     def symbols(text: str) -> Symbols:
         if not has_words:
-            return _characters(text)
+            return characters(text)
         return np.array([number.setdefault(word, len(number)) for word in _words(text)], np.int64)
 
     streams = [[symbols(text) for text in texts] for texts in (samples, pieces)]
@@ -248,7 +248,7 @@ def _gram_counts(streams: Sequence[Sequence[Symbols]], longest: int) -> Iterator
         yield np.stack([np.bincount(ids, minlength=len(distinct)) for ids in mine])
 
 
-def _characters(text: str) -> Symbols:
+def characters(text: str) -> Symbols:
     """Code points; lone surrogates, which a byte decoder may leave, are symbols like any other."""
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.int64)
 

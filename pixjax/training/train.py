@@ -22,7 +22,7 @@ from pixjax.training.lock import WorkdirLock
 from pixjax.training.mesh import batch_sharding, make_mesh, replicated, state_shardings
 from pixjax.training.optimizer import make_optimizer
 from pixjax.training.reporter import Reporter
-from pixjax.training.run_files import write_run
+from pixjax.training.run_files import CONFIG_FILE, write_run
 from pixjax.training.saver import Saver
 from pixjax.training.state import TrainState, init_state, make_model, start_state
 from pixjax.training.step import make_train_step
@@ -129,6 +129,9 @@ def _train(config: Config, workdir: epath.Path, stop: StopSignal) -> bool:
 
             def save() -> None:
                 report()  # a line of the log is not lost with what comes after the checkpoint
+                if is_first and not (workdir / CONFIG_FILE).exists():
+                    reporter.message(f"{workdir} has lost its {CONFIG_FILE}, was it removed? Writing it anew")
+                    write_run(workdir, config, codec)
                 loop_state = {"batches": batches.get_state(), "window": window.get_state()}
                 checkpoints.save(state, loop_state, config, codec, best)
 

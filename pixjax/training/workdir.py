@@ -25,6 +25,7 @@ _FREE = (
     "data.workers",
     "data.max_bad_fraction",
     "sampling",
+    "evaluation",
 )
 
 

@@ -64,6 +64,18 @@ def test_a_disk_that_stays_full_stops_the_run_with_the_last_checkpoint_named(sma
     assert "continuing at step" in finish(start(workdir, f"training.steps={saved_steps(epath.Path(workdir))[-1] + 1}"))
 
 
+def test_a_workdir_that_is_removed_under_a_run_is_made_anew_and_whole(tmp_path, start, finish, wait_for):
+    workdir = tmp_path / "run"
+    run = start(workdir, "training.steps=100000", "training.checkpoint_every=20")
+    wait_for(lambda: saved_steps(epath.Path(workdir)), run)
+    workdir.rename(tmp_path / "elsewhere")
+    wait_for(lambda: saved_steps(epath.Path(workdir)), run)
+    run.terminate()
+    assert "has lost its config.json" in finish(run)
+    assert main(["inspect", f"--workdir={workdir}", "--verify"]) == 0
+    assert (workdir / "metrics.jsonl").read_text().count("\n") >= 20  # the lines from before are there too
+
+
 def test_a_workdir_that_is_a_file_or_cannot_be_written_is_refused_at_once(tmp_path, start, finish):
     (tmp_path / "file").write_text("")
     said = finish(start(tmp_path / "file"), code=2)

@@ -1,0 +1,76 @@
+"""`pixjax evaluate`."""
+
+import argparse
+
+HELP = "measure a checkpoint: bits, samples, denoising, and a report to open"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--workdir", required=True, metavar="DIR", help="of a training run")
+    parser.add_argument("--out", required=True, metavar="DIR", help="gets metrics.json, report.html and samples/")
+    parser.add_argument("--test", metavar="URI,…", help="held-out sources; evaluation.test of the config unless given")
+    parser.add_argument("--validation", metavar="URI,…", help="sources on which choices are made, as the endpoint")
+    parser.add_argument("--num-samples", type=int, metavar="N", help="canvases generated of each modality")
+    parser.add_argument("--num-canvases", type=int, metavar="N", help="held-out canvases of each modality, at most")
+    parser.add_argument("--num-times", type=int, metavar="N", help="noisy versions of each canvas for its likelihood")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="canvases denoised at once")
+    parser.add_argument("--steps", type=int, metavar="N", help="of the sampler")
+    parser.add_argument("--sampler", help="the config's unless given")
+    parser.add_argument("--seed", type=int, default=0, help="of noise and samples")
+    parser.add_argument("--ema", default="", metavar="DECAY", help="which average; the first unless given")
+    parser.add_argument("--checkpoint", type=int, default=None, metavar="STEP", help="the newest unless given")
+    parser.add_argument("--baselines", nargs="*", default=[], metavar="FILE", help="results of benchmarks/baselines")
+
+
+def run(args: argparse.Namespace) -> None:
+    from etils import epath
+
+    from pixjax.config import MAX_SEED
+    from pixjax.errors import InputError
+
+    if not 0 <= args.seed <= MAX_SEED:
+        raise InputError(f"--seed={args.seed} has to be between 0 and {MAX_SEED}")
+    from pixjax.runtime import set_up
+
+    set_up()
+    import sys
+
+    from pixjax.evaluation.evaluate import HEADLINES, Stopped
+    from pixjax.evaluation.references import read_baselines
+    from pixjax.evaluation.run import REPORT_FILE, evaluate_workdir
+    from pixjax.training.watch import StopSignal
+
+    changes = {
+        "evaluation": {
+            "test": args.test and (args.test,),
+            "validation": args.validation and (args.validation,),
+            "samples": args.num_samples,
+            "canvases": args.num_canvases,
+            "num_times": args.num_times,
+            "batch_size": args.batch_size,
+        },
+        "sampling": {"steps": args.steps, "sampler": args.sampler},
+    }
+    out = epath.Path(args.out)
+    with StopSignal("keeping what is measured so far") as stop:
+        try:
+            metrics = evaluate_workdir(
+                epath.Path(args.workdir),
+                out,
+                changes={s: {k: v for k, v in keys.items() if v is not None} for s, keys in changes.items()},
+                ema=args.ema,
+                step=args.checkpoint,
+                seed=args.seed,
+                baselines=read_baselines(args.baselines),
+                stop=lambda: bool(stop.received),
+                say=lambda line: print(line, file=sys.stderr, flush=True),
+            )
+        except Stopped:
+            print(f"stopped by {stop.received}: what was measured is kept in {out}, the same command continues")
+            return
+    for key in HEADLINES:
+        if key in metrics:
+            print(f"{key} {metrics[key]:.3f} ± {metrics[f'{key}_stderr']:.3f}")
+    if "forward_share" in metrics:
+        print(f"{metrics['evaluations']:,} canvases denoised; forward passes are {metrics['forward_share']:.0%} of it")
+    print(f"report: {out / REPORT_FILE}")

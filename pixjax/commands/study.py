@@ -1,0 +1,63 @@
+"""`pixjax study`."""
+
+import argparse
+
+HELP = "train and measure runs that differ in one thing, over seeds, and compare them"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", required=True, metavar="NAME|FILE.py", help="a study, for instance study_mixing")
+    parser.add_argument("--workdir", required=True, metavar="DIR", help="gets runs/, results.json and report.html")
+    parser.add_argument("--seeds", metavar="S,S,…", help="instead of the study's own")
+    parser.add_argument("--baselines", nargs="*", default=[], metavar="FILE", help="results of benchmarks/baselines")
+    parser.epilog = "Any key of the base config may follow as --config.KEY=VALUE; arms that set it keep theirs."
+
+
+def run(args: argparse.Namespace) -> None:
+    from etils import epath
+
+    from pixjax.config_file import read_study
+
+    study = read_study(args.config, args.overrides, _seeds(args.seeds))
+    from pixjax.runtime import set_up
+
+    set_up()
+    import sys
+
+    from pixjax.evaluation.evaluate import Stopped
+    from pixjax.evaluation.references import read_baselines
+    from pixjax.evaluation.report import write_report
+    from pixjax.evaluation.study import run_study
+    from pixjax.evaluation.study_report import results_json, study_report
+    from pixjax.evaluation.taxes import conclusion, taxes_of
+    from pixjax.training.watch import StopSignal
+
+    workdir, baselines = epath.Path(args.workdir), read_baselines(args.baselines)
+    workdir.mkdir(parents=True, exist_ok=True)
+    with StopSignal("keeping what is done so far") as stop:
+        try:
+            results = run_study(
+                study,
+                workdir,
+                baselines=baselines,
+                stop=lambda: bool(stop.received),
+                say=lambda line: print(line, file=sys.stderr, flush=True),
+            )
+        except Stopped:
+            print(f"stopped: what is done is kept in {workdir}, the same command continues")
+            return
+    taxes = taxes_of(study.comparisons, results)
+    (workdir / "results.json").write_text(results_json(results, taxes))
+    write_report(workdir / "report.html", study_report(study, workdir, results, taxes, baselines))
+    for tax in taxes:
+        print(conclusion(tax))
+    print(f"report: {workdir / 'report.html'}")
+
+
+def _seeds(text: str | None) -> tuple[int, ...]:
+    from pixjax.errors import InputError
+
+    try:
+        return tuple(int(seed) for seed in text.split(",")) if text else ()
+    except ValueError:
+        raise InputError(f"--seeds={text} are not whole numbers: write for instance 0,1,2") from None

@@ -1,0 +1,308 @@
+"""All that is measured of a checkpoint, part by part; a part that is done is kept, and not measured again."""
+
+import dataclasses
+import functools
+import hashlib
+import io
+import json
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from etils import epath
+
+from pixjax.codec import IMAGE, TEXT
+from pixjax.errors import InputError
+from pixjax.evaluation.denoising import denoising_curves
+from pixjax.evaluation.generate import Generated, Wanted, generate, require_possible
+from pixjax.evaluation.held_out import NAMES, Material
+from pixjax.evaluation.image_metrics import image_metrics, nearest_neighbours
+from pixjax.evaluation.likelihood import evaluate_likelihood
+from pixjax.evaluation.ngrams import ngram_scale
+from pixjax.evaluation.restore import Denoiser
+from pixjax.evaluation.text_metrics import text_metrics
+from pixjax.models import NO_LABEL, denoise, type_condition
+from pixjax.training.mesh import batch_sharding
+
+HEADLINES = ("bits_per_char", "bits_per_token", "bits_per_dim")
+
+
+class Stopped(Exception):
+    """The user wants to stop; the parts that are done are kept."""
+
+
+@dataclasses.dataclass
+class Meter:
+    """Counts how often a canvas was denoised, and ends the work when it is to stop."""
+
+    stop: Callable[[], bool] = lambda: False
+    evaluations: int = 0
+
+    def __call__(self, evaluations: int) -> None:
+        self.evaluations += evaluations
+        if self.stop():
+            raise Stopped
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Parts:
+    """Results that are kept as they come, in a folder, under a key that says what they were measured on."""
+
+    folder: epath.Path
+    key: str
+
+    @classmethod
+    def of(cls, folder: epath.Path, **facts: Any) -> "Parts":
+        folder.mkdir(parents=True, exist_ok=True)
+        key = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+        return cls(folder=folder, key=key)
+
+    def get(self, name: str, measure: Callable[[], Any]) -> Any:
+        """The kept value of a part, JSON types, or what `measure` says now."""
+        path = self.folder / f"{name}.json"
+        try:
+            kept = json.loads(path.read_text())
+            if kept["key"] == self.key:
+                return kept["value"]
+        except (OSError, ValueError, KeyError, TypeError):
+            pass  # not there, or half-written
+        value = measure()
+        path.write_text(json.dumps({"key": self.key, "value": value}))
+        return value
+
+    def get_arrays(self, name: str, measure: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        path = self.folder / f"{name}.npz"
+        try:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as kept:
+                if str(kept["key"]) == self.key:
+                    return {field: kept[field] for field in kept.files if field != "key"}
+        except (OSError, ValueError, KeyError, EOFError):
+            pass
+        arrays = measure()
+        file = io.BytesIO()
+        np.savez_compressed(file, **arrays | {"key": np.array(self.key)})  # type: ignore[arg-type]
+        path.write_bytes(file.getvalue())
+        return arrays
+
+
+def evaluate(
+    denoiser: Denoiser,
+    raw: Denoiser,
+    material: Material,
+    parts: Parts,
+    references: Parts,
+    *,
+    seed: int = 0,
+    meter: Meter | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> tuple[dict[str, Any], dict[str, Generated]]:
+    """Likelihood, denoising curves and samples of a model.
+
+    Args:
+      denoiser: of an average of the parameters; its config says how much is measured, and how canvases are sampled.
+      raw: the same without averaging, for the denoising curves.
+      material: what it is judged by.
+      parts: where results are kept.
+      references: where figures of the data alone are kept.
+      seed: of noise and samples.
+      say: gets a line for each part that was measured.
+
+    Returns:
+      The contents of `metrics.json`, JSON types: `bits_per_char`, `bits_per_token` and `bits_per_dim` with their
+      `_stderr`, and below `text` and `image` the parts `likelihood`, `denoising` and `samples`; `references`;
+      `seconds`, `evaluations` and `forward_share`; `notes` on what is missing. And the samples, by what was asked for.
+
+    Raises:
+      Stopped: the meter says so.
+    """
+    meter = meter or Meter()
+    metrics: dict[str, Any] = {"step": denoiser.step}
+    notes = list(material.notes)
+    seconds: dict[str, float] = {}
+
+    def part(name: str, measure: Callable[[], Any], kept: Parts = parts) -> Any:
+        began = time.monotonic()
+        value = kept.get(name, measure)
+        seconds[name] = time.monotonic() - began
+        say(f"{name}: {seconds[name]:.1f} s")
+        return value
+
+    for modality in sorted(denoiser.modalities):
+        name = NAMES[modality]
+        metrics[name] = {}
+        if modality not in material.test or modality not in material.validation:
+            continue
+        likelihood = part(
+            f"{name}_likelihood", functools.partial(_likelihood, denoiser, material, modality, seed, meter)
+        )
+        metrics[name]["likelihood"] = likelihood
+        metrics |= {key: value for key, value in likelihood.items() if key.removesuffix("_stderr") in HEADLINES}
+        metrics[name]["denoising"] = {
+            label: part(
+                f"{name}_denoising_{label}", functools.partial(_denoising, model, material, modality, seed, meter)
+            )
+            for label, model in (("average", denoiser), ("raw", raw))
+        }
+    if TEXT in denoiser.modalities and IMAGE in denoiser.modalities and "bits_per_dim" in metrics:
+        # A mixed model has two kinds of dimensions: those of photographs are what others report.
+        metrics |= {key: metrics["image"]["likelihood"][key] for key in ("bits_per_dim", "bits_per_dim_stderr")}
+
+    samples: dict[str, Generated] = {}
+    for wanted in _kinds(denoiser):
+        try:
+            require_possible(denoiser, wanted)
+        except InputError as error:
+            notes.append(str(error))
+            continue
+        if not denoiser.config.evaluation.samples:
+            continue
+        began = time.monotonic()
+        samples[wanted] = _samples(denoiser, wanted, parts, seed, meter)
+        seconds[f"{wanted}_samples"] = time.monotonic() - began
+        say(f"{wanted} samples: {seconds[f'{wanted}_samples']:.1f} s")
+
+    measured_seconds = sum(seconds.values())
+    metrics["evaluations"] = meter.evaluations
+    if meter.evaluations:
+        metrics["forward_share"] = meter.evaluations * _seconds_per_canvas(denoiser) / measured_seconds
+    if "text" in samples and material.training_text:
+        metrics["text"]["samples"] = part("text_quality", lambda: _text_quality(denoiser, samples, material))
+    if "image" in samples and IMAGE in material.test:
+        metrics["image"]["samples"] = part("image_quality", lambda: _image_quality(samples, material))
+    if any(wanted in samples for wanted in ("any", "text")) and len(denoiser.modalities) > 1:
+        metrics["tags"] = part("tags", lambda: _tags(denoiser, samples, material))
+    if material.training_text and material.test_text:
+        metrics["references"] = {"ngrams": part("ngrams", lambda: _ngrams(material), references)}
+    return metrics | {"seconds": seconds, "notes": notes}, samples
+
+
+def _ngrams(material: Material) -> dict[str, float]:
+    return {str(n): bits for n, bits in ngram_scale(material.training_text, material.test_text).items()}
+
+
+def _likelihood(denoiser: Denoiser, material: Material, modality: int, seed: int, meter: Meter) -> dict[str, Any]:
+    test, validation = material.test[modality], material.validation[modality]
+    return evaluate_likelihood(
+        denoiser,
+        (test.canvases, test.mask),
+        modality,
+        validation=(validation.canvases, validation.mask),
+        num_times=denoiser.config.evaluation.num_times,
+        seed=seed,
+        done=meter,
+    )
+
+
+def _denoising(
+    denoiser: Denoiser, material: Material, modality: int, seed: int, meter: Meter
+) -> dict[str, list[float]]:
+    test = material.test[modality]
+    devices = denoiser.mesh.size
+    curves = denoising_curves(
+        jax.tree_util.Partial(_Tagged(denoiser), denoiser.params),
+        denoiser.codec,
+        test.canvases,
+        np.full(len(test), modality, np.int32),
+        test.mask,
+        noise_scale=denoiser.config.diffusion.noise_scale,
+        seed=seed,
+        batch_size=-(-denoiser.config.evaluation.batch_size // devices) * devices,
+        sharding=batch_sharding(denoiser.mesh),
+        done=meter,
+    )
+    return {name: values.tolist() for name, values in curves.items()}
+
+
+class _Tagged:
+    """Denoising under the type condition of a known modality; equal for equal models, so that jit compiles it once."""
+
+    def __init__(self, denoiser: Denoiser):
+        self._model, self._config = denoiser.model, denoiser.config.model
+
+    def __call__(self, params, z, t, modality):
+        label = jnp.full(len(z), NO_LABEL, jnp.int32)
+        return denoise(self._model, params, z, t, type_condition(self._config, modality), label)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Tagged) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash((self._model, self._config))
+
+
+def _kinds(denoiser: Denoiser) -> tuple[Wanted, ...]:
+    """What samples are asked for: each modality, and, of a model that marks them, whatever it chooses to make."""
+    kinds: tuple[Wanted, ...] = tuple(NAMES[m] for m in sorted(denoiser.modalities))  # type: ignore[misc]
+    return (*kinds, "any") if len(kinds) > 1 and denoiser.codec.marker else kinds
+
+
+def _samples(denoiser: Denoiser, wanted: Wanted, parts: Parts, seed: int, meter: Meter) -> Generated:
+    def make() -> dict[str, np.ndarray]:
+        sampling, num = denoiser.config.sampling, denoiser.config.evaluation.samples
+        made = generate(denoiser, wanted, num, seed=seed, stop=meter.stop)
+        meter(num * sampling.steps * (2 if sampling.sampler == "heun" else 1))
+        return vars(made)
+
+    return Generated(**parts.get_arrays(f"{wanted}_samples", make))
+
+
+def _text_quality(denoiser: Denoiser, samples: dict[str, Generated], material: Material) -> dict[str, float]:
+    made, codec = samples["text"], denoiser.codec
+    texts = [codec.detokenize(ids) for ids in codec.decode_ids(made.canvases)[0]]
+    margin = codec.decode_ids(made.x)[1]
+    if not any(texts) or not material.test_text:
+        return {"mean_margin": float(np.mean(margin))}
+    middle = len(material.test_text) // 2
+    held_out = (material.test_text[:middle], material.test_text[middle:])
+    return text_metrics(texts, material.training_text, held_out, margin=margin)
+
+
+def _image_quality(samples: dict[str, Generated], material: Material) -> dict[str, Any]:
+    """Of the samples, and of the first half of the held-out images where the second half stands in for them."""
+    made, real = samples["image"].canvases, material.test[IMAGE].canvases
+    middle = len(real) // 2
+    metrics: dict[str, Any] = image_metrics(made, real)
+    metrics["held_out"] = image_metrics(real[:middle], real[middle:])
+    if IMAGE in material.training:
+        index, distance = nearest_neighbours(made, material.training[IMAGE].canvases)
+        metrics |= {"nearest_training_image": index[:, 0].tolist(), "nearest_distance": distance[:, 0].tolist()}
+    return metrics
+
+
+def _tags(denoiser: Denoiser, samples: dict[str, Generated], material: Material) -> dict[str, float]:
+    """Whether a canvas is what its tag says, judged by how near its colours are to legal ones.
+
+    `accuracy` is the share of canvases whose mean decoding margin lies on its modality's side of the middle between
+    those of known text and known images; `text_share` the share that came out as text.
+    """
+    codec = denoiser.codec
+    known = {m: float(np.mean(codec.decode_ids(material.validation[m].canvases)[1])) for m in material.validation}
+    chosen = [samples["any"]] if "any" in samples else [samples[name] for name in NAMES.values() if name in samples]
+    modality = np.concatenate([made.modality for made in chosen])
+    result = {"text_share": float(np.mean(modality == TEXT))}
+    if len(known) == 2:
+        margin = np.concatenate([codec.decode_ids(made.x)[1].mean(axis=1) for made in chosen])
+        looks = np.where(margin > (known[TEXT] + known[IMAGE]) / 2, TEXT, IMAGE)
+        result |= {"accuracy": float(np.mean(looks == modality))}
+    if codec.marker:
+        result |= {"margin": float(np.mean(np.concatenate([made.modality_margin for made in chosen])))}
+    return result
+
+
+def _seconds_per_canvas(denoiser: Denoiser, repeats: int = 5) -> float:
+    """Of a bare forward pass at the size of evaluation's batches: what all else is compared with."""
+    batch = -(-denoiser.config.evaluation.batch_size // denoiser.mesh.size) * denoiser.mesh.size
+    size = denoiser.config.model.canvas_size
+    inputs = (np.zeros((batch, size, size, 3), np.float32), np.full(batch, 0.5, np.float32))
+    inputs = jax.device_put(inputs, batch_sharding(denoiser.mesh))
+    forward = jax.jit(denoise, static_argnums=0)
+    times = []
+    for _ in range(repeats + 1):
+        began = time.perf_counter()
+        forward(denoiser.model, denoiser.params, *inputs).block_until_ready()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times[1:]) / batch

@@ -1,0 +1,91 @@
+"""From a workdir to `metrics.json`, `samples/` and `report.html`: what `evaluate` and every run of a study do."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+from etils import epath
+
+from pixjax.evaluation.evaluate import Meter, Parts, evaluate
+from pixjax.evaluation.evaluation_report import evaluation_report
+from pixjax.evaluation.held_out import gather
+from pixjax.evaluation.references import Reference
+from pixjax.evaluation.report import write_report
+from pixjax.evaluation.restore import load
+from pixjax.evaluation.samples import write_samples
+from pixjax.training.provenance import versions
+
+METRICS_FILE = "metrics.json"
+REPORT_FILE = "report.html"
+
+
+def evaluate_workdir(
+    workdir: epath.Path,
+    out: epath.Path,
+    *,
+    changes: Mapping[str, Mapping[str, Any]] | None = None,
+    ema: str = "",
+    step: int | None = None,
+    seed: int = 0,
+    baselines: Sequence[Reference] = (),
+    references: epath.Path | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Measures a checkpoint and writes all that is to be kept of it into `out`.
+
+    Args:
+      changes: of the stored config, by section: `{"evaluation": {"samples": 16}}`.
+      ema, step: as in `load`.
+      references: where figures of the data alone are kept, for runs that share it; in `out` unless given.
+      stop: asked between batches.
+
+    Returns:
+      What is in `metrics.json`, see `evaluate`.
+
+    Raises:
+      InputError: no workdir or checkpoint, or a change that is not possible. What can be measured without the rest is.
+      Stopped: `stop` said so; the parts that are done are kept in `out`.
+    """
+    denoiser = load(workdir, ema=ema, step=step)
+    values = denoiser.config.to_dict()
+    for section, settings in (changes or {}).items():
+        values[section] |= settings
+    config = type(denoiser.config).from_dict(values)
+    denoiser = dataclasses.replace(denoiser, config=config)
+    raw = dataclasses.replace(load(workdir, ema="none", step=denoiser.step), config=config)
+    out.mkdir(parents=True, exist_ok=True)
+
+    material = gather(config, denoiser.codec, denoiser.modalities)
+    for note in material.notes:
+        say(f"note: {note}")
+    data = {"sources": config.data.sources, "test": config.evaluation.test, "codec": denoiser.codec.to_dict()}
+    metrics, samples = evaluate(
+        denoiser,
+        raw,
+        material,
+        Parts.of(
+            out / "parts",
+            workdir=str(workdir.resolve()),
+            step=denoiser.step,
+            ema=ema,
+            seed=seed,
+            config=config.to_dict(),
+            code=versions()["source_sha256"],
+        ),
+        Parts.of(references or out / "parts", characters=config.evaluation.reference_characters, **data),
+        seed=seed,
+        meter=Meter(stop=stop),
+        say=say,
+    )
+    for wanted, made in samples.items():
+        write_samples(out / "samples" / wanted, made, denoiser.codec)
+    (out / METRICS_FILE).write_text(json.dumps(metrics, indent=2) + "\n")
+    environment = versions() | {"devices": f"{jax.device_count()} x {jax.devices()[0].device_kind}"}
+    report = evaluation_report(
+        workdir, denoiser, metrics, samples, material, baselines=baselines, environment=environment
+    )
+    write_report(out / REPORT_FILE, report)
+    return metrics
