@@ -1,4 +1,4 @@
-"""The package as it is installed: complete, also when made from the source archive, and working outside the checkout."""
+"""The package as it is installed: complete, also if made from the source archive, and working outside the checkout."""
 
 import os
 import pathlib
