@@ -5,7 +5,7 @@ INSTALLED := .venv/.installed
 RUNS ?= runs
 DEMO_FLAGS ?=
 
-.PHONY: demo test lint format
+.PHONY: demo test lint types format docs wheel
 
 demo: $(INSTALLED)
 	$(BIN)/pixjax train --config=demo --workdir=$(RUNS)/demo $(DEMO_FLAGS)
@@ -17,14 +17,28 @@ test: $(INSTALLED)
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/shellcheck -x launch/*.sh launch/*.sbatch launch/gke/*.sh
+
+types: $(INSTALLED)
 	$(BIN)/mypy
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(INSTALLED)-docs
+	$(BIN)/mkdocs build --strict
+
+wheel: $(INSTALLED)
+	rm -rf dist
+	$(BIN)/hatchling build
+
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "pixjax needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	touch $@
+
+$(INSTALLED)-docs: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	touch $@

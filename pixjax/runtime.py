@@ -2,12 +2,14 @@
 
 import argparse
 import ctypes
+import importlib.util
 import os
 import pathlib
+from collections.abc import Mapping
 
 import jax
 
-from pixjax.errors import InputError
+from pixjax.errors import InputError, RunError
 from pixjax.rendezvous import meet
 
 _CONNECT_SECONDS = 300
@@ -19,7 +21,7 @@ def set_up(args: argparse.Namespace | None = None) -> None:
 
     Raises:
       InputError: a part of `--coordinator --num-processes --process-id` is missing.
-      RunError: the other processes were not found in time.
+      RunError: the other processes were not found, or not in time.
     """
     keep_memory()
     if not jax.config.values["jax_compilation_cache_dir"]:
@@ -32,8 +34,8 @@ def set_up(args: argparse.Namespace | None = None) -> None:
         _connect(coordinator, args.num_processes, args.process_id, args.connect_seconds)
     elif getattr(args, "num_processes", 0) or getattr(args, "process_id", -1) >= 0:
         raise InputError("--num-processes and --process-id need --coordinator=HOST:PORT, the address of process 0")
-    elif args is not None and _in_a_cluster():
-        jax.distributed.initialize(initialization_timeout=_CONNECT_SECONDS)
+    elif args is not None and (launcher := launcher_of(os.environ)):
+        _connect_as_jax_finds(launcher)
 
 
 def keep_memory() -> None:
@@ -49,6 +51,34 @@ def keep_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, -1)
 
 
+def launcher_of(environment: Mapping[str, str], devices: pathlib.Path = pathlib.Path("/dev")) -> str:
+    """What started this process as one of several; empty for a process of its own.
+
+    jax finds the same launchers by itself, but raises where there is none, and a process of its own needs none. On a
+    Cloud TPU the environment says nothing: jax asks the metadata server, for one host as for many.
+    """
+
+    def count(name: str) -> int:
+        return int(environment.get(name) or 1)
+
+    if count("OMPI_COMM_WORLD_SIZE") > 1:
+        return "Open MPI"
+    if count("SLURM_STEP_NUM_TASKS") > 1:
+        return "SLURM"
+    hosts = environment.get("TPU_PROCESS_ADDRESSES") or environment.get("TPU_WORKER_HOSTNAMES", "")
+    if "," in hosts or count("MEGASCALE_NUM_SLICES") > 1:
+        return "a TPU slice on Kubernetes"
+    chips = [*devices.glob("accel[0-9]*"), *devices.glob("vfio/[0-9]*")]
+    wanted = environment.get("JAX_PLATFORMS") or "tpu"
+    if chips and "tpu" in wanted and not environment.get("TPU_SKIP_MDS_QUERY") and not hosts and _has_libtpu():
+        return "a Cloud TPU"
+    return ""
+
+
+def _has_libtpu() -> bool:
+    return importlib.util.find_spec("libtpu") is not None
+
+
 def _connect(coordinator: str, num_processes: int, process_id: int, seconds: float) -> None:
     if not 0 <= process_id < num_processes:
         raise InputError(
@@ -58,15 +88,21 @@ def _connect(coordinator: str, num_processes: int, process_id: int, seconds: flo
     if not coordinator.rpartition(":")[2].isdigit():
         raise InputError(f"--coordinator={coordinator} has no port: write HOST:PORT of process 0")
     meet(coordinator, num_processes, process_id, seconds)
-    jax.distributed.initialize(coordinator, num_processes, process_id, initialization_timeout=_CONNECT_SECONDS)
-
-
-def _in_a_cluster() -> bool:
-    """Whether the environment describes several processes, as TPU pods, SLURM, Open MPI and Kubernetes job sets do."""
-    environment = os.environ
-    return (
-        "," in environment.get("TPU_WORKER_HOSTNAMES", "")
-        or int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1
-        or int(environment.get("OMPI_COMM_WORLD_SIZE", "1")) > 1
-        or any(environment.get(name) for name in ("JAX_COORDINATOR_ADDRESS", "MEGASCALE_COORDINATOR_ADDRESS"))
+    jax.distributed.initialize(
+        coordinator,
+        num_processes,
+        process_id,
+        cluster_detection_method="deactivate",  # under SLURM jax would take one GPU of those that this process sees
+        initialization_timeout=_CONNECT_SECONDS,
     )
+
+
+def _connect_as_jax_finds(launcher: str) -> None:
+    try:
+        jax.distributed.initialize(initialization_timeout=_CONNECT_SECONDS)
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
+        raise RunError(
+            f"this process is one of several of {launcher}, but jax could not connect them ({reason}): start all of "
+            "them, or say who they are with --coordinator=HOST:PORT --num-processes=N --process-id=I"
+        ) from error

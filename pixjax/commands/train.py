@@ -17,10 +17,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--connect-seconds", type=float, default=300.0, metavar="S", help="how long to wait for the others"
     )
+    parser.add_argument(
+        "--stopped-exit-code",
+        type=int,
+        default=0,
+        metavar="N",
+        help="when a signal stopped the run before its last step (0): tells a launcher to start it again",
+    )
     parser.epilog = "Any key of the config may follow as --config.KEY=VALUE, for instance --config.training.steps=100."
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> int:
     from etils import epath
 
     from pixjax.config_file import read_config
@@ -30,4 +37,4 @@ def run(args: argparse.Namespace) -> None:
     from pixjax.training.train import train
 
     set_up(args)
-    train(config, epath.Path(args.workdir))
+    return 0 if train(config, epath.Path(args.workdir)) else args.stopped_exit_code

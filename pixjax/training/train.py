@@ -33,8 +33,8 @@ from pixjax.training.workdir import require_same_run
 FED = ("canvas", "modality", "label", "loss_mask")  # the fields of a batch that a step computes with
 
 
-def train(config: Config, workdir: epath.Path) -> None:
-    """Trains to `training.steps`, from the newest checkpoint of the workdir if it has one.
+def train(config: Config, workdir: epath.Path) -> bool:
+    """Trains to `training.steps`, from the newest checkpoint of the workdir if it has one; says whether it got there.
 
     On SIGTERM or Ctrl-C the run saves, says how far it came, and returns; the same command continues it.
 
@@ -44,10 +44,10 @@ def train(config: Config, workdir: epath.Path) -> None:
       RunError: no checkpoint of the workdir is whole, none could be written for long, or the gradients stay bad.
     """
     with StopSignal() as stop:  # from here on a signal means: save and return
-        _train(config, workdir, stop)
+        return _train(config, workdir, stop)
 
 
-def _train(config: Config, workdir: epath.Path, stop: StopSignal) -> None:
+def _train(config: Config, workdir: epath.Path, stop: StopSignal) -> bool:
     training = config.training
     profile = Profile(training.profile_steps, workdir / "profile")
     codec = CanvasCodec.from_config(config)
@@ -155,10 +155,11 @@ def _train(config: Config, workdir: epath.Path, stop: StopSignal) -> None:
             saver.finish(save)
             if skipped.too_many:
                 raise skipped.error(step)
-            if stop.received:
+            if stop.received and step < training.steps:
                 reporter.message(f"stopped by {stop.received} at step {step}, saved: the same command continues")
             else:
                 reporter.message(f"done: step {step} is saved in {workdir}")
+            return step >= training.steps
 
 
 def _newest_whole(

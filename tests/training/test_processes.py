@@ -1,5 +1,6 @@
 """The command `pixjax train` in processes of its own: other devices, and signals."""
 
+import contextlib
 import json
 import os
 import signal
@@ -28,8 +29,8 @@ def losses(workdir) -> list[float]:
     return [json.loads(line)["loss"] for line in (workdir / "metrics.jsonl").read_text().splitlines()]
 
 
-def run(arguments: list[str], devices: int = 1) -> subprocess.Popen:
-    environment = os.environ | {"JAX_NUM_CPU_DEVICES": str(devices)}
+def run(arguments: list[str], devices: int = 1, **launcher: str) -> subprocess.Popen:
+    environment = os.environ | {"JAX_NUM_CPU_DEVICES": str(devices)} | launcher
     return subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True)
 
 
@@ -57,33 +58,47 @@ def test_a_mesh_learns_what_one_device_learns(config_file, tmp_path, reference, 
     assert losses(tmp_path) == pytest.approx(reference, rel=1e-4)
 
 
-def test_two_processes_learn_what_one_learns_and_their_checkpoint_continues_on_one(config_file, tmp_path, reference):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    both = [
-        [f"--coordinator={address}", "--num-processes=2", f"--process-id={i}", "--config.training.steps=6"]
-        for i in range(2)
-    ]
-    finish(*[run(command(config_file, tmp_path, *arguments)) for arguments in both])
+def slurm(index: int, port: int) -> dict[str, str]:
+    """What `srun --ntasks=2` sets for one of two tasks on this machine; jax derives the port from the job's number."""
+    return {
+        "SLURM_JOB_ID": str(port - (65536 - 2**12)), "SLURM_STEP_NODELIST": "127.0.0.1", "SLURM_STEP_NUM_TASKS": "2",
+        "SLURM_NTASKS": "2", "SLURM_PROCID": str(index), "SLURM_LOCALID": str(index),
+    }  # fmt: skip
+
+
+def free_port(first: int, last: int) -> int:
+    for port in range(first, last):
+        with socket.socket() as free, contextlib.suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
+    raise OSError(f"no port from {first} to {last} is free")
+
+
+def test_two_slurm_tasks_learn_what_one_process_learns_and_their_checkpoint_continues_on_one(
+    config_file, tmp_path, reference
+):
+    port = free_port(65536 - 2**12, 65536)
+    six = command(config_file, tmp_path, "--config.training.steps=6")
+    finish(*[run(six, **slurm(index, port)) for index in range(2)])
     assert losses(tmp_path) == pytest.approx(reference[:6], rel=1e-4)
     (error,) = finish(run(command(config_file, tmp_path, "--config.training.steps=10")))
     assert "continuing at step 6" in error
     assert losses(tmp_path) == pytest.approx(reference, rel=1e-4)
 
 
-def test_sigterm_saves_and_exits_cleanly_and_the_same_command_continues(config_file, tmp_path):
+def test_sigterm_saves_and_exits_as_told_and_the_same_command_continues(config_file, tmp_path):
     long = command(config_file, tmp_path, "--config.training.steps=100000", "--config.training.checkpoint_every=100000")
+    long += ["--stopped-exit-code=42"]
     run = subprocess.Popen(long, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 240
     while not ((tmp_path / "metrics.jsonl").exists() and losses(tmp_path)) and time.monotonic() < deadline:
         time.sleep(0.1)
     run.send_signal(signal.SIGTERM)
     _, error = run.communicate(timeout=120)
-    assert run.returncode == 0, error
+    assert run.returncode == 42, error
     assert "stopped by SIGTERM at step" in error
     stopped = len(losses(tmp_path))
-    again = command(config_file, tmp_path, f"--config.training.steps={stopped + 2}")
+    again = command(config_file, tmp_path, f"--config.training.steps={stopped + 2}", "--stopped-exit-code=42")
     done = subprocess.run(again, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert f"continuing at step {stopped}" in done.stderr
