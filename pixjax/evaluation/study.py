@@ -122,10 +122,8 @@ def run_study(
         for arm in study.arms:
             folder, config = run_folder(workdir, arm.name, seed), study.config(arm, seed, workdir)
             say(f"{arm.name}, seed {seed}: {config.training.steps:,} steps of {config.data.batch_size}")
-            if saved_steps(folder)[-1:] != [config.training.steps]:
-                train(config, folder)
-                if saved_steps(folder)[-1:] != [config.training.steps]:
-                    raise Stopped
+            if saved_steps(folder)[-1:] != [config.training.steps] and not train(config, folder):
+                raise Stopped
             results[arm.name][seed] = evaluate_workdir(
                 folder,
                 folder / "evaluation",
