@@ -25,6 +25,9 @@ SMALLER = [
     "--config.data.batch_size=2",
     "--config.training.steps=2",
     "--config.sampling.steps=2",
+    "--config.evaluation.samples=2",
+    "--config.evaluation.num_times=2",
+    "--config.evaluation.batch_size=4",
 ]
 
 
@@ -43,20 +46,24 @@ def my_folder(tmp_path, monkeypatch):
     (tmp_path / "my" / "texts").mkdir(parents=True)
     (tmp_path / "my" / "photos").mkdir()
     (tmp_path / "my" / "texts" / "page.txt").write_text("A page of my own, 42 lines of it. " * 3, encoding="utf-8")
+    (tmp_path / "my" / "held_out").mkdir()
+    (tmp_path / "my" / "held_out" / "other.txt").write_text("Another page. " * 900, encoding="utf-8")
     for name, colour in (("red", (200, 10, 10)), ("blue", (10, 10, 200))):
-        Image.new("RGB", (90, 70), colour).save(tmp_path / "my" / "photos" / f"{name}.jpg")
+        for folder in ("photos", "held_out"):
+            Image.new("RGB", (90, 70), colour).save(tmp_path / "my" / folder / f"{name}.jpg")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def test_the_commands_and_the_python_lines_do_what_the_readme_says(my_folder, capsys):
     typed = [command for command in commands() if command[0] == "pixjax"]
-    assert {command[1] for command in typed} == {"data", "train", "sample", "inspect", "codec"}
+    assert {command[1] for command in typed} == {"data", "train", "sample", "evaluate", "inspect", "codec"}
     for _, *arguments in typed:
         takes_config = any(a.startswith("--config=") for a in arguments)
         assert main([*arguments, *(SMALLER if takes_config else [])]) == 0, arguments
     assert capsys.readouterr().out.endswith((my_folder / "my/texts/page.txt").read_text(encoding="utf-8"))
     assert (my_folder / "runs/mine/samples/grid.png").exists()
+    assert (my_folder / "runs/mine/evaluation/report.html").exists()
 
     names = {"z": jnp.zeros((1, 64, 64, 3)), "t": jnp.array([0.5])}
     for block in blocks("python"):

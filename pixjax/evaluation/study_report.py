@@ -12,14 +12,13 @@ from pixjax.evaluation.references import Reference, image_references, ngram_stan
 from pixjax.evaluation.report import Chart, Data, Figure, Figures, Prose, Report, Section, Series, Table
 from pixjax.evaluation.report.blocks import Block
 from pixjax.evaluation.study import Study, run_folder
-from pixjax.evaluation.taxes import CONFIDENCE, HEADLINES, Tax, conclusion, mean_and_interval
+from pixjax.evaluation.taxes import CONFIDENCE, FIGURES, Tax, conclusion, found, mean_and_interval
 
 Results = Mapping[str, Mapping[int, Mapping[str, Any]]]
 
 # What is shown of each arm: the path into its metrics, and how the column is headed.
 _COLUMNS = (
-    (("bits_per_char",), "bits per character"),
-    (("bits_per_dim",), "bits per dimension"),
+    *(FIGURES[name] for name in ("bits_per_char", "network_bits_per_char", "bits_per_dim")),
     (("text", "samples", "valid_words"), "valid words"),
     (("text", "samples", "js_divergence/3"), "3-gram divergence"),
     (("image", "samples", "swd/mean"), "sliced Wasserstein"),
@@ -59,18 +58,19 @@ def study_report(
 
 
 def _counts(runs: Sequence[Mapping[str, Any]]) -> str:
-    found = {}
-    for run in runs:
-        for name in ("text", "image"):
-            if "likelihood" in run.get(name, {}):
-                found[name] = f"{run[name]['likelihood']['canvases']:,} {name} canvases"
-    return " and ".join(found.values()) or "nothing held out"
+    counts = {
+        name: f"{run[name]['likelihood']['canvases']:,} {name} canvases"
+        for name in ("text", "image")
+        for run in runs
+        if "likelihood" in run.get(name, {})
+    }
+    return " and ".join(counts.values()) or "nothing held out"
 
 
 def _conclusions(taxes: Sequence[Tax], study: Study) -> tuple[Block, ...]:
     figures = tuple(
         Figure(
-            f"{tax.comparison}: {HEADLINES[tax.metric]}",
+            f"{tax.comparison}: {FIGURES[tax.metric][1]}",
             f"{tax.percent:+.1f} %",
             f"{tax.low:+.1f} to {tax.high:+.1f} %" if math.isfinite(tax.low) else "one seed, no interval",
         )
@@ -79,7 +79,7 @@ def _conclusions(taxes: Sequence[Tax], study: Study) -> tuple[Block, ...]:
     rows = tuple(
         (
             tax.comparison,
-            HEADLINES[tax.metric],
+            FIGURES[tax.metric][1],
             f"{tax.arm} against {tax.reference}",
             f"{tax.percent:+.2f}",
             f"{tax.low:+.2f} to {tax.high:+.2f}" if math.isfinite(tax.low) else "none",
@@ -106,7 +106,7 @@ def _arms(study: Study, results: Results) -> tuple[Block, ...]:
         canvases = config.training.steps * config.data.batch_size
         cells = [arm.name, f"{canvases:,}"]
         for path, _ in _COLUMNS:
-            values = [v for run in results[arm.name].values() if (v := _found(run, path)) is not None]
+            values = [v for run in results[arm.name].values() if (v := found(run, path)) is not None]
             mean, low, high = mean_and_interval(values) if values else (math.nan, math.nan, math.nan)
             spread = f" ± {(high - low) / 2:.2g}" if math.isfinite(high - low) else ""
             cells.append(f"{mean:.4g}{spread}" if values else "—")
@@ -115,15 +115,6 @@ def _arms(study: Study, results: Results) -> tuple[Block, ...]:
     columns = ("arm", "canvases seen", *(heading for _, heading in _COLUMNS))
     table = Table(columns, tuple(rows), caption=f"Mean over seeds ± half of the {CONFIDENCE:.0%} interval")
     return (Prose(about), table) if about else (table,)
-
-
-def _found(run: Mapping[str, Any], path: Sequence[str]) -> float | None:
-    value: Any = run
-    for name in path:
-        if not isinstance(value, Mapping) or name not in value:
-            return None
-        value = value[name]
-    return value
 
 
 def _standings(
@@ -148,7 +139,7 @@ def _standings(
             rows = sorted([*rows, *mine], key=lambda row: row[0])
             emphasised = tuple(i for i, (_, row) in enumerate(rows) if row in [m for _, m in mine])
             table = tuple(row for _, row in rows)
-            blocks.append(Table(("", HEADLINES[metric], "what it is"), table, emphasised=emphasised))
+            blocks.append(Table(("", FIGURES[metric][1], "what it is"), table, emphasised=emphasised))
     return tuple(blocks)
 
 
