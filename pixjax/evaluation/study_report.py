@@ -14,6 +14,7 @@ from pixjax.evaluation.report.blocks import Block
 from pixjax.evaluation.study import Study, run_folder
 from pixjax.evaluation.taxes import CONFIDENCE, FIGURES, Tax, conclusion, found, mean_and_interval
 
+MOST_FIGURES = 8  # more say nothing at a glance
 Results = Mapping[str, Mapping[int, Mapping[str, Any]]]
 
 # What is shown of each arm: the path into its metrics, and how the column is headed.
@@ -88,7 +89,7 @@ def _conclusions(taxes: Sequence[Tax], study: Study) -> tuple[Block, ...]:
         for tax in taxes
     )
     return (
-        Figures(figures),
+        *((Figures(figures),) if len(figures) <= MOST_FIGURES else ()),
         Prose("\n\n".join(conclusion(tax) for tax in taxes) or "The study compares nothing: give it comparisons."),
         Table(
             ("comparison", "figure", "what against what", "percent", f"{CONFIDENCE:.0%} interval", "certain"),
