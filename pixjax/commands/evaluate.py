@@ -19,6 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of noise and samples")
     parser.add_argument("--ema", default="", metavar="DECAY", help="which average; the first unless given")
     parser.add_argument("--checkpoint", type=int, default=None, metavar="STEP", help="the newest unless given")
+    parser.add_argument(
+        "--inception", metavar="FILE", help="weights of torch-fidelity's network, for FID, KID and more"
+    )
+    parser.add_argument("--language-model", metavar="DIR", help="of Hugging Face format, for the perplexity of samples")
     parser.add_argument("--baselines", nargs="*", default=[], metavar="FILE", help="results of benchmarks/baselines")
 
 
@@ -33,6 +37,7 @@ def run(args: argparse.Namespace) -> None:
     from pixjax.runtime import set_up
 
     set_up()
+    import pathlib
     import sys
 
     from pixjax.evaluation.evaluate import HEADLINES, Stopped
@@ -62,6 +67,8 @@ def run(args: argparse.Namespace) -> None:
                 step=args.checkpoint,
                 seed=args.seed,
                 baselines=read_baselines(args.baselines),
+                inception=pathlib.Path(args.inception) if args.inception else None,
+                language_model=pathlib.Path(args.language_model) if args.language_model else None,
                 stop=lambda: bool(stop.received),
                 say=lambda line: print(line, file=sys.stderr, flush=True),
             )

@@ -21,8 +21,11 @@ from pixjax.evaluation.denoising import denoising_curves
 from pixjax.evaluation.generate import Generated, Wanted, generate, require_possible
 from pixjax.evaluation.held_out import NAMES, Material
 from pixjax.evaluation.image_metrics import image_metrics, nearest_neighbours
+from pixjax.evaluation.inception import LAYER, RESIZE, Inception, inception_metrics
+from pixjax.evaluation.judges import NO_JUDGES, Judges
 from pixjax.evaluation.likelihood import evaluate_likelihood
 from pixjax.evaluation.ngrams import ngram_scale
+from pixjax.evaluation.perplexity import perplexity
 from pixjax.evaluation.restore import Denoiser
 from pixjax.evaluation.text_metrics import text_metrics
 from pixjax.models import NO_LABEL, denoise, type_condition
@@ -62,6 +65,10 @@ class Parts:
         key = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
         return cls(folder=folder, key=key)
 
+    def also(self, **facts: Any) -> "Parts":
+        """The same folder, under a key that says more."""
+        return Parts.of(self.folder, key=self.key, **facts)
+
     def get(self, name: str, measure: Callable[[], Any]) -> Any:
         """The kept value of a part, JSON types, or what `measure` says now."""
         path = self.folder / f"{name}.json"
@@ -97,6 +104,7 @@ def evaluate(
     parts: Parts,
     references: Parts,
     *,
+    judges: Judges = NO_JUDGES,
     seed: int = 0,
     meter: Meter | None = None,
     say: Callable[[str], None] = lambda line: None,
@@ -109,6 +117,7 @@ def evaluate(
       material: what it is judged by.
       parts: where results are kept.
       references: where figures of the data alone are kept.
+      judges: networks of others that samples are judged by besides.
       seed: of noise and samples.
       say: gets a line for each part that was measured.
 
@@ -169,8 +178,25 @@ def evaluate(
         metrics["forward_share"] = meter.evaluations * _seconds_per_canvas(denoiser) / measured_seconds
     if "text" in samples and material.training_text:
         metrics["text"]["samples"] = part("text_quality", lambda: _text_quality(denoiser, samples, material))
+        if language_model := judges.language_model:
+            texts, (_, held_out) = _texts(denoiser, samples), _halves(material.test_text)
+            judged = part(
+                "text_perplexity",
+                lambda: perplexity(language_model, texts, held_out, check=lambda: meter(0)),
+                parts.also(language_model=language_model.sha256),
+            )
+            # First, so that it stands beside the entropies, without which it says nothing.
+            metrics["text"]["samples"] = judged | metrics["text"]["samples"]
     if "image" in samples and IMAGE in material.test:
-        metrics["image"]["samples"] = part("image_quality", lambda: _image_quality(samples, material))
+        quality = metrics["image"]["samples"] = part("image_quality", lambda: _image_quality(samples, material))
+        if inception := judges.inception:
+            by_features = {"weights": inception.sha256, "layer": LAYER, "resize": RESIZE}
+            more = part(
+                "image_inception",
+                lambda: _inception(inception, samples, material, references.also(**by_features), meter),
+                parts.also(**by_features),
+            )
+            metrics["image"]["samples"] = quality | more | {"held_out": quality["held_out"] | more["held_out"]}
     if any(wanted in samples for wanted in ("any", "text")) and len(denoiser.modalities) > 1:
         metrics["tags"] = part("tags", lambda: _tags(denoiser, samples, material))
     if material.training_text and material.test_text:
@@ -249,14 +275,19 @@ def _samples(denoiser: Denoiser, wanted: Wanted, parts: Parts, seed: int, meter:
 
 
 def _text_quality(denoiser: Denoiser, samples: dict[str, Generated], material: Material) -> dict[str, float]:
-    made, codec = samples["text"], denoiser.codec
-    texts = [codec.detokenize(ids) for ids in codec.decode_ids(made.canvases)[0]]
-    margin = codec.decode_ids(made.x)[1]
+    texts, margin = _texts(denoiser, samples), denoiser.codec.decode_ids(samples["text"].x)[1]
     if not any(texts) or not material.test_text:
         return {"mean_margin": float(np.mean(margin))}
-    middle = len(material.test_text) // 2
-    held_out = (material.test_text[:middle], material.test_text[middle:])
-    return text_metrics(texts, material.training_text, held_out, margin=margin)
+    return text_metrics(texts, material.training_text, _halves(material.test_text), margin=margin)
+
+
+def _texts(denoiser: Denoiser, samples: dict[str, Generated]) -> list[str]:
+    codec = denoiser.codec
+    return [codec.detokenize(ids) for ids in codec.decode_ids(samples["text"].canvases)[0]]
+
+
+def _halves(text: str) -> tuple[str, str]:
+    return text[: len(text) // 2], text[len(text) // 2 :]
 
 
 def _image_quality(samples: dict[str, Generated], material: Material) -> dict[str, Any]:
@@ -269,6 +300,23 @@ def _image_quality(samples: dict[str, Generated], material: Material) -> dict[st
         index, distance = nearest_neighbours(made, material.training[IMAGE].canvases)
         metrics |= {"nearest_training_image": index[:, 0].tolist(), "nearest_distance": distance[:, 0].tolist()}
     return metrics
+
+
+def _inception(
+    inception: Inception, samples: dict[str, Generated], material: Material, references: Parts, meter: Meter
+) -> dict[str, Any]:
+    """As `_image_quality`; the features of held-out images are kept, for all models that share the references."""
+    made, real = samples["image"].canvases, material.test[IMAGE].canvases
+    kept = references.also(images=hashlib.sha256(real.tobytes()).hexdigest(), shape=real.shape)
+    theirs = kept.get_arrays(
+        "held_out_inception", lambda: {"features": inception.features(real, check=lambda: meter(0))}
+    )["features"]
+    ours = inception.features(made, check=lambda: meter(0))
+    middle = len(real) // 2
+    return inception_metrics(ours, theirs) | {
+        "inception_images": {"samples": len(made), "held_out": len(real)},
+        "held_out": inception_metrics(theirs[:middle], theirs[middle:]),
+    }
 
 
 def _tags(denoiser: Denoiser, samples: dict[str, Generated], material: Material) -> dict[str, float]:

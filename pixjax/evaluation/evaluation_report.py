@@ -10,6 +10,7 @@ from etils import epath
 from pixjax.codec import IMAGE, TEXT, CanvasCodec
 from pixjax.evaluation.generate import Generated
 from pixjax.evaluation.held_out import NAMES, Material
+from pixjax.evaluation.inception import DISTANCES
 from pixjax.evaluation.references import Reference, image_references, ngram_standing, text_references
 from pixjax.evaluation.report import (
     Chart,
@@ -256,12 +257,19 @@ def _images(samples: dict[str, Generated], material: Material, metrics: dict[str
     quality = metrics.get("image", {}).get("samples", {})
     if quality:
         floor = quality["held_out"]
-        rows = tuple((key, f"{quality[key]:.4g}", f"{floor[key]:.4g}") for key in floor)
+        keys = dict.fromkeys(key for key in (*floor, *DISTANCES) if key in quality)
+        rows = tuple((key, f"{quality[key]:.4g}", f"{floor[key]:.4g}" if key in floor else "") for key in keys)
+        caption = f"{len(made)} samples; distances shrink with their number, so compare equal numbers only"
+        if counts := quality.get("inception_images"):
+            caption += (
+                f"; {', '.join(DISTANCES)} are by Inception features of {counts['samples']:,} samples and "
+                f"{counts['held_out']:,} held-out images"
+            )
         blocks.append(
             Table(
                 ("distance to held-out images", "samples", "one half of them to the other"),
                 rows,
-                caption=f"{len(made)} samples; distances shrink with their number, so compare equal numbers only",
+                caption=caption,
             )
         )
     if "nearest_training_image" in quality and IMAGE in material.training:

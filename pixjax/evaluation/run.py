@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from etils import epath
 from pixjax.evaluation.evaluate import Meter, Parts, evaluate
 from pixjax.evaluation.evaluation_report import evaluation_report
 from pixjax.evaluation.held_out import gather
+from pixjax.evaluation.judges import load_judges, require_there
 from pixjax.evaluation.references import Reference
 from pixjax.evaluation.report import write_report
 from pixjax.evaluation.restore import load
@@ -31,6 +33,8 @@ def evaluate_workdir(
     seed: int = 0,
     baselines: Sequence[Reference] = (),
     references: epath.Path | None = None,
+    inception: pathlib.Path | None = None,
+    language_model: pathlib.Path | None = None,
     stop: Callable[[], bool] = lambda: False,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
@@ -40,15 +44,18 @@ def evaluate_workdir(
       changes: of the stored config, by section: `{"evaluation": {"samples": 16}}`.
       ema, step: as in `load`.
       references: where figures of the data alone are kept, for runs that share it; in `out` unless given.
+      inception: weights, and `language_model` a folder: what samples are judged by besides, see `load_judges`.
       stop: asked between batches.
 
     Returns:
       What is in `metrics.json`, see `evaluate`.
 
     Raises:
-      InputError: no workdir or checkpoint, or a change that is not possible. What can be measured without the rest is.
+      InputError: no workdir or checkpoint, a change that is not possible, or a judge's path that leads nowhere.
+        What can be measured without the rest is.
       Stopped: `stop` said so; the parts that are done are kept in `out`.
     """
+    require_there(inception, language_model)
     denoiser = load(workdir, ema=ema, step=step)
     values = denoiser.config.to_dict()
     for section, settings in (changes or {}).items():
@@ -59,6 +66,8 @@ def evaluate_workdir(
     out.mkdir(parents=True, exist_ok=True)
 
     material = gather(config, denoiser.codec, denoiser.modalities)
+    judges, notes = load_judges(inception, language_model, denoiser.modalities, material)
+    material = dataclasses.replace(material, notes=material.notes + notes)
     for note in material.notes:
         say(f"note: {note}")
     data = {"sources": config.data.sources, "test": config.evaluation.test, "codec": denoiser.codec.to_dict()}
@@ -76,6 +85,7 @@ def evaluate_workdir(
             code=versions()["source_sha256"],
         ),
         Parts.of(references or out / "parts", characters=config.evaluation.reference_characters, **data),
+        judges=judges,
         seed=seed,
         meter=Meter(stop=stop),
         say=say,

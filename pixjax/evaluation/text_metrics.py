@@ -67,7 +67,7 @@ def text_metrics(
         if not text:
             raise InputError(f"there is nothing to measure, the {name} holds no text: give at least a character")
     reference, second = held_out
-    kept, pieces = _cut_alike(samples, second)
+    kept, pieces = cut_alike(samples, second)
     has_words = len(training_text) < _LONGEST_WORD * max(1, len(training_text.split()))
     copied, copied_pieces = copied_text(samples, training_text), copied_text(pieces, training_text)
 
@@ -179,7 +179,7 @@ def _shared(
     return found[place], their_shared
 
 
-def _cut_alike(samples: Sequence[str], text: str) -> tuple[list[str], list[str]]:
+def cut_alike(samples: Sequence[str], text: str) -> tuple[list[str], list[str]]:
     """The samples, as far as the text reaches, and pieces of it of the same lengths, spread evenly over it."""
     kept, room = [], len(text)
     for sample in samples:

@@ -16,27 +16,6 @@ from pixjax.evaluation.evaluate import Meter, Parts, Stopped
 from pixjax.evaluation.held_out import gather
 from pixjax.evaluation.restore import load
 from pixjax.evaluation.run import evaluate_workdir
-from pixjax.training.train import train
-
-EVALUATION = {
-    "test": ["demo:text?part=held_out", "demo:images"],
-    "canvases": 8, "samples": 4, "num_times": 2, "batch_size": 4, "reference_characters": 4000,
-}  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def workdir(tmp_path_factory, tiny_config):
-    folder = epath.Path(tmp_path_factory.mktemp("run"))
-    data = {"sources": ["demo:text?part=train", "demo:images"]}
-    train(tiny_config(data=data, training={"steps": 2}, evaluation=EVALUATION), folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def evaluated(workdir, tmp_path_factory):
-    out = epath.Path(tmp_path_factory.mktemp("out"))
-    assert main(["evaluate", f"--workdir={workdir}", f"--out={out}"]) == 0
-    return out
 
 
 @pytest.fixture(scope="module")

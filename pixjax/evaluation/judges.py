@@ -1,0 +1,64 @@
+"""The networks of others that samples may be judged by: what was given of them, and a line on what was not."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+from typing import TypeVar
+
+from pixjax.codec import IMAGE, TEXT
+from pixjax.errors import InputError
+from pixjax.evaluation.held_out import Material
+from pixjax.evaluation.inception import FIGURES, WEIGHTS, Inception, load_inception
+from pixjax.evaluation.perplexity import CONFIG_FILE, LanguageModel, load_language_model
+
+_T = TypeVar("_T")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Judges:
+    """None where there is none."""
+
+    inception: Inception | None = None
+    language_model: LanguageModel | None = None
+
+
+NO_JUDGES = Judges()
+
+
+def require_there(inception: pathlib.Path | None, language_model: pathlib.Path | None) -> None:
+    """Raises `InputError` for a path that leads nowhere; what is wrong in a file that is there becomes a note later."""
+    if inception and not inception.is_file():
+        raise InputError(f"--inception={inception} is not a file: give {WEIGHTS} of torch-fidelity's releases")
+    if language_model and not (language_model / CONFIG_FILE).is_file():
+        raise InputError(
+            f"--language-model={language_model} is not a folder with a {CONFIG_FILE}: give one that holds a causal "
+            "language model of Hugging Face format"
+        )
+
+
+def load_judges(
+    inception: pathlib.Path | None, language_model: pathlib.Path | None, modalities: frozenset[int], material: Material
+) -> tuple[Judges, tuple[str, ...]]:
+    """What can be loaded and has something to judge; on the rest a note, as on a library that is missing."""
+    notes: list[str] = []
+
+    def load(option: str, given: pathlib.Path | None, loader: Callable[[pathlib.Path], _T], there: bool) -> _T | None:
+        if given and not there:
+            notes.append(f"{option}={given} is not used: the model or the held-out data have nothing for it to judge")
+        if not given or not there:
+            return None
+        try:
+            return loader(given)
+        except InputError as error:
+            notes.append(str(error))
+            return None
+
+    images = IMAGE in modalities and IMAGE in material.test
+    texts = TEXT in modalities and bool(material.training_text and material.test_text)
+    if images and not inception:
+        notes.append(f"no Inception weights: {FIGURES} are left out; give them with --inception=FILE")
+    judges = Judges(
+        inception=load("--inception", inception, load_inception, images),
+        language_model=load("--language-model", language_model, load_language_model, texts),
+    )
+    return judges, tuple(notes)

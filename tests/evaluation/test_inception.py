@@ -1,0 +1,177 @@
+"""Distances by Inception features: what is kept of them, what is refused, and, where it is installed, the network."""
+
+import hashlib
+import json
+import pickle
+
+import numpy as np
+import pytest
+from etils import epath
+
+from pixjax.cli import main
+from pixjax.errors import InputError
+from pixjax.evaluation import judges
+from pixjax.evaluation.feature_metrics import frechet_distance
+from pixjax.evaluation.inception import Inception, inception_metrics, load_inception
+from pixjax.evaluation.run import evaluate_workdir
+
+
+def color_means(images: np.ndarray) -> np.ndarray:
+    return images.mean(axis=(1, 2), dtype=np.float32)
+
+
+@pytest.fixture
+def weights(tmp_path):
+    path = tmp_path / "weights.pth"
+    path.write_bytes(b"weights")
+    return path
+
+
+def inject(monkeypatch, network) -> None:
+    def load(path):
+        return Inception(network=network, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+
+    monkeypatch.setattr(judges, "load_inception", load)
+
+
+def test_features_come_in_batches_in_order():
+    seen, checks = [], []
+
+    def network(images):
+        seen.append(len(images))
+        return color_means(images)
+
+    images = np.random.default_rng(0).integers(0, 256, (120, 4, 4, 3), np.uint8)
+    features = Inception(network=network, sha256="").features(images, check=lambda: checks.append(None))
+    np.testing.assert_array_equal(features, color_means(images))
+    assert seen == [50, 50, 20]
+    assert len(checks) == 3
+
+
+@pytest.mark.parametrize(
+    ("count", "figures"),
+    [(1, set()), (3, {"fid", "kid", "kid_std"}), (4, {"fid", "kid", "kid_std", "precision", "recall"})],
+)
+def test_what_there_are_too_few_images_for_is_left_out(count, figures):
+    features = np.random.default_rng(0).standard_normal((9, 3))
+    assert set(inception_metrics(features[:count], features)) == figures
+
+
+def test_features_of_held_out_images_are_kept_for_the_weights_that_they_are_of(
+    workdir, evaluated_copy, weights, tmp_path, monkeypatch
+):
+    judged = []
+
+    def network(images):
+        judged.append(len(images))
+        return color_means(images)
+
+    inject(monkeypatch, network)
+    out, references = evaluated_copy, epath.Path(tmp_path / "references")
+    first = evaluate_workdir(workdir, out, references=references, inception=weights)
+    quality = first["image"]["samples"]
+    assert judged == [8, 4]
+    assert quality["inception_images"] == {"samples": 4, "held_out": 8}
+    assert quality["fid"] > 0 < quality["held_out"]["fid"]
+    assert {"kid", "kid_std", "precision", "recall", "swd/mean"} <= quality.keys() & quality["held_out"].keys()
+    with np.load(references / "held_out_inception.npz") as kept:
+        made = np.load(out / "parts" / "image_samples.npz")["canvases"]
+        assert quality["fid"] == pytest.approx(frechet_distance(color_means(made), kept["features"]))
+    page = (out / "report.html").read_text()
+    assert "by Inception features of 4 samples and 8 held-out images" in page
+    assert f"{quality['fid']:.4g}" in page
+
+    assert evaluate_workdir(workdir, out, references=references, inception=weights)["image"]["samples"] == quality
+    assert judged == [8, 4]
+    (out / "parts" / "image_inception.json").unlink()
+    evaluate_workdir(workdir, out, references=references, inception=weights)
+    assert judged == [8, 4, 4]  # the held-out images are known
+    weights.write_bytes(b"other weights")
+    evaluate_workdir(workdir, out, references=references, inception=weights)
+    assert judged == [8, 4, 4, 8, 4]
+
+
+def test_without_weights_one_note_says_so_and_a_library_that_fails_does_not_stop_the_rest(
+    workdir, evaluated, evaluated_copy, weights, monkeypatch
+):
+    plain = json.loads((evaluated / "metrics.json").read_text())
+    assert sum("FID, KID" in note and "--inception=FILE" in note for note in plain["notes"]) == 1
+
+    def fail(path):
+        raise InputError("no library")
+
+    monkeypatch.setattr(judges, "load_inception", fail)
+    metrics = evaluate_workdir(workdir, evaluated_copy, inception=weights)
+    assert "no library" in metrics["notes"]
+    assert metrics["image"]["samples"] == plain["image"]["samples"]
+    assert "fid" not in metrics["image"]["samples"]
+
+
+def test_a_path_that_leads_nowhere_is_refused_before_anything_is_done(workdir, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(["evaluate", f"--workdir={workdir}", f"--out={out}", "--inception=nowhere.pth"]) == 2
+    error = capsys.readouterr().err
+    assert "--inception=nowhere.pth is not a file" in error
+    assert error.count("\n") == 1
+    assert not out.exists()
+
+
+@pytest.fixture(scope="module")
+def torch():
+    return pytest.importorskip("torch")
+
+
+@pytest.fixture(scope="module")
+def extractor(torch):
+    try:
+        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+    except (ImportError, RuntimeError) as error:  # RuntimeError: torchvision built for another torch
+        pytest.skip(f"torch-fidelity does not import: {error}")
+    return FeatureExtractorInceptionV3
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"fc.weight": [1.0]}, "something else than a dict of tensors"),
+        (json.JSONDecoder(), "is refused"),
+        (None, "is refused"),
+    ],
+)
+def test_files_of_other_contents_are_refused(torch, extractor, tmp_path, content, words):
+    path = tmp_path / "weights.pth"
+    path.write_bytes(b"nothing") if content is None else torch.save(content, path)
+    with pytest.raises(InputError, match=words):
+        load_inception(path)
+
+
+def test_code_in_a_pickle_is_not_run(torch, extractor, tmp_path):
+    class Hostile:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "written"), "w"))
+
+    path = tmp_path / "weights.pth"
+    path.write_bytes(pickle.dumps(Hostile()))
+    with pytest.raises(InputError, match="is refused"):
+        load_inception(path)
+    assert not (tmp_path / "written").exists()
+
+
+def test_the_network_has_the_weights_of_the_file(torch, extractor, tmp_path, monkeypatch):
+    """Of random weights, against the library's own loading; a file of some of them is refused."""
+    monkeypatch.setattr("torch_fidelity.feature_extractor_inceptionv3.load_state_dict_from_url", lambda *_, **__: {})
+    monkeypatch.setattr(torch.nn.Module, "load_state_dict", lambda self, state: None)
+    torch.manual_seed(0)
+    network = extractor("inception", ["2048"])
+    monkeypatch.undo()
+    path = tmp_path / "weights.pth"
+    torch.save(network.state_dict(), path)
+    images = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)
+    inception = load_inception(path)
+    (expected,) = network(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()))
+    np.testing.assert_allclose(inception.features(images), expected.numpy(), rtol=1e-5)
+    assert inception.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+    torch.save({"fc.bias": network.fc.bias}, path)
+    with pytest.raises(InputError, match="other weights than torch-fidelity's"):
+        load_inception(path)
