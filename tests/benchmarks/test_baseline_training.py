@@ -52,7 +52,7 @@ def learn():
 @BOTH
 def test_a_periodic_text_costs_its_phase(baseline, learn):
     """Of period three: log2(3) bits for a window, wherever the first known character stands, and nothing more."""
-    steps = 180 if baseline is MASKED_DIFFUSION else 90
+    steps = 240 if baseline is MASKED_DIFFUSION else 90
     recipe = dataclasses.replace(RECIPE, steps=steps)
     bits, stderr = learn(baseline, np.arange(2000) % 3, np.arange(80 * 3 * 8) % 3, recipe)
     phase = np.log2(3) / 8
