@@ -13,6 +13,8 @@ def attend(
     v: Float[Array, "batch tokens heads head_width"],
     implementation: Attention,
     present: Bool[Array, "batch tokens"] | None = None,
+    *,
+    causal: bool = False,
 ) -> Float[Array, "batch tokens heads head_width"]:
     """softmax(q·k / sqrt(head_width))·v, the softmax in float32.
 
@@ -21,19 +23,22 @@ def attend(
         `heads_first` moves the heads before the tokens, which XLA does not do by itself on a CPU; `auto` is that one
         on a CPU and `xla` elsewhere.
       present: tokens that may be attended to; None is all.
+      causal: whether a token attends to itself and those before it alone.
     """
     if implementation == "auto":
         implementation = "heads_first" if jax.default_backend() == "cpu" else "xla"
     if implementation == "heads_first":
-        return _heads_first(q, k, v, present)
+        return _heads_first(q, k, v, present, causal)
     mask = None if present is None else present[:, None, None]
-    return jax.nn.dot_product_attention(q, k, v, mask=mask, implementation=implementation)
+    return jax.nn.dot_product_attention(q, k, v, mask=mask, is_causal=causal, implementation=implementation)
 
 
-def _heads_first(q_BNHK, k_BNHK, v_BNHK, present_BM):
+def _heads_first(q_BNHK, k_BNHK, v_BNHK, present_BM, causal):
     q, k, v = (jnp.swapaxes(x, 1, 2) for x in (q_BNHK * q_BNHK.shape[-1] ** -0.5, k_BNHK, v_BNHK))
     scores_BHNM = jnp.einsum("bhnk,bhmk->bhnm", q, k, preferred_element_type=jnp.float32)
     if present_BM is not None:
         scores_BHNM = jnp.where(present_BM[:, None, None], scores_BHNM, -jnp.inf)
+    if causal:
+        scores_BHNM = jnp.where(jnp.tri(scores_BHNM.shape[-1], dtype=bool), scores_BHNM, -jnp.inf)
     weights_BHNM = jax.nn.softmax(scores_BHNM).astype(v.dtype)
     return jnp.swapaxes(jnp.einsum("bhnm,bhmk->bhnk", weights_BHNM, v), 1, 2)
