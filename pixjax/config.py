@@ -49,6 +49,28 @@ def parse_time_law(text: str) -> tuple[str, tuple[float, ...]]:
     return name, parameters
 
 
+def parse_grid(text: str) -> tuple[str, tuple[float, ...]]:
+    """`uniform`, `log_snr[:MIN:MAX]` or `edm[:SIGMA_MIN:SIGMA_MAX[:RHO]]`, as its name and its numbers."""
+    name, *numbers = text.split(":")
+    try:
+        given = tuple(float(n) for n in numbers)
+    except ValueError:
+        given = (math.nan,)
+    defaults = {"uniform": (), "log_snr": (-10.0, 10.0), "edm": (0.002, 80.0, 7.0)}
+    known = name in defaults and len(given) in {"uniform": (0,), "log_snr": (0, 2), "edm": (0, 2, 3)}[name]
+    parameters = given + defaults[name][len(given) :] if known else ()
+    if name == "log_snr":
+        known = known and -25 <= parameters[0] < parameters[1] <= 25
+    if name == "edm":
+        known = known and 1e-5 <= parameters[0] < parameters[1] <= 1e5 and 1 <= parameters[2] <= 100
+    _require(
+        known,
+        f"grid {text!r} is unknown: write uniform, log_snr:MIN:MAX with -25 <= MIN < MAX <= 25, or "
+        "edm:SIGMA_MIN:SIGMA_MAX:RHO with 1e-5 <= SIGMA_MIN < SIGMA_MAX <= 1e5 and 1 <= RHO <= 100",
+    )
+    return name, parameters
+
+
 def parse_patch_size(patch_size: str) -> tuple[int, int]:
     """`"4"` is (4, 4); `"1x16"` is one row of sixteen pixels, (height, width)."""
     match = re.fullmatch(r"(\d+)(?:x(\d+))?", patch_size.strip())
@@ -233,14 +255,41 @@ class TrainingConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class GridConfig:
+    """The times that a sampler visits, for each modality: `uniform` (in t), `log_snr:MIN:MAX` (uniform in the log-SNR)
+    or `edm:SIGMA_MIN:SIGMA_MAX:RHO`; the numbers may be left out.
+    """
+
+    text: str = "uniform"
+    image: str = "uniform"
+
+    def __post_init__(self):
+        for grid in (self.text, self.image):
+            parse_grid(grid)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class SamplingConfig:
-    sampler: Literal["heun", "euler"] = "heun"
+    sampler: Literal["heun", "euler", "dpm++", "stochastic"] = "heun"
     steps: int = 50
     batch_size: int = 16  # canvases denoised at once
+    grid: GridConfig = dataclasses.field(default_factory=GridConfig)
+    churn: float = 1.0  # of the stochastic sampler: 0 draws no noise anew, as euler; 1 all that it may, ancestral
+    asymmetry: float = 0.0  # steps by which canvases run ahead of the time the network is told (Bit Diffusion)
 
     def __post_init__(self):
         _require(self.steps > 0, f"sampling.steps={self.steps} has to be positive")
         _require(self.batch_size > 0, f"sampling.batch_size={self.batch_size} has to be positive")
+        _require_range("sampling", self, churn=(0, 1), asymmetry=(0, math.inf))
+        _require(
+            self.sampler != "heun" or not self.asymmetry,
+            f"sampling.asymmetry={self.asymmetry} has no meaning for heun, which predicts at both ends of a step: "
+            "choose another sampler, or 0",
+        )
+
+    def changed(self, **changes: Any) -> "SamplingConfig":
+        """With other values; raises `InputError` as `Config.from_dict` does."""
+        return _build(SamplingConfig, dataclasses.asdict(self) | changes, prefix="sampling.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -13,8 +13,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--num", type=int, default=16, metavar="N", help="how many canvases")
     parser.add_argument("--out", required=True, metavar="DIR", help="gets text.jsonl, canvases/, images/ and grid.png")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=0, help="of the sampler; 0: the config's")
-    parser.add_argument("--sampler", choices=("heun", "euler"), default="", help="the config's unless given")
+    parser.add_argument("--steps", type=int, default=None, help="of the sampler; the config's unless given")
+    parser.add_argument("--sampler", metavar="NAME", default=None, help="heun, euler, dpm++ or stochastic")
     parser.add_argument("--label", type=int, default=-1, help="class of a natural image; -1: none")
     parser.add_argument("--ema", default="", metavar="DECAY", help="which average, or none; the first unless given")
     parser.add_argument("--checkpoint", type=int, default=None, metavar="STEP", help="the newest unless given")
@@ -33,8 +33,8 @@ def run(args: argparse.Namespace) -> None:
 
     if not 0 <= args.seed <= MAX_SEED:
         raise InputError(f"--seed={args.seed} has to be between 0 and {MAX_SEED}")
-    if args.num < 1 or args.steps < 0:
-        raise InputError(f"--num={args.num} --steps={args.steps}: at least one canvas, and steps of 0 or more")
+    if args.num < 1:
+        raise InputError(f"--num={args.num} is too few: at least one canvas")
     from pixjax.runtime import set_up
 
     set_up()
@@ -49,6 +49,8 @@ def run(args: argparse.Namespace) -> None:
 
     out = pathlib.Path(args.out)
     denoiser = load(args.workdir, ema=args.ema, step=args.checkpoint)
+    changes = {name: value for name in ("steps", "sampler") if (value := getattr(args, name)) is not None}
+    denoiser.config.sampling.changed(**changes)
     require_possible(denoiser, args.modality, args.label)
     out.mkdir(parents=True, exist_ok=True)  # before the work, not after it
     with StopSignal("writing what is made so far") as stop:
@@ -57,10 +59,9 @@ def run(args: argparse.Namespace) -> None:
             args.modality,
             args.num,
             seed=args.seed,
-            sampler=args.sampler,
-            steps=args.steps,
             label=args.label,
             stop=lambda: bool(stop.received),
+            **changes,
         )
     rows = write_samples(out, made, denoiser.codec)
     if stop.received:

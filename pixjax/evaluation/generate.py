@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from pixjax.codec import IMAGE, TEXT, to_float, to_uint8
-from pixjax.config import Config
-from pixjax.diffusion import Pinned, sample
+from pixjax.config import Config, SamplingConfig
+from pixjax.diffusion import Known, keep_known, sample, time_grids
 from pixjax.errors import InputError
 from pixjax.evaluation.restore import Denoiser
 from pixjax.models import NO_LABEL, denoise, type_condition
@@ -39,34 +39,29 @@ def generate(
     num: int,
     *,
     seed: int = 0,
-    sampler: str = "",
-    steps: int = 0,
     label: int = NO_LABEL,
     stop: Callable[[], bool] = lambda: False,
+    **changes: Any,
 ) -> Generated:
-    """Sample i depends on (seed, i) alone, not on how many are made or on how many devices.
+    """Sample i depends on (seed, i) alone, not on how many are made or on how many devices, but for rounding.
 
     Args:
       wanted: `any` lets a model with a marker choose by itself; with a type condition it is drawn by the
         share of text in training.
-      sampler, steps: empty and 0 mean the config's.
+      changes: keys of `config.sampling` that are to be another than there, for instance steps=10.
       stop: asked between two batches; when it says so, the canvases that are made so far are returned.
 
     Raises:
       InputError: a modality that the model was not trained on or cannot be asked for, or a label it does not have.
     """
     config, codec = denoiser.config, denoiser.codec
+    settings = config.sampling.changed(**changes)
     require_possible(denoiser, wanted, label)
     key = jax.random.key(seed)
     asked = _asked(denoiser, wanted, num, key)
-    run = functools.partial(
-        _sample_batch,
-        denoiser,
-        pin=wanted != "any" and codec.marker,
-        sampler=sampler or config.sampling.sampler,
-        steps=steps or config.sampling.steps,
-    )
-    batch = -(-config.sampling.batch_size // denoiser.mesh.size) * denoiser.mesh.size
+    run = functools.partial(_sample_batch, denoiser, settings=settings, pin=wanted != "any" and codec.marker)
+    batches = -(-num // settings.batch_size)
+    batch = -(-num // (batches * denoiser.mesh.size)) * denoiser.mesh.size  # as even as may be
     made = []
     for start in range(0, num, batch):
         if stop():
@@ -116,30 +111,36 @@ def _asked(denoiser: Denoiser, wanted: Wanted, num: int, key: jax.Array) -> Int[
     return np.where(np.asarray(draws) < denoiser.text_share, TEXT, IMAGE).astype(np.int32)
 
 
-def _sample_batch(denoiser: Denoiser, index, asked, label, key, *, pin: bool, sampler: str, steps: int) -> jax.Array:
+def _sample_batch(denoiser: Denoiser, index, asked, label, key, *, settings: SamplingConfig, pin: bool) -> jax.Array:
     config, codec = denoiser.config, denoiser.codec
     size = config.model.canvas_size
     blank = np.zeros((len(index), size, size, 3), np.uint8)
-    # What the two tags change is the marker; where they agree nothing is pinned.
+    # What the two tags change is the marker; where they agree nothing is known.
     marked = np.where((asked == TEXT)[:, None, None, None], codec.mark(blank, TEXT), codec.mark(blank, IMAGE))
     mask = np.any(codec.mark(blank, TEXT) != codec.mark(blank, IMAGE), axis=-1) & pin
-    inputs = (index, asked, label, marked, mask)
+    grid = time_grids(settings.grid, asked, settings.steps, config.diffusion.noise_scale)
+    inputs = (index, asked, label, marked, mask, grid.T)
     inputs = jax.device_put(inputs, batch_sharding(denoiser.mesh))
-    return _sample(denoiser.model, config, sampler, steps, denoiser.params, key, *inputs)
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _sample(
-    model, config: Config, sampler: str, steps: int, params, key, index, asked, label, marked, mask
-) -> jax.Array:
-    shape = marked.shape[1:]
-    noise = jax.vmap(lambda i: jax.random.normal(jax.random.fold_in(key, 2 * i), shape))(index)
-    type_id = type_condition(config.model, asked)
-    return sample(
-        lambda z, t: denoise(model, params, z, t, type_id, label),
-        noise,
-        sampler=sampler,
-        steps=steps,
-        noise_scale=config.diffusion.noise_scale,
-        pinned=Pinned(canvas=to_float(marked), mask=mask),
+    return _sample(
+        denoiser.model, config, settings.sampler, denoiser.params, key, settings.churn, settings.asymmetry, *inputs
     )
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _sample(
+    model, config: Config, sampler: str, params, key, churn, asymmetry, index, asked, label, marked, mask, grid
+) -> jax.Array:
+    keys = jax.vmap(lambda i: jax.random.fold_in(key, 2 * i))(index)
+    type_id = type_condition(config.model, asked)
+    known = Known(canvas=to_float(marked), mask=mask)
+    x, _ = sample(
+        keep_known(lambda z, t, _: denoise(model, params, z, t, type_id, label), known),
+        keys,
+        grid.T,
+        marked.shape[1:],
+        sampler=sampler,
+        noise_scale=config.diffusion.noise_scale,
+        churn=churn,
+        asymmetry=asymmetry,
+    )
+    return x

@@ -14,8 +14,7 @@ from jaxtyping import Array, Bool, Float, UInt8
 
 from pixjax.codec import CanvasCodec, to_float
 from pixjax.codec.scale import Array as AnyArray
-from pixjax.diffusion.path import per_canvas
-from pixjax.diffusion.sampler import Denoise
+from pixjax.diffusion.path import Denoise, per_canvas
 from pixjax.evaluation.bound import Reconstruct
 
 _POSTERIORS = 2**24  # probabilities held at once: a vocabulary times the cells of a batch may be far more
