@@ -23,6 +23,13 @@ class Repeats(NamedTuple):
 ONCE = Repeats(times=1, stretch=1)
 
 
+class Frames(NamedTuple):
+    """Clean predictions of some steps, and the times that they were made at."""
+
+    x_hat: Float[Array, "frames batch height width 3"]
+    t: Float[Array, "frames batch"]
+
+
 def sample(
     predict: Predict,
     keys: Array,
@@ -35,7 +42,7 @@ def sample(
     asymmetry: float = 0.0,
     repeats: Repeats = ONCE,
     frames: Int[Array, " frames"] | Sequence[int] = (),
-) -> tuple[Float[Array, "batch height width 3"], Float[Array, "frames batch height width 3"]]:
+) -> tuple[Float[Array, "batch height width 3"], Frames]:
     """Canvases that start as pure noise at t = 0 and end as the last clean prediction.
 
     Args:
@@ -53,6 +60,7 @@ def sample(
       The clean canvases, about [-1, 1], not clipped, and the predictions of the chosen steps.
     """
     plan = _plan(len(grid) - 1, repeats)
+    grid = jnp.asarray(grid)
     targets = ahead(grid, asymmetry)
     chosen = jnp.asarray(frames, jnp.int32)
 
@@ -60,7 +68,7 @@ def sample(
         """The number-th noise of every canvas."""
         return jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, number), shape))(keys)
 
-    def one_step(carry: tuple[State, Array], now) -> tuple[tuple[State, Array], None]:
+    def one_step(carry: tuple[State, Frames], now) -> tuple[tuple[State, Frames], None]:
         (state, kept), (number, step, leads_to) = carry, now
         t, t_next = grid[step], targets[step]
         if sampler == "stochastic":
@@ -72,11 +80,16 @@ def sample(
             t_back = jnp.where(leads_to > step, t_next, grid[leads_to])
             z = back(state.z, noise(2 * number + 2), t_next, t_back, noise_scale)
             state = State(z=z, x_hat=state.x_hat, t_of_x_hat=state.t_of_x_hat)
-        return (state, jnp.where((chosen == step)[:, None, None, None, None], state.x_hat, kept)), None
+
+        def keep(new: Array, old: Array) -> Array:
+            return jnp.where((chosen == step).reshape(-1, *[1] * new.ndim), new, old)
+
+        return (state, jax.tree.map(keep, Frames(x_hat=state.x_hat, t=state.t_of_x_hat), kept)), None
 
     start = State.start(noise_scale * noise(0))
-    kept = jnp.zeros((len(chosen), *start.z.shape), start.z.dtype)
-    (state, kept), _ = jax.lax.scan(one_step, (start, kept), (jnp.arange(len(plan)), *jnp.asarray(plan).T))
+    none_kept = Frames(*(jnp.zeros((len(chosen), *a.shape), a.dtype) for a in (start.x_hat, start.t_of_x_hat)))
+    walk = (jnp.arange(len(plan)), *jnp.asarray(plan).T)
+    (state, kept), _ = jax.lax.scan(one_step, (start, none_kept), walk)
     return state.z, kept
 
 

@@ -146,8 +146,9 @@ def test_noise_scale_sets_where_the_path_begins():
 
 def test_frames_are_the_predictions_of_their_steps_and_the_last_is_the_canvas():
     out, frames = run(lambda z, t: jnp.broadcast_to(per_canvas(t), z.shape), "euler", "uniform", 8, frames=(0, 3, 7))
-    np.testing.assert_allclose(frames[:, 0, 0, 0, 0], [0, 3 / 8, 7 / 8])
-    np.testing.assert_array_equal(frames[-1], out)
+    np.testing.assert_allclose(frames.x_hat[:, 0, 0, 0, 0], [0, 3 / 8, 7 / 8])
+    np.testing.assert_allclose(frames.t[:, 1], [0, 3 / 8, 7 / 8])
+    np.testing.assert_array_equal(frames.x_hat[-1], out)
 
 
 def test_a_stretch_that_is_repeated_is_walked_from_as_much_noise_as_before():
