@@ -49,6 +49,28 @@ def parse_time_law(text: str) -> tuple[str, tuple[float, ...]]:
     return name, parameters
 
 
+def parse_grid(text: str) -> tuple[str, tuple[float, ...]]:
+    """`uniform`, `log_snr[:MIN:MAX]` or `edm[:SIGMA_MIN:SIGMA_MAX[:RHO]]`, as its name and its numbers."""
+    name, *numbers = text.split(":")
+    try:
+        given = tuple(float(n) for n in numbers)
+    except ValueError:
+        given = (math.nan,)
+    defaults = {"uniform": (), "log_snr": (-10.0, 10.0), "edm": (0.002, 80.0, 7.0)}
+    known = name in defaults and len(given) in {"uniform": (0,), "log_snr": (0, 2), "edm": (0, 2, 3)}[name]
+    parameters = given + defaults[name][len(given) :] if known else ()
+    if name == "log_snr":
+        known = known and -25 <= parameters[0] < parameters[1] <= 25
+    if name == "edm":
+        known = known and 1e-5 <= parameters[0] < parameters[1] <= 1e5 and 1 <= parameters[2] <= 100
+    _require(
+        known,
+        f"grid {text!r} is unknown: write uniform, log_snr:MIN:MAX with -25 <= MIN < MAX <= 25, or "
+        "edm:SIGMA_MIN:SIGMA_MAX:RHO with 1e-5 <= SIGMA_MIN < SIGMA_MAX <= 1e5 and 1 <= RHO <= 100",
+    )
+    return name, parameters
+
+
 def parse_patch_size(patch_size: str) -> tuple[int, int]:
     """`"4"` is (4, 4); `"1x16"` is one row of sixteen pixels, (height, width)."""
     match = re.fullmatch(r"(\d+)(?:x(\d+))?", patch_size.strip())
@@ -83,6 +105,7 @@ class ModelConfig:
     attention: Attention = "auto"  # pixjax/models/attention.py
     remat: Remat = "none"  # what the backward pass recomputes: full: a block; dots: all of it but matrix products
     scan_layers: bool = True  # one compiled block, repeated; False: faster steps on a CPU, slower compilation
+    self_condition: bool = False  # the network also sees what it predicted the step before
     context_canvases: int = 0  # clean canvases (a prompt, a page before) that may condition the one denoised
 
     def __post_init__(self):
@@ -202,6 +225,8 @@ class TrainingConfig:
     clip_norm: float = 1.0  # of the gradient over all parameters; 0: not clipped
     ema_decays: tuple[float, ...] = (0.9999, 0.9996)  # reached after a warm-up of (1 + step) / (10 + step)
     label_dropout: float = 0.1  # share of labels hidden, for guidance
+    type_dropout: float = 0.0  # share of type conditions hidden, and the label with them, for guidance to a modality
+    self_condition: float = 0.5  # share of steps with an earlier prediction, in a model with model.self_condition
     max_skipped_updates: int = 10  # their gradient was not finite; more in a row of windows, and the run stops
     profile_steps: str = ""  # "10-13": a profile of these steps, for TensorBoard, in WORKDIR/profile
     init_from: str = ""  # a workdir whose parameters this run starts from
@@ -230,17 +255,59 @@ class TrainingConfig:
         _require_range(
             "training", self, **dict.fromkeys(positive, (0, math.inf)), label_dropout=(0, 1), seed=(0, MAX_SEED)
         )
+        _require_range("training", self, type_dropout=(0, 1), self_condition=(0, 1))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GridConfig:
+    """The times that a sampler visits, for each modality: `uniform` (in t), `log_snr:MIN:MAX` (uniform in the log-SNR)
+    or `edm:SIGMA_MIN:SIGMA_MAX:RHO`; the numbers may be left out.
+    """
+
+    text: str = "uniform"
+    image: str = "uniform"
+
+    def __post_init__(self):
+        for grid in (self.text, self.image):
+            parse_grid(grid)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SamplingConfig:
-    sampler: Literal["heun", "euler"] = "heun"
+    sampler: Literal["heun", "euler", "dpm++", "stochastic"] = "heun"
     steps: int = 50
     batch_size: int = 16  # canvases denoised at once
+    grid: GridConfig = dataclasses.field(default_factory=GridConfig)
+    churn: float = 1.0  # of the stochastic sampler: 0 draws no noise anew, as euler; 1 all that it may, ancestral
+    asymmetry: float = 0.0  # steps by which canvases run ahead of the time the network is told (Bit Diffusion)
+    guidance: float = 1.0  # how much of what a condition changes counts; 1: no guidance
+    guidance_interval: tuple[float, ...] = (0.0, 1.0)  # the times between which it holds
+    project_from: float = 1.0  # the time from which text is drawn toward legal colours; 1: never
+    project_strength: float = 1.0  # how far: 1 is all the way
+    repeats: int = 5  # how often each stretch is walked when a canvas is filled in (RePaint)
+    stretch: int = 2  # steps of such a stretch
 
     def __post_init__(self):
         _require(self.steps > 0, f"sampling.steps={self.steps} has to be positive")
         _require(self.batch_size > 0, f"sampling.batch_size={self.batch_size} has to be positive")
+        at_least_one = dict.fromkeys(("repeats", "stretch"), (1, math.inf))
+        shares = dict.fromkeys(("churn", "project_from", "project_strength"), (0, 1))
+        anything = dict.fromkeys(("asymmetry", "guidance"), (0, math.inf))
+        _require_range("sampling", self, **at_least_one, **shares, **anything)
+        interval = self.guidance_interval
+        _require(
+            len(interval) == 2 and 0 <= interval[0] < interval[1] <= 1,
+            f"sampling.guidance_interval={interval} is no interval of time: give two, ascending, from 0 to 1",
+        )
+        _require(
+            self.sampler != "heun" or not self.asymmetry,
+            f"sampling.asymmetry={self.asymmetry} has no meaning for heun, which predicts at both ends of a step: "
+            "choose another sampler, or 0",
+        )
+
+    def changed(self, **changes: Any) -> "SamplingConfig":
+        """With other values; raises `InputError` as `Config.from_dict` does."""
+        return _build(SamplingConfig, dataclasses.asdict(self) | changes, prefix="sampling.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -279,6 +346,11 @@ class Config:
             self.model.uses_marker == self.codec.marker,
             f"model.tagging={self.model.tagging!r} and codec.marker={self.codec.marker} contradict each other: "
             f"set codec.marker={self.model.uses_marker}",
+        )
+        _require(
+            not self.training.type_dropout or (self.model.uses_condition and self.model.text_condition),
+            f"training.type_dropout={self.training.type_dropout} hides the type, which has to mean neither text nor "
+            "image then: set model.tagging='condition' or 'both', and model.text_condition=True",
         )
 
     def to_dict(self) -> dict[str, Any]:

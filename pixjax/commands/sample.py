@@ -1,6 +1,7 @@
 """`pixjax sample`."""
 
 import argparse
+from typing import Any
 
 HELP = "make canvases with a trained model, and read or show each by its tag"
 
@@ -12,9 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--num", type=int, default=16, metavar="N", help="how many canvases")
     parser.add_argument("--out", required=True, metavar="DIR", help="gets text.jsonl, canvases/, images/ and grid.png")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=0, help="of the sampler; 0: the config's")
-    parser.add_argument("--sampler", choices=("heun", "euler"), default="", help="the config's unless given")
+    parser.add_argument("--seed", type=int, default=0, help="sample i depends on the seed and i alone")
     parser.add_argument("--label", type=int, default=-1, help="class of a natural image; -1: none")
     parser.add_argument("--ema", default="", metavar="DECAY", help="which average, or none; the first unless given")
     parser.add_argument("--checkpoint", type=int, default=None, metavar="STEP", help="the newest unless given")
@@ -23,6 +22,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also contact_sheet.png: training data, noisy, and denoised",
     )
+    parser.add_argument(
+        "--trajectory",
+        nargs="?",
+        const="even",
+        metavar="STEPS",
+        help="also trajectory.png and .gif: the clean prediction at these steps, as in 0,10,49; eight without a value",
+    )
+    _add_sampling(
+        parser.add_argument_group("how", "each is the config's unless given: pixjax/config.py, SamplingConfig")
+    )
+    _add_infill(parser.add_argument_group("filling in", "what is given comes back exactly, the rest is generated"))
+
+
+def _add_sampling(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--sampler", metavar="NAME", help="heun, euler, dpm++ or stochastic")
+    group.add_argument("--steps", type=int, metavar="N")
+    group.add_argument(
+        "--grid",
+        metavar="GRID",
+        help="of times: uniform, log_snr[:MIN:MAX] or edm[:SIGMA_MIN:SIGMA_MAX[:RHO]]; TEXT,IMAGE for one each",
+    )
+    group.add_argument("--churn", type=float, metavar="SHARE", help="of noise drawn anew by the stochastic sampler")
+    group.add_argument("--asymmetry", type=float, metavar="STEPS", help="that canvases run ahead of the time told")
+    group.add_argument("--guidance", type=float, metavar="SCALE", help="toward the label, or without one the modality")
+    group.add_argument("--guidance-interval", metavar="FROM,TO", help="times between which guidance holds")
+    group.add_argument("--project", type=float, metavar="T", help="from this time draw text toward legal colours")
+    group.add_argument("--project-strength", type=float, metavar="SHARE", help="how far: 1 is all the way")
+
+
+def _add_infill(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--infill",
+        metavar="TEXT",
+        help='"The ____ sat": each _ is one unknown token, and so is all after the end. For a text with underscores '
+        "of its own, let another character stand for what is unknown: --blank='#'",
+    )
+    group.add_argument("--blank", default="_", metavar="CHARACTER", help="that stands for an unknown token in --infill")
+    group.add_argument("--infill-image", metavar="FILE", help="an image, of which --mask says what is to be made anew")
+    group.add_argument("--mask", metavar="FILE", help="an image of the same size: white is made anew, black is kept")
+    group.add_argument("--repeats", type=int, metavar="N", help="walk each stretch so often (RePaint's resampling)")
+    group.add_argument("--stretch", type=int, metavar="N", help="steps of a stretch")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -33,34 +73,58 @@ def run(args: argparse.Namespace) -> None:
 
     if not 0 <= args.seed <= MAX_SEED:
         raise InputError(f"--seed={args.seed} has to be between 0 and {MAX_SEED}")
-    if args.num < 1 or args.steps < 0:
-        raise InputError(f"--num={args.num} --steps={args.steps}: at least one canvas, and steps of 0 or more")
+    if args.num < 1:
+        raise InputError(f"--num={args.num} is too few: at least one canvas")
+    if (args.infill_image is None) != (args.mask is None):
+        raise InputError("--infill-image and --mask go together: one says what is known, the other where")
+    if args.infill is not None and args.infill_image is not None:
+        raise InputError("--infill fills in a text and --infill-image an image: give one of them")
     from pixjax.runtime import set_up
 
     set_up()
     import numpy as np
+    from rich.console import Console
+    from rich.progress import Progress
 
     from pixjax.codec import IMAGE, TEXT
-    from pixjax.evaluation.generate import generate, require_possible
+    from pixjax.evaluation.generate import generate
+    from pixjax.evaluation.infill import given_image, given_text
     from pixjax.evaluation.pictures import contact_sheet, grid
+    from pixjax.evaluation.request import require_possible
     from pixjax.evaluation.restore import load
     from pixjax.evaluation.samples import write_samples
+    from pixjax.evaluation.trajectory import chosen_steps, filmstrip, write_animation
     from pixjax.training.watch import StopSignal
 
     out = pathlib.Path(args.out)
     denoiser = load(args.workdir, ema=args.ema, step=args.checkpoint)
-    require_possible(denoiser, args.modality, args.label)
+    wanted, given = args.modality, None
+    if args.infill is not None:
+        given = given_text(denoiser.codec, args.infill, args.blank)
+        wanted = "text" if wanted == "any" else wanted
+    elif args.infill_image is not None:
+        given = given_image(args.infill_image, args.mask, denoiser.config.model.canvas_size)
+        wanted = "image" if wanted == "any" else wanted
+    changes = _changes(args)
+    steps = denoiser.config.sampling.changed(**changes).steps
+    trajectory = chosen_steps(args.trajectory, steps) if args.trajectory is not None else ()
+    asked: dict[str, Any] = {"label": args.label, "given": given, "trajectory": trajectory, **changes}
+    require_possible(denoiser, wanted, **asked)
     out.mkdir(parents=True, exist_ok=True)  # before the work, not after it
-    with StopSignal("writing what is made so far") as stop:
+    console = Console(stderr=True)
+    with (
+        StopSignal("writing what is made so far") as stop,
+        Progress(console=console, disable=not console.is_terminal, transient=True) as bar,
+    ):
+        task = bar.add_task("canvases", total=args.num)
         made = generate(
             denoiser,
-            args.modality,
+            wanted,
             args.num,
             seed=args.seed,
-            sampler=args.sampler,
-            steps=args.steps,
-            label=args.label,
             stop=lambda: bool(stop.received),
+            progress=lambda count: bar.update(task, completed=count),
+            **asked,
         )
     rows = write_samples(out, made, denoiser.codec)
     if stop.received:
@@ -72,6 +136,10 @@ def run(args: argparse.Namespace) -> None:
     print(
         f"{args.num} canvases: {len(rows)} text, {int(np.sum(made.modality == IMAGE))} images; grid: {out / 'grid.png'}"
     )
+    if trajectory:
+        filmstrip(made, trajectory).save(out / "trajectory.png")
+        write_animation(out / "trajectory.gif", made)
+        print(f"trajectory: {out / 'trajectory.png'} and {out / 'trajectory.gif'}")
     if args.contact_sheet:
         from pixjax.data import make_batches
 
@@ -80,3 +148,29 @@ def run(args: argparse.Namespace) -> None:
         chosen = np.concatenate([np.flatnonzero(batch["modality"] == m)[:3] for m in (TEXT, IMAGE)])
         contact_sheet(denoiser, batch["canvas"][chosen], batch["modality"][chosen]).save(out / "contact_sheet.png")
         print(f"contact sheet: {out / 'contact_sheet.png'}")
+
+
+def _changes(args: argparse.Namespace) -> dict[str, Any]:
+    """The keys of `config.sampling` that were given."""
+    from pixjax.errors import InputError
+
+    changes = {
+        "sampler": args.sampler,
+        "steps": args.steps,
+        "churn": args.churn,
+        "asymmetry": args.asymmetry,
+        "guidance": args.guidance,
+        "project_from": args.project,
+        "project_strength": args.project_strength,
+        "repeats": args.repeats,
+        "stretch": args.stretch,
+    }
+    if args.grid is not None:
+        of_text, _, of_image = args.grid.partition(",")
+        changes["grid"] = {"text": of_text, "image": of_image or of_text}
+    if args.guidance_interval is not None:
+        try:
+            changes["guidance_interval"] = tuple(float(time) for time in args.guidance_interval.split(","))
+        except ValueError:
+            raise InputError(f"--guidance-interval={args.guidance_interval} is no interval: write 0.1,0.9") from None
+    return {name: value for name, value in changes.items() if value is not None}

@@ -92,6 +92,13 @@ def decode_image(data: bytes, size: int, max_pixels: int = MAX_PIXELS) -> Pixels
     return np.asarray(rgb)
 
 
+def image_size(data: bytes) -> tuple[int, int]:
+    """(width, height) of an image file as `decode_image` sees it, upright. Raises `BadImage`."""
+    image = _open(data)
+    turned = _orientation(image) in (5, 6, 7, 8)
+    return (image.height, image.width) if turned else image.size
+
+
 def crop_into(out: Pixels, pixels: Pixels, across: float, flip: bool) -> None:
     """Fills the square `out` with what lies at `across` (0 to 1) of the way along the long side, mirrored if
     `flip`.

@@ -1,8 +1,31 @@
 """The Gaussian path between noise (t = 0) and a clean canvas (t = 1), learned as the clean canvas."""
 
+from pixjax.diffusion.codebook import matched_filter, project
+from pixjax.diffusion.guidance import guide
+from pixjax.diffusion.infill import Known, keep_known
 from pixjax.diffusion.loss import denoising_loss
-from pixjax.diffusion.path import noisy
-from pixjax.diffusion.sampler import Pinned, sample
+from pixjax.diffusion.path import Denoise, noisy
+from pixjax.diffusion.sampler import ONCE, Frames, Repeats, sample
+from pixjax.diffusion.steps import Predict
+from pixjax.diffusion.time_grid import time_grid, time_grids
 from pixjax.diffusion.time_law import sample_times, time_law
 
-__all__ = ["Pinned", "denoising_loss", "noisy", "sample", "sample_times", "time_law"]
+__all__ = [
+    "ONCE",
+    "Denoise",
+    "Frames",
+    "Known",
+    "Predict",
+    "Repeats",
+    "denoising_loss",
+    "guide",
+    "keep_known",
+    "matched_filter",
+    "noisy",
+    "project",
+    "sample",
+    "sample_times",
+    "time_grid",
+    "time_grids",
+    "time_law",
+]

@@ -1,81 +1,103 @@
-"""From noise to a clean canvas, in one scan.
+"""From noise to a clean canvas: the steps of a sampler in one scan."""
 
-The path's velocity is (x̂ - z) / (1 - t), so an Euler step from t to t' is a blend of z and x̂ whose weight reaches one
-at t' = 1: every sampler here ends on the clean prediction itself, and no floor of 1 - t limits how close it comes.
-"""
-
-import dataclasses
-from collections.abc import Callable
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+import numpy as np
+from jaxtyping import Array, Float, Int
 
-from pixjax.diffusion.path import noisy
-
-Denoise = Callable[[Float[Array, "batch height width 3"], Float[Array, " batch"]], Float[Array, "batch height width 3"]]
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Pinned:
-    """Pixels whose clean value is known; the rest is generated around them."""
-
-    canvas: Float[Array, "batch height width 3"]
-    mask: Bool[Array, "batch height width"]
-
-    def impose(self, z: Float[Array, "batch height width 3"], clean_z) -> Float[Array, "batch height width 3"]:
-        return jnp.where(self.mask[..., None], clean_z, z)
+from pixjax.diffusion.path import back
+from pixjax.diffusion.steps import DETERMINISTIC, Predict, State, stochastic
+from pixjax.diffusion.time_grid import ahead
 
 
-def uniform_grid(steps: int) -> Float[Array, " steps_plus_one"]:
-    """Times from 0 to 1, both included."""
-    return jnp.linspace(0.0, 1.0, steps + 1)
+class Repeats(NamedTuple):
+    """How often each stretch of the way is walked, and how many steps a stretch has."""
+
+    times: int
+    stretch: int
+
+
+ONCE = Repeats(times=1, stretch=1)
+
+
+class Frames(NamedTuple):
+    """Clean predictions of some steps, and the times that they were made at."""
+
+    x_hat: Float[Array, "frames batch height width 3"]
+    t: Float[Array, "frames batch"]
 
 
 def sample(
-    denoise: Denoise,
-    noise: Float[Array, "batch height width 3"],
+    predict: Predict,
+    keys: Array,
+    grid: Float[Array, "steps_plus_one batch"],
+    shape: tuple[int, int, int],
     *,
     sampler: str,
-    steps: int,
     noise_scale: float = 1.0,
-    pinned: Pinned | None = None,
-) -> Float[Array, "batch height width 3"]:
-    """Solve the probability-flow equation from t = 0 to t = 1.
+    churn: float | Float[Array, ""] = 0.0,
+    asymmetry: float = 0.0,
+    repeats: Repeats = ONCE,
+    frames: Int[Array, " frames"] | Sequence[int] = (),
+) -> tuple[Float[Array, "batch height width 3"], Frames]:
+    """Canvases that start as pure noise at t = 0 and end as the last clean prediction.
 
     Args:
-      denoise: (z, t) to the clean prediction.
-      noise: standard normal.
-      sampler: `euler` (one evaluation a step) or `heun` (two, second order; the last step is Euler's).
-      steps: at least 1.
-      pinned: pixels that follow the path of their known value and come back exactly.
+      predict: (z, t, the prediction before) to the clean prediction.
+      keys: a random key for each canvas [batch], of which all its noise is made.
+      grid: the times of each canvas, from 0 to 1.
+      shape: height, width, 3.
+      sampler: `euler` or `dpm++` (one prediction a step), `heun` (two), or `stochastic` (one).
+      churn: of the stochastic sampler, from 0 (Euler) to 1 (ancestral).
+      asymmetry: share of a step by which canvases run ahead of the time the network is told; 0 for `heun`.
+      repeats: each stretch is walked so many times, made as noisy as at its start in between: RePaint's resampling.
+      frames: steps, from 0, whose clean prediction is kept.
 
     Returns:
-      The clean canvases, about [-1, 1], not clipped.
+      The clean canvases, about [-1, 1], not clipped, and the predictions of the chosen steps.
     """
-    batch = noise.shape[0]
+    plan = _plan(len(grid) - 1, repeats)
+    grid = jnp.asarray(grid)
+    targets = ahead(grid, asymmetry)
+    chosen = jnp.asarray(frames, jnp.int32)
 
-    def along(z, t):
-        """z with the pinned pixels where the path has them at time t."""
-        if pinned is None:
-            return z
-        return pinned.impose(z, noisy(pinned.canvas, noise, jnp.full(batch, t), noise_scale))
+    def noise(number: Int[Array, ""] | int) -> Float[Array, "batch height width 3"]:
+        """The number-th noise of every canvas."""
+        return jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, number), shape))(keys)
 
-    def euler(z, x_hat, t, t_next):
-        return along(z + (t_next - t) / (1 - t) * (x_hat - z), t_next)
+    def one_step(carry: tuple[State, Frames], now) -> tuple[tuple[State, Frames], None]:
+        (state, kept), (number, step, leads_to) = carry, now
+        t, t_next = grid[step], targets[step]
+        if sampler == "stochastic":
+            fresh = noise(2 * number + 1)
+            state = stochastic(predict, state, t, t_next, fresh, churn=churn, noise_scale=noise_scale)
+        else:
+            state = DETERMINISTIC[sampler](predict, state, t, t_next)
+        if repeats.times > 1:
+            t_back = jnp.where(leads_to > step, t_next, grid[leads_to])
+            z = back(state.z, noise(2 * number + 2), t_next, t_back, noise_scale)
+            state = State(z=z, x_hat=state.x_hat, t_of_x_hat=state.t_of_x_hat)
 
-    def step(z, times):
-        t, t_next = times
-        x_hat = denoise(z, jnp.full(batch, t))
-        z_euler = euler(z, x_hat, t, t_next)
-        if sampler == "euler":
-            return z_euler, None
-        velocity = (x_hat - z) / (1 - t)
-        velocity_next = (denoise(z_euler, jnp.full(batch, t_next)) - z_euler) / (1 - t_next)
-        return along(z + (t_next - t) * 0.5 * (velocity + velocity_next), t_next), None
+        def keep(new: Array, old: Array) -> Array:
+            return jnp.where((chosen == step).reshape(-1, *[1] * new.ndim), new, old)
 
-    grid = uniform_grid(steps)
-    z, _ = jax.lax.scan(step, along(noise_scale * noise, 0.0), (grid[:-2], grid[1:-1]))
-    last = grid[-2]
-    return euler(z, denoise(z, jnp.full(batch, last)), last, 1.0)
+        return (state, jax.tree.map(keep, Frames(x_hat=state.x_hat, t=state.t_of_x_hat), kept)), None
+
+    start = State.start(noise_scale * noise(0))
+    none_kept = Frames(*(jnp.zeros((len(chosen), *a.shape), a.dtype) for a in (start.x_hat, start.t_of_x_hat)))
+    walk = (jnp.arange(len(plan)), *jnp.asarray(plan).T)
+    (state, kept), _ = jax.lax.scan(one_step, (start, none_kept), walk)
+    return state.z, kept
+
+
+def _plan(steps: int, repeats: Repeats) -> Int[np.ndarray, "walked 2"]:
+    """The steps in the order in which they are walked, and for each the one that begins where it leads."""
+    plan: list[tuple[int, int]] = []
+    for first in range(0, steps, repeats.stretch):
+        last = min(first + repeats.stretch, steps) - 1
+        stretch = [(step, step + 1) for step in range(first, last + 1)]
+        plan += [*stretch[:-1], (last, first)] * (repeats.times - 1) + stretch
+    return np.array(plan, np.int32)

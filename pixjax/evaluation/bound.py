@@ -19,8 +19,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from pixjax.diffusion import noisy
-from pixjax.diffusion.path import per_canvas
-from pixjax.diffusion.sampler import Denoise
+from pixjax.diffusion.path import Denoise, per_canvas, time_at
 
 # (x, mask, y, sigma) to -log p(x|y) of the counted pixels in nats [batch], where y = x + sigma·ε.
 Reconstruct = Callable[[Array, Array, Array, Array], Array]
@@ -52,11 +51,6 @@ class Bound:
     @property
     def total(self) -> Float[Array, "batch endpoints"]:
         return self.kl[:, None] + self.diffusion + self.reconstruction
-
-
-def time_at(log_snr: Float[Array, "..."], noise_scale: float) -> Float[Array, "..."]:
-    """The t at which the path has this log-SNR."""
-    return jax.nn.sigmoid(0.5 * log_snr + jnp.log(noise_scale))
 
 
 def stratified_log_snr(

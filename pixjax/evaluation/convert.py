@@ -222,6 +222,8 @@ def _require_expressible(config: Config) -> None:
         )
     if model.context_canvases:
         raise InputError(f"model.context_canvases={model.context_canvases}: JiT's tensors have no place for context")
+    if model.self_condition:
+        raise InputError("model.self_condition=True: JiT's tensors have no place for an earlier prediction")
     if model.patch[0] != model.patch[1]:
         raise InputError(f"model.patch_size={model.patch_size} is not square: JiT has square patches only")
 

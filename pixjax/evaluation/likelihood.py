@@ -13,12 +13,12 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from pixjax.codec import IMAGE, TEXT, CanvasCodec, to_float
+from pixjax.diffusion import matched_filter
 from pixjax.errors import InputError
 from pixjax.evaluation.bound import Bound, variational_bound
 from pixjax.evaluation.reconstruction import (
     counted_cells,
     image_reconstruction,
-    matched_filter,
     text_reconstruction,
     unigram_log_prior,
 )

@@ -1,10 +1,9 @@
 """Which clean canvas a barely noisy one is: exact decoders of text (legal colours) and of images (256 levels).
 
-For text there is more: the mean legal colour of a cell given its noisy colour, the matched filter, is the best
-prediction that looks at one cell alone. A path that ends at some log-SNR with the decoder of a prior, and one that goes
-on from there with the matched filter of the same prior, have the same bound: both are -log p(id | z) for independent
-tokens, as E[-log p(id|z)] is ½ ∫ e^λ E‖x - x̂‖² dλ from there to infinity (Guo, Shamai and Verdú 2005, for the model's
-own x̂). So where the path ends is where the matched filter takes over from the network.
+For text there is more, the matched filter of `diffusion/codebook.py`. A path that ends at some log-SNR with the decoder
+of a prior, and one that goes on from there with the matched filter of the same prior, have the same bound: both are
+-log p(id | z) for independent tokens, as E[-log p(id|z)] is ½ ∫ e^λ E‖x - x̂‖² dλ from there to infinity (Guo, Shamai
+and Verdú 2005, for the model's own x̂). So where the path ends is where the matched filter takes over from the network.
 """
 
 import jax
@@ -14,11 +13,8 @@ from jaxtyping import Array, Bool, Float, UInt8
 
 from pixjax.codec import CanvasCodec, to_float
 from pixjax.codec.scale import Array as AnyArray
-from pixjax.diffusion.path import per_canvas
-from pixjax.diffusion.sampler import Denoise
+from pixjax.diffusion.codebook import each_cell
 from pixjax.evaluation.bound import Reconstruct
-
-_POSTERIORS = 2**24  # probabilities held at once: a vocabulary times the cells of a batch may be far more
 
 
 def text_reconstruction(codec: CanvasCodec, log_prior: Float[Array, " vocab"] | None = None) -> Reconstruct:
@@ -31,7 +27,7 @@ def text_reconstruction(codec: CanvasCodec, log_prior: Float[Array, " vocab"] | 
         def nats(log_posterior, ids_B):
             return -jnp.take_along_axis(log_posterior, ids_B[:, None], axis=-1)[:, 0]
 
-        return jnp.sum(jnp.where(counted, _each_cell(codec, nats, y, sigma, log_prior, ids), 0.0), axis=1)
+        return jnp.sum(jnp.where(counted, each_cell(codec, nats, y, sigma, log_prior, ids), 0.0), axis=1)
 
     return reconstruct
 
@@ -51,37 +47,6 @@ def image_reconstruction() -> Reconstruct:
         return jnp.sum(jnp.where(mask, jnp.moveaxis(rows, 0, 1), 0.0), axis=(1, 2))
 
     return reconstruct
-
-
-def matched_filter(codec: CanvasCodec, noise_scale: float, log_prior: Float[Array, " vocab"] | None = None) -> Denoise:
-    """The mean legal colour of each cell given its noisy pixels and a unigram prior; black where no cell is."""
-    colors = jnp.asarray(codec.colors.reshape(codec.vocab_size, -1))
-
-    def denoise(z, t):
-        sigma = (1 - t) * noise_scale / t
-
-        def mean_color(log_posterior):
-            return jnp.exp(log_posterior) @ colors
-
-        means = _each_cell(codec, mean_color, z / per_canvas(t), sigma, log_prior)
-        means = means.reshape(len(z), *codec.cell_index.shape, 3)
-        blank = jnp.full((len(z), codec.canvas_size**2, 3), -1.0)
-        return blank.at[:, codec.cell_index].set(means).reshape(z.shape)
-
-    return denoise
-
-
-def _each_cell(codec: CanvasCodec, summarise, y, sigma, log_prior, *per_cell) -> Float[Array, "batch capacity ..."]:
-    """`summarise` of the log-posterior [batch, vocab] of every cell (and of what goes with the cell), a few at once."""
-
-    def one(inputs):
-        cell, *rest = inputs
-        return summarise(codec.color_code.decode_soft(cell, sigma, log_prior), *rest)
-
-    cells = y.reshape(len(y), -1, 3)[:, codec.cell_index]
-    inputs = [jnp.moveaxis(values, 1, 0) for values in (cells, *per_cell)]
-    together = max(1, min(codec.capacity, _POSTERIORS // (len(y) * codec.vocab_size)))
-    return jnp.moveaxis(jax.lax.map(one, inputs, batch_size=together), 0, 1)
 
 
 def counted_cells(codec: CanvasCodec, mask: Bool[AnyArray, "batch height width"]) -> Bool[AnyArray, "batch capacity"]:

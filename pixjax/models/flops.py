@@ -10,6 +10,8 @@ def forward_flops(arch: Architecture) -> int:
     values = arch.patch[0] * arch.patch[1] * 3
     hidden = arch.mlp_width
     total = 2 * patches * (values * arch.bottleneck + arch.bottleneck * width + width * values)
+    if arch.self_condition:
+        total += 2 * patches * values * arch.bottleneck
     total += 2 * (256 * width + width * width + 2 * width * width)  # of t, and the last modulation
     start = arch.in_context_start if arch.in_context_tokens else 0
     for first, last, tokens in ((0, start, patches), (start, arch.depth, patches + arch.in_context_tokens)):
@@ -18,9 +20,12 @@ def forward_flops(arch: Architecture) -> int:
     return total
 
 
-def training_flops(arch: Architecture) -> int:
-    """Of one canvas in one update: the backward pass costs twice the forward. Recomputation is not counted."""
-    return 3 * forward_flops(arch)
+def training_flops(arch: Architecture, self_conditioned: float = 0.0) -> float:
+    """Of one canvas in one update: the backward pass costs twice the forward. Recomputation is not counted.
+
+    `self_conditioned` is the share of updates that predict twice.
+    """
+    return (3 + self_conditioned * arch.self_condition) * forward_flops(arch)
 
 
 # Dense bfloat16 peak of one device in FLOP/s, by a part of `jax.Device.device_kind`; the first match counts.

@@ -116,12 +116,14 @@ def denoise(
     label: Int[Array, " batch"] | None = None,
     *,
     context: Context | None = None,
+    previous: Float[Array, "batch height width 3"] | None = None,
     dropout_key: jax.Array | None = None,
 ) -> Float[Array, "batch height width 3"]:
     """`JiT` as a pure function of its parameters; with a key it drops out, as in training."""
     rngs = {} if dropout_key is None else {"dropout": dropout_key}
     drops_out = dropout_key is not None
-    x_hat = model.apply({"params": params}, z, t, type_id, label, context, deterministic=not drops_out, rngs=rngs)
+    conditions = (type_id, label, context, previous)
+    x_hat = model.apply({"params": params}, z, t, *conditions, deterministic=not drops_out, rngs=rngs)
     return cast(Array, x_hat)
 
 
@@ -138,6 +140,7 @@ class JiT(nn.Module):
         type_id: Int[Array, " batch"] | None = None,
         label: Int[Array, " batch"] | None = None,
         context: Context | None = None,
+        previous: Float[Array, "batch height width 3"] | None = None,
         *,
         deterministic: bool = True,
     ) -> Float[Array, "batch height width 3"]:
@@ -149,6 +152,7 @@ class JiT(nn.Module):
           type_id: 0 text, 1 image, -1 (or None) no condition, whose embedding is exactly zero.
           label: class of a natural image, -1 (or None) for none.
           context: at most `Architecture.context_canvases` clean canvases; None is none, and costs nothing.
+          previous: the clean prediction of the step before, for `Architecture.self_condition`; None is all zeros.
         """
         arch = self.arch
         batch = z.shape[0]
@@ -158,16 +162,24 @@ class JiT(nn.Module):
         embed_in = nn.Dense(arch.bottleneck, use_bias=False, dtype=arch.dtype, kernel_init=_xavier, name="embed_in")
         embed_out = nn.Dense(arch.width, dtype=arch.dtype, kernel_init=_xavier, name="embed_out")
         table = sincos_table(*arch.grid, arch.width)
+        if arch.self_condition:
+            # The weights of three more channels (arXiv 2208.04202); zero, so that a model without them can go on.
+            embed_previous = nn.Dense(
+                arch.bottleneck, use_bias=False, dtype=arch.dtype, kernel_init=_zeros, name="embed_previous"
+            )
+            previous = jnp.zeros_like(z) if previous is None else previous
 
         def embed_time(t):
             return time_out(nn.silu(time_in(time_features(t))))
 
-        def embed(canvas):
-            patches = patchify(canvas, arch.patch).astype(arch.dtype)
-            return embed_out(embed_in(patches)).astype(jnp.float32) + table
+        def embed(canvas, previous=None):
+            hidden = embed_in(patchify(canvas, arch.patch).astype(arch.dtype))
+            if previous is not None:
+                hidden += embed_previous(patchify(previous, arch.patch).astype(arch.dtype))
+            return embed_out(hidden).astype(jnp.float32) + table
 
         c_BCD = (embed_time(t) + condition_BD)[:, None]
-        x = embed(z)
+        x = embed(z, previous if arch.self_condition else None)
         present_BN = None
         if arch.context_canvases:
             segment = self.param("context_segment", _normal, (arch.context_canvases, arch.width))

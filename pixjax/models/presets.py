@@ -51,6 +51,7 @@ class Architecture:
     remat: Remat
     scan_layers: bool = True
     context_canvases: int = 0  # clean canvases that may be given beside the noisy one
+    self_condition: bool = False  # the clean prediction of the step before may be given
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -105,6 +106,7 @@ def architecture(config: ModelConfig) -> Architecture:
         remat=config.remat,
         scan_layers=config.scan_layers,
         context_canvases=config.context_canvases,
+        self_condition=config.self_condition,
     )
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Array
 from pixjax.codec import CanvasCodec, to_float
 from pixjax.config import Config
 from pixjax.diffusion import denoising_loss, noisy, sample_times
-from pixjax.models import NO_LABEL, JiT, denoise, type_condition
+from pixjax.models import NO_LABEL, NO_TYPE, JiT, denoise, type_condition
 from pixjax.training.metrics import denoising_metrics
 from pixjax.training.optimizer import learning_rate_schedule, update_ema
 from pixjax.training.state import TrainState
@@ -35,27 +35,46 @@ def make_train_step(
 
     def make_problem(batch: Batch, key: jax.Array) -> Batch:
         """The batch, noised: what the model is given and what it should say."""
-        time_key, noise_key, label_key = jax.random.split(key, 3)
+        time_key, noise_key, label_key, type_key = jax.random.split(key, 4)
         x, modality = to_float(batch["canvas"]), batch["modality"]
         t = sample_times(time_key, modality, diffusion.time)
         z = noisy(x, jax.random.normal(noise_key, x.shape), t, diffusion.noise_scale)
         hidden = jax.random.bernoulli(label_key, training.label_dropout, modality.shape)
+        type_id = type_condition(config.model, modality)
+        if training.type_dropout:
+            no_type = jax.random.bernoulli(type_key, training.type_dropout, modality.shape)
+            type_id, hidden = jnp.where(no_type, NO_TYPE, type_id), hidden | no_type
         label = jnp.where(hidden, NO_LABEL, batch["label"])
-        return {"x": x, "z": z, "t": t, "modality": modality, "label": label, "mask": batch["loss_mask"]}
+        problem = {"x": x, "z": z, "t": t, "modality": modality, "type_id": type_id, "label": label}
+        return problem | {"mask": batch["loss_mask"]}
+
+    def with_estimate(params, problem: Batch, predicts_twice: Array) -> Batch:
+        """The problem with what the model makes of it at first, or zeros; no gradient goes through it."""
+        z, t, type_id, label = (problem[name] for name in ("z", "t", "type_id", "label"))
+        first = jax.lax.cond(
+            predicts_twice, lambda: denoise(model, params, z, t, type_id, label), lambda: jnp.zeros_like(z)
+        )
+        return problem | {"previous": first}
 
     def loss_fn(params, problem: Batch, dropout_key: jax.Array):
         x, t, modality, mask = (problem[name] for name in ("x", "t", "modality", "mask"))
-        type_id = type_condition(config.model, modality)
-        x_hat = denoise(model, params, problem["z"], t, type_id, problem["label"], dropout_key=dropout_key)
+        conditions = (problem["type_id"], problem["label"])
+        previous = problem.get("previous")
+        x_hat = denoise(model, params, problem["z"], t, *conditions, previous=previous, dropout_key=dropout_key)
         loss, mse = denoising_loss(x_hat, x, t, mask, kind=diffusion.loss, t_eps=diffusion.t_eps)
         counted = mask.reshape(len(t), -1)[:, cells]
         right = codec.decode_ids(jax.lax.stop_gradient(x_hat))[0] == codec.decode_ids(x)[0]
         correct, tokens = jnp.sum(right & counted, axis=1), jnp.sum(counted, axis=1)
         return jnp.mean(loss), denoising_metrics(loss, mse, correct, tokens, t, modality)
 
-    def gradient(params, problem: Batch, key: jax.Array):
+    def gradient(params, problem: Batch, key: jax.Array, predicts_twice: Array):
         parts = training.accumulate
-        grad_fn = jax.grad(loss_fn, has_aux=True)
+
+        def grad_fn(params, problem, key):
+            if config.model.self_condition:
+                problem = with_estimate(params, problem, predicts_twice)
+            return jax.grad(loss_fn, has_aux=True)(params, problem, key)
+
         if parts == 1:
             return grad_fn(params, problem, key)
 
@@ -73,8 +92,9 @@ def make_train_step(
 
     def train_step(state: TrainState, batch: Batch):
         key = jax.random.fold_in(jax.random.key(training.seed), state.step)
-        problem_key, dropout_key = jax.random.split(key)
-        grads, metrics = gradient(state.params, make_problem(batch, problem_key), dropout_key)
+        problem_key, dropout_key, twice_key = jax.random.split(key, 3)
+        predicts_twice = jax.random.bernoulli(twice_key, training.self_condition)
+        grads, metrics = gradient(state.params, make_problem(batch, problem_key), dropout_key, predicts_twice)
         norm = optax.global_norm(grads)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         rate = schedule(state.step)

@@ -1,0 +1,75 @@
+"""What may be asked of a model: every refusal, before anything is computed or written."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pixjax.codec import IMAGE, TEXT
+from pixjax.config import SamplingConfig
+from pixjax.errors import InputError
+from pixjax.evaluation.infill import Given
+from pixjax.evaluation.restore import Denoiser
+from pixjax.models import NO_LABEL
+
+Wanted = Literal["text", "image", "any"]
+MODALITIES = {"text": TEXT, "image": IMAGE}
+
+
+def require_possible(
+    denoiser: Denoiser,
+    wanted: Wanted,
+    label: int = NO_LABEL,
+    *,
+    given: Given | None = None,
+    trajectory: Sequence[int] = (),
+    **changes: Any,
+) -> SamplingConfig:
+    """The settings that `generate` works with. Raises its `InputError`."""
+    model = denoiser.config.model
+    settings = denoiser.config.sampling.changed(**changes)
+    if label != NO_LABEL and wanted == "text":
+        raise InputError(f"--label={label} is a class of natural images: leave it out with --modality=text")
+    if label != NO_LABEL and not 0 <= label < model.num_classes:
+        known = f"0 to {model.num_classes - 1}" if model.num_classes else "none, model.num_classes=0"
+        raise InputError(f"--label={label} is not a class of this model: it has {known}")
+    if wanted != "any" and MODALITIES[wanted] not in denoiser.modalities:
+        raise InputError(
+            f"--modality={wanted}: this model was not trained on it, data.sources={denoiser.config.data.sources}"
+        )
+    if model.tagging == "none" and len(denoiser.modalities) > 1:
+        raise InputError(
+            "this model was trained on text and images with model.tagging='none', so nothing tells what it makes: "
+            "train with a marker or a condition"
+        )
+    if given is not None and given.canvas.shape[0] != model.canvas_size:
+        raise InputError(
+            f"a canvas of {given.canvas.shape[0]} pixels is given, and the model's have {model.canvas_size}"
+        )
+    if given is not None and (wanted == "any" or given.modality != MODALITIES[wanted]):
+        raise InputError(f"--modality={wanted} is not what there is to fill in: leave it out")
+    if wrong := [step for step in trajectory if not 0 <= step < settings.steps]:
+        raise InputError(f"step {wrong[0]} is not one of the {settings.steps} steps: choose 0 to {settings.steps - 1}")
+    if settings.guidance != 1:
+        _require_guidance(denoiser, label, settings.guidance)
+    return settings
+
+
+def _require_guidance(denoiser: Denoiser, label: int, scale: float) -> None:
+    """Guidance compares with what the model makes when a condition is hidden, which it has to have been trained on."""
+    model, training = denoiser.config.model, denoiser.config.training
+    if not (model.num_classes or model.uses_condition):
+        raise InputError(
+            f"--guidance={scale} needs a condition, and this model has neither classes nor types (model.num_classes=0, "
+            f"model.tagging={model.tagging!r}): to guide toward a modality, train with model.tagging='both', "
+            "model.text_condition=True and training.type_dropout above 0"
+        )
+    if label != NO_LABEL and not training.label_dropout:
+        raise InputError(
+            f"--guidance={scale} toward --label={label} needs a model that was trained without its label at times: "
+            "train with training.label_dropout above 0, it was 0"
+        )
+    if label == NO_LABEL and not training.type_dropout:
+        toward_label = "give a --label, or " if model.num_classes and training.label_dropout else ""
+        raise InputError(
+            f"--guidance={scale} without a label guides toward a modality, which needs a model that was trained "
+            f"without its type at times: {toward_label}train with training.type_dropout above 0, it was 0"
+        )
