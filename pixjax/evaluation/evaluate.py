@@ -34,6 +34,9 @@ from pixjax.training.mesh import batch_sharding
 # Text has bits per dimension too, but only those of images are what others report.
 HEADLINES = {TEXT: ("bits_per_char", "bits_per_token"), IMAGE: ("bits_per_dim",)}
 
+FRAMES = 10  # of a trajectory
+FILMED = 8  # samples whose trajectory is kept
+
 
 class Stopped(Exception):
     """The user wants to stop; the parts that are done are kept."""
@@ -267,9 +270,11 @@ def _kinds(denoiser: Denoiser) -> tuple[Wanted, ...]:
 def _samples(denoiser: Denoiser, wanted: Wanted, parts: Parts, seed: int, meter: Meter) -> Generated:
     def make() -> dict[str, np.ndarray]:
         sampling, num = denoiser.config.sampling, denoiser.config.evaluation.samples
-        made = generate(denoiser, wanted, num, seed=seed, stop=meter.stop)
-        meter(num * sampling.steps * (2 if sampling.sampler == "heun" else 1))
-        return vars(made)
+        steps = np.unique(np.linspace(0, sampling.steps - 1, FRAMES).astype(int)).tolist()
+        made = generate(denoiser, wanted, num, seed=seed, trajectory=steps, stop=meter.stop)
+        meter(num * sampling.steps * (2 if sampling.sampler == "heun" else 1) * (2 if sampling.guidance != 1 else 1))
+        shown = {"frames": made.frames[:FILMED], "frame_times": made.frame_times[:FILMED]}
+        return vars(made) | shown
 
     return Generated(**parts.get_arrays(f"{wanted}_samples", make))
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from pixjax.codec import IMAGE, TEXT, CanvasCodec
+from pixjax.codec import IMAGE, TEXT, CanvasCodec, to_uint8
 from pixjax.evaluation.generate import Generated
 from pixjax.evaluation.held_out import NAMES, Material
 from pixjax.evaluation.inception import DISTANCES
@@ -48,7 +48,6 @@ def evaluation_report(
     material: Material,
     *,
     baselines: Sequence[Reference] = (),
-    trajectory: Trajectory | None = None,
     environment: dict[str, Any] | None = None,
 ) -> Report:
     """Everything in `metrics.json` that a person would look for, and the samples themselves."""
@@ -62,8 +61,8 @@ def evaluation_report(
     ):
         if blocks:
             sections.append(Section(title, blocks))
-    if trajectory is not None:
-        sections.append(Section("From noise to canvas", (trajectory,)))
+    if samples:
+        sections.append(Section("From noise to canvas", _trajectories(samples)))
     if samples:
         sections.append(Section("Canvas inspector", (_inspector(denoiser.codec, samples),)))
     if curves := training_curves(workdir):
@@ -296,6 +295,17 @@ def _freely_made(codec: CanvasCodec, samples: dict[str, Generated], metrics: dic
         Prose("The marker is generated with everything else. Below each canvas: what its marker says, and its margin."),
         Gallery(made.canvases[:SHOWN_IMAGES], captions[:SHOWN_IMAGES]),
         Table(("tags", ""), rows),
+    )
+
+
+def _trajectories(samples: dict[str, Generated]) -> tuple[Trajectory, ...]:
+    return tuple(
+        Trajectory(
+            np.moveaxis(np.asarray(to_uint8(made.frames)), 0, 1),
+            tuple(f"t = {time:.2f}" for time in made.frame_times[0]),
+            f"{wanted}: the clean prediction, step by step",
+        )
+        for wanted, made in samples.items()
     )
 
 

@@ -47,7 +47,7 @@ def test_the_evaluations_are_counted(metrics):
 
 def test_the_report_and_the_samples_are_there(evaluated):
     page = (evaluated / "report.html").read_text()
-    for words in ("bits per character", "Canvas inspector", "Training", "matched filter"):
+    for words in ("bits per character", "Canvas inspector", "Training", "matched filter", "step by step"):
         assert words in page
     assert len((evaluated / "samples" / "text" / "text.jsonl").read_text().splitlines()) == 4
     assert len(list((evaluated / "samples" / "image" / "images").iterdir())) == 4
