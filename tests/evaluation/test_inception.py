@@ -1,5 +1,6 @@
 """Distances by Inception features: what is kept of them, what is refused, and, where it is installed, the network."""
 
+import fractions
 import hashlib
 import json
 import pickle
@@ -11,6 +12,7 @@ from etils import epath
 from pixjax.cli import main
 from pixjax.errors import InputError
 from pixjax.evaluation import judges
+from pixjax.evaluation.evaluate import Parts
 from pixjax.evaluation.feature_metrics import frechet_distance
 from pixjax.evaluation.inception import Inception, inception_metrics, load_inception
 from pixjax.evaluation.run import evaluate_workdir
@@ -57,8 +59,8 @@ def test_what_there_are_too_few_images_for_is_left_out(count, figures):
     assert set(inception_metrics(features[:count], features)) == figures
 
 
-def test_features_of_held_out_images_are_kept_for_the_weights_that_they_are_of(
-    workdir, evaluated_copy, weights, tmp_path, monkeypatch
+def test_features_of_held_out_images_are_kept_and_figures_stand_in_the_report(
+    workdir, evaluated_copy, weights, monkeypatch
 ):
     judged = []
 
@@ -67,28 +69,31 @@ def test_features_of_held_out_images_are_kept_for_the_weights_that_they_are_of(
         return color_means(images)
 
     inject(monkeypatch, network)
-    out, references = evaluated_copy, epath.Path(tmp_path / "references")
-    first = evaluate_workdir(workdir, out, references=references, inception=weights)
+    out = evaluated_copy
+    first = evaluate_workdir(workdir, out, inception=weights)
     quality = first["image"]["samples"]
     assert judged == [8, 4]
     assert quality["inception_images"] == {"samples": 4, "held_out": 8}
     assert quality["fid"] > 0 < quality["held_out"]["fid"]
     assert {"kid", "kid_std", "precision", "recall", "swd/mean"} <= quality.keys() & quality["held_out"].keys()
-    with np.load(references / "held_out_inception.npz") as kept:
+    with np.load(out / "parts" / "held_out_inception.npz") as kept:
         made = np.load(out / "parts" / "image_samples.npz")["canvases"]
         assert quality["fid"] == pytest.approx(frechet_distance(color_means(made), kept["features"]))
     page = (out / "report.html").read_text()
     assert "by Inception features of 4 samples and 8 held-out images" in page
     assert f"{quality['fid']:.4g}" in page
 
-    assert evaluate_workdir(workdir, out, references=references, inception=weights)["image"]["samples"] == quality
-    assert judged == [8, 4]
     (out / "parts" / "image_inception.json").unlink()
-    evaluate_workdir(workdir, out, references=references, inception=weights)
+    assert evaluate_workdir(workdir, out, inception=weights)["image"]["samples"] == quality
     assert judged == [8, 4, 4]  # the held-out images are known
-    weights.write_bytes(b"other weights")
-    evaluate_workdir(workdir, out, references=references, inception=weights)
-    assert judged == [8, 4, 4, 8, 4]
+
+
+def test_what_is_kept_of_some_weights_is_not_that_of_others(tmp_path):
+    parts = Parts.of(epath.Path(tmp_path), seed=0)
+    assert parts.also(weights="a").get("fid", lambda: 1) == 1
+    assert parts.also(weights="a").get("fid", lambda: 2) == 1
+    assert parts.also(weights="b").get("fid", lambda: 3) == 3
+    assert Parts.of(epath.Path(tmp_path), seed=1).also(weights="b").get("fid", lambda: 4) == 4
 
 
 def test_without_weights_one_note_says_so_and_a_library_that_fails_does_not_stop_the_rest(
@@ -134,7 +139,7 @@ def extractor(torch):
     ("content", "words"),
     [
         ({"fc.weight": [1.0]}, "something else than a dict of tensors"),
-        (json.JSONDecoder(), "is refused"),
+        (fractions.Fraction(1, 2), "is refused"),
         (None, "is refused"),
     ],
 )
