@@ -3,8 +3,6 @@
 import dataclasses
 import functools
 import hashlib
-import io
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -13,7 +11,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from etils import epath
 
 from pixjax.codec import IMAGE, TEXT
 from pixjax.errors import InputError
@@ -25,6 +22,7 @@ from pixjax.evaluation.inception import LAYER, RESIZE, Inception, inception_metr
 from pixjax.evaluation.judges import NO_JUDGES, Judges
 from pixjax.evaluation.likelihood import evaluate_likelihood
 from pixjax.evaluation.ngrams import ngram_scale
+from pixjax.evaluation.parts import Parts
 from pixjax.evaluation.perplexity import perplexity
 from pixjax.evaluation.restore import Denoiser
 from pixjax.evaluation.text_metrics import text_metrics
@@ -53,51 +51,6 @@ class Meter:
         self.evaluations += evaluations
         if self.stop():
             raise Stopped
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Parts:
-    """Results that are kept as they come, in a folder, under a key that says what they were measured on."""
-
-    folder: epath.Path
-    key: str
-
-    @classmethod
-    def of(cls, folder: epath.Path, **facts: Any) -> "Parts":
-        folder.mkdir(parents=True, exist_ok=True)
-        key = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
-        return cls(folder=folder, key=key)
-
-    def also(self, **facts: Any) -> "Parts":
-        """The same folder, under a key that says more."""
-        return Parts.of(self.folder, key=self.key, **facts)
-
-    def get(self, name: str, measure: Callable[[], Any]) -> Any:
-        """The kept value of a part, JSON types, or what `measure` says now."""
-        path = self.folder / f"{name}.json"
-        try:
-            kept = json.loads(path.read_text())
-            if kept["key"] == self.key:
-                return kept["value"]
-        except (OSError, ValueError, KeyError, TypeError):
-            pass  # not there, or half-written
-        value = measure()
-        path.write_text(json.dumps({"key": self.key, "value": value}))
-        return value
-
-    def get_arrays(self, name: str, measure: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-        path = self.folder / f"{name}.npz"
-        try:
-            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as kept:
-                if str(kept["key"]) == self.key:
-                    return {field: kept[field] for field in kept.files if field != "key"}
-        except (OSError, ValueError, KeyError, EOFError):
-            pass
-        arrays = measure()
-        file = io.BytesIO()
-        np.savez_compressed(file, **arrays | {"key": np.array(self.key)})  # type: ignore[arg-type]
-        path.write_bytes(file.getvalue())
-        return arrays
 
 
 def evaluate(

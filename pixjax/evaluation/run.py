@@ -9,10 +9,11 @@ from typing import Any
 import jax
 from etils import epath
 
-from pixjax.evaluation.evaluate import Meter, Parts, evaluate
+from pixjax.evaluation.evaluate import Meter, evaluate
 from pixjax.evaluation.evaluation_report import evaluation_report
 from pixjax.evaluation.held_out import gather
 from pixjax.evaluation.judges import load_judges, require_there
+from pixjax.evaluation.parts import Parts
 from pixjax.evaluation.references import Reference
 from pixjax.evaluation.report import write_report
 from pixjax.evaluation.restore import load

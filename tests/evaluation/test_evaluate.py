@@ -12,8 +12,9 @@ import pytest
 from etils import epath
 
 from pixjax.cli import main
-from pixjax.evaluation.evaluate import Meter, Parts, Stopped
+from pixjax.evaluation.evaluate import Meter, Stopped
 from pixjax.evaluation.held_out import gather
+from pixjax.evaluation.parts import Parts
 from pixjax.evaluation.restore import load
 from pixjax.evaluation.run import evaluate_workdir
 
