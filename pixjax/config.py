@@ -134,12 +134,14 @@ class DataConfig:
     weights: tuple[float, ...] = ()  # one a source, instead of text_ratio
     flip: bool = True  # natural images are mirrored at random
     max_bad_fraction: float = 0.01  # of images that do not decode, before the run stops
+    context_pages: int = 0  # canvases of the same document, before a canvas of text, that are its context
 
     def __post_init__(self):
         object.__setattr__(self, "sources", split_sources(self.sources))
         _require(self.batch_size > 0, f"data.batch_size={self.batch_size} has to be positive")
         _require(self.workers >= 0, f"data.workers={self.workers} has to be 0 or more")
         _require_range("data", self, text_ratio=(0, 1), max_bad_fraction=(0, 1))
+        _require(self.context_pages >= 0, f"data.context_pages={self.context_pages} has to be 0 or more")
         _require(len(self.sources) > 0, "data.sources is empty: name at least one, for instance demo:text")
         _require(
             not self.weights or len(self.weights) == len(self.sources),
@@ -202,6 +204,7 @@ class TrainingConfig:
     clip_norm: float = 1.0  # of the gradient over all parameters; 0: not clipped
     ema_decays: tuple[float, ...] = (0.9999, 0.9996)  # reached after a warm-up of (1 + step) / (10 + step)
     label_dropout: float = 0.1  # share of labels hidden, for guidance
+    context_dropout: float = 0.1  # share of canvases whose context is hidden, for guidance and for canvases without one
     max_skipped_updates: int = 10  # their gradient was not finite; more in a row of windows, and the run stops
     profile_steps: str = ""  # "10-13": a profile of these steps, for TensorBoard, in WORKDIR/profile
     init_from: str = ""  # a workdir whose parameters this run starts from
@@ -227,9 +230,8 @@ class TrainingConfig:
             "clip_norm",
             "max_skipped_updates",
         )
-        _require_range(
-            "training", self, **dict.fromkeys(positive, (0, math.inf)), label_dropout=(0, 1), seed=(0, MAX_SEED)
-        )
+        shares = dict.fromkeys(("label_dropout", "context_dropout"), (0, 1))
+        _require_range("training", self, **dict.fromkeys(positive, (0, math.inf)), **shares, seed=(0, MAX_SEED))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -279,6 +281,11 @@ class Config:
             self.model.uses_marker == self.codec.marker,
             f"model.tagging={self.model.tagging!r} and codec.marker={self.codec.marker} contradict each other: "
             f"set codec.marker={self.model.uses_marker}",
+        )
+        _require(
+            self.data.context_pages <= self.model.context_canvases,
+            f"data.context_pages={self.data.context_pages} do not fit on model.context_canvases="
+            f"{self.model.context_canvases}: set model.context_canvases={self.data.context_pages} or more",
         )
 
     def to_dict(self) -> dict[str, Any]:
