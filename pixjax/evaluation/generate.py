@@ -15,7 +15,7 @@ from pixjax.config import Config
 from pixjax.diffusion import Pinned, sample
 from pixjax.errors import InputError
 from pixjax.evaluation.restore import Denoiser
-from pixjax.models import NO_LABEL, denoise, type_condition
+from pixjax.models import NO_LABEL, Context, denoise, type_condition
 from pixjax.training.mesh import batch_sharding
 
 Wanted = Literal["text", "image", "any"]
@@ -42,6 +42,7 @@ def generate(
     sampler: str = "",
     steps: int = 0,
     label: int = NO_LABEL,
+    context: Context | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Generated:
     """Sample i depends on (seed, i) alone, not on how many are made or on how many devices.
@@ -50,6 +51,7 @@ def generate(
       wanted: `any` lets a model with a marker choose by itself; with a type condition it is drawn by the
         share of text in training.
       sampler, steps: empty and 0 mean the config's.
+      context: of each of the `num` samples (`pixjax.evaluation.prompts`); None is none, and costs nothing.
       stop: asked between two batches; when it says so, the canvases that are made so far are returned.
 
     Raises:
@@ -73,7 +75,9 @@ def generate(
             break
         index = np.arange(start, start + batch)  # beyond num: computed to keep one shape, and dropped
         modality = asked[np.minimum(index, num - 1)]
-        canvases = run(index, modality, np.where(modality == TEXT, NO_LABEL, label).astype(np.int32), key)
+        labels = np.where(modality == TEXT, NO_LABEL, label).astype(np.int32)
+        of_batch = jax.tree.map(lambda values, index=index: values[np.minimum(index, num - 1)], context)
+        canvases = run(index, modality, labels, of_batch, key)
         made.append(np.asarray(canvases)[: num - start])
     size = config.model.canvas_size
     x = np.concatenate([np.zeros((0, size, size, 3), np.float32), *made])
@@ -116,27 +120,29 @@ def _asked(denoiser: Denoiser, wanted: Wanted, num: int, key: jax.Array) -> Int[
     return np.where(np.asarray(draws) < denoiser.text_share, TEXT, IMAGE).astype(np.int32)
 
 
-def _sample_batch(denoiser: Denoiser, index, asked, label, key, *, pin: bool, sampler: str, steps: int) -> jax.Array:
+def _sample_batch(
+    denoiser: Denoiser, index, asked, label, context, key, *, pin: bool, sampler: str, steps: int
+) -> jax.Array:
     config, codec = denoiser.config, denoiser.codec
     size = config.model.canvas_size
     blank = np.zeros((len(index), size, size, 3), np.uint8)
     # What the two tags change is the marker; where they agree nothing is pinned.
     marked = np.where((asked == TEXT)[:, None, None, None], codec.mark(blank, TEXT), codec.mark(blank, IMAGE))
     mask = np.any(codec.mark(blank, TEXT) != codec.mark(blank, IMAGE), axis=-1) & pin
-    inputs = (index, asked, label, marked, mask)
+    inputs = (index, asked, label, context, marked, mask)
     inputs = jax.device_put(inputs, batch_sharding(denoiser.mesh))
     return _sample(denoiser.model, config, sampler, steps, denoiser.params, key, *inputs)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _sample(
-    model, config: Config, sampler: str, steps: int, params, key, index, asked, label, marked, mask
+    model, config: Config, sampler: str, steps: int, params, key, index, asked, label, context, marked, mask
 ) -> jax.Array:
     shape = marked.shape[1:]
     noise = jax.vmap(lambda i: jax.random.normal(jax.random.fold_in(key, 2 * i), shape))(index)
     type_id = type_condition(config.model, asked)
     return sample(
-        lambda z, t: denoise(model, params, z, t, type_id, label),
+        lambda z, t: denoise(model, params, z, t, type_id, label, context=context),
         noise,
         sampler=sampler,
         steps=steps,
