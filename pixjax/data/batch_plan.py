@@ -10,13 +10,13 @@ import functools
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Int32, Int64
+from jaxtyping import Bool, Int64
 
 from pixjax.codec import IMAGE, TEXT, CanvasCodec
 from pixjax.config import Config
 from pixjax.data.context import MIDDLE, Crop, empty_context, paint_context
 from pixjax.data.images import CAUSES, BadImage, crop_into
-from pixjax.data.keys import fold, permute, uniform
+from pixjax.data.keys import fold, permute, randint, uniform
 from pixjax.data.labels import first_labels
 from pixjax.data.mixture import Mixture
 from pixjax.data.source import Ids, ImageSource, PairSource, Picture, Source, TextSource
@@ -25,7 +25,7 @@ from pixjax.data.token_stream import same_document
 from pixjax.errors import InputError
 
 # Streams of keys that must not meet.
-_ORDER, _EPOCH, _ROW, _ACROSS, _FLIP, _REPLACE, _PAIR = range(7)
+_ORDER, _EPOCH, _ROW, _ACROSS, _FLIP, _REPLACE, _PAIR, _PAD = range(8)
 
 # A bad picture is replaced by another drawn at random from its source, this many times.
 _TRIES = 32
@@ -135,18 +135,28 @@ class BatchPlan:
         pairs, bad = self._load(batch, rows, number, source, record, keys)
         crops = self._crops(keys)  # the pictures of a pair are cut and mirrored alike
         if source.modality == TEXT:
-            batch["canvas"][rows] = self.codec.encode_ids(np.stack([self._answer_ids(pair.answer) for pair in pairs]))
-            batch["loss_mask"][rows] = self._full_mask  # PAD counts: where an answer ends is a part of it
-            batch["modality"][rows] = TEXT
+            self._paint_answers(batch, rows, [pair.answer for pair in pairs], keys)
         else:
             self._paint_pictures(batch, rows, number, [pair.answer for pair in pairs], crops)
         paint_context(batch, rows, [pair.prompt for pair in pairs], crops, self.codec)
         return bad
 
-    def _answer_ids(self, ids: Ids) -> Int32[np.ndarray, "capacity"]:
-        """One canvas: the answer, EOS, and PAD; without EOS where it was cut, or ends with the canvas."""
+    def _paint_answers(self, batch: Batch, rows, answers: list[Ids], keys) -> None:
+        """Each on one canvas: the answer, EOS, and PAD; cut, and without EOS, where it is longer.
+
+        Where an answer ends is a part of it, so PAD counts in its loss; but a line of text is little beside the rest of
+        its canvas, and would be nothing in the mean. So as many cells of PAD count as the answer has, another run of
+        them each time.
+        """
         capacity = self.codec.capacity
-        return self.codec.pack(np.append(ids[:capacity], self.codec.eos_id)[:capacity])[0]
+        ids = [np.append(answer[:capacity], self.codec.eos_id)[:capacity] for answer in answers]
+        length = np.array([len(row) for row in ids])[:, None]
+        rest = np.maximum(capacity - length, 1)
+        start = randint(fold(keys, _PAD)[:, None], rest)
+        cell = np.arange(capacity)
+        batch["canvas"][rows] = self.codec.encode_ids(np.concatenate([self.codec.pack(row) for row in ids]))
+        batch["loss_mask"][rows] = self.codec.mask_of_cells((cell < length) | ((cell - length - start) % rest < length))
+        batch["modality"][rows] = TEXT
 
     def _crops(self, keys) -> list[Crop]:
         across = uniform(fold(keys, _ACROSS)).tolist()
