@@ -157,12 +157,14 @@ class DataConfig:
     weights: tuple[float, ...] = ()  # one a source, instead of text_ratio
     flip: bool = True  # natural images are mirrored at random
     max_bad_fraction: float = 0.01  # of images that do not decode, before the run stops
+    context_pages: int = 0  # canvases of the same document, before a canvas of text, that are its context
 
     def __post_init__(self):
         object.__setattr__(self, "sources", split_sources(self.sources))
         _require(self.batch_size > 0, f"data.batch_size={self.batch_size} has to be positive")
         _require(self.workers >= 0, f"data.workers={self.workers} has to be 0 or more")
         _require_range("data", self, text_ratio=(0, 1), max_bad_fraction=(0, 1))
+        _require(self.context_pages >= 0, f"data.context_pages={self.context_pages} has to be 0 or more")
         _require(len(self.sources) > 0, "data.sources is empty: name at least one, for instance demo:text")
         _require(
             not self.weights or len(self.weights) == len(self.sources),
@@ -227,6 +229,7 @@ class TrainingConfig:
     label_dropout: float = 0.1  # share of labels hidden, for guidance
     type_dropout: float = 0.0  # share of type conditions hidden, and the label with them, for guidance to a modality
     self_condition: float = 0.5  # share of steps with an earlier prediction, in a model with model.self_condition
+    context_dropout: float = 0.1  # share of canvases whose context is hidden, for guidance and for canvases without one
     max_skipped_updates: int = 10  # their gradient was not finite; more in a row of windows, and the run stops
     profile_steps: str = ""  # "10-13": a profile of these steps, for TensorBoard, in WORKDIR/profile
     init_from: str = ""  # a workdir whose parameters this run starts from
@@ -252,10 +255,8 @@ class TrainingConfig:
             "clip_norm",
             "max_skipped_updates",
         )
-        _require_range(
-            "training", self, **dict.fromkeys(positive, (0, math.inf)), label_dropout=(0, 1), seed=(0, MAX_SEED)
-        )
-        _require_range("training", self, type_dropout=(0, 1), self_condition=(0, 1))
+        shares = dict.fromkeys(("label_dropout", "type_dropout", "self_condition", "context_dropout"), (0, 1))
+        _require_range("training", self, **dict.fromkeys(positive, (0, math.inf)), **shares, seed=(0, MAX_SEED))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -351,6 +352,11 @@ class Config:
             not self.training.type_dropout or (self.model.uses_condition and self.model.text_condition),
             f"training.type_dropout={self.training.type_dropout} hides the type, which has to mean neither text nor "
             "image then: set model.tagging='condition' or 'both', and model.text_condition=True",
+        )
+        _require(
+            self.data.context_pages <= self.model.context_canvases,
+            f"data.context_pages={self.data.context_pages} do not fit on model.context_canvases="
+            f"{self.model.context_canvases}: set model.context_canvases={self.data.context_pages} or more",
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -281,10 +281,16 @@ class CanvasCodec:
             counted = position <= last
         else:
             counted = ids != self.pad_id
+        return self.mask_of_cells(counted)
+
+    def mask_of_cells(self, counted: Bool[Array, "*batch capacity"]) -> Bool[Array, "*batch height width"]:
+        """The pixels of these cells, and of the marker. NumPy or JAX."""
+        counted = as_array(counted)
+        xp = counted.__array_namespace__()
         cells = xp.repeat(counted, self.color_code.pixels, axis=-1)
-        nothing = xp.zeros((*ids.shape[:-1], 1), bool)
+        nothing = xp.zeros((*counted.shape[:-1], 1), bool)
         mask = xp.concatenate([cells, nothing], axis=-1)[..., self._source_of_pixel]
-        mask = mask.reshape(*ids.shape[:-1], self.canvas_size, self.canvas_size)
+        mask = mask.reshape(*counted.shape[:-1], self.canvas_size, self.canvas_size)
         return mask | xp.asarray(self._marker_pixels)
 
     @functools.cached_property

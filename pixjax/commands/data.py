@@ -44,6 +44,8 @@ def run(args: argparse.Namespace) -> int:
         if values := preview.statistics.get(name):
             mean, std = (", ".join(f"{x:.0f}" for x in values[f"color_{kind}"]) for kind in ("mean", "std"))
             print(f"{values['measured_share']:7.2%}  {name}: colours {mean} ± {std}")
+    if context := preview.statistics.get("context"):
+        print(f"{context['measured_share']:7.2%}  with a context: {context['canvases']:.2f} canvases on average")
     if skipped := preview.statistics["skipped"]:
         print("skipped: " + ", ".join(f"{count} {cause}" for cause, count in skipped.items()))
     print(out / "preview.png")

@@ -14,6 +14,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--num", type=int, default=16, metavar="N", help="how many canvases")
     parser.add_argument("--out", required=True, metavar="DIR", help="gets text.jsonl, canvases/, images/ and grid.png")
     parser.add_argument("--seed", type=int, default=0, help="sample i depends on the seed and i alone")
+    parser.add_argument("--prompt", metavar="TEXT", help="what to answer, or to go on from (a model with context)")
+    parser.add_argument("--prompt-image", metavar="FILE", help="a picture to answer; with --prompt, it comes first")
+    parser.add_argument(
+        "--pages", type=int, default=1, metavar="N", help="of each text, every page conditioned on the one before"
+    )
     parser.add_argument("--label", type=int, default=-1, help="class of a natural image; -1: none")
     parser.add_argument("--ema", default="", metavar="DECAY", help="which average, or none; the first unless given")
     parser.add_argument("--checkpoint", type=int, default=None, metavar="STEP", help="the newest unless given")
@@ -75,6 +80,12 @@ def run(args: argparse.Namespace) -> None:
         raise InputError(f"--seed={args.seed} has to be between 0 and {MAX_SEED}")
     if args.num < 1:
         raise InputError(f"--num={args.num} is too few: at least one canvas")
+    if args.pages < 1:
+        raise InputError(f"--pages={args.pages} has to be 1 or more")
+    if args.pages > 1 and args.modality != "text":
+        raise InputError(f"--pages={args.pages} is for text: add --modality=text")
+    if args.pages > 1 and (args.infill or args.infill_image or args.trajectory is not None):
+        raise InputError(f"--pages={args.pages} goes with neither --infill nor --trajectory: leave them out")
     if (args.infill_image is None) != (args.mask is None):
         raise InputError("--infill-image and --mask go together: one says what is known, the other where")
     if args.infill is not None and args.infill_image is not None:
@@ -89,7 +100,9 @@ def run(args: argparse.Namespace) -> None:
     from pixjax.codec import IMAGE, TEXT
     from pixjax.evaluation.generate import generate
     from pixjax.evaluation.infill import given_image, given_text
+    from pixjax.evaluation.pages import generate_pages, require_pages, write_pages
     from pixjax.evaluation.pictures import contact_sheet, grid
+    from pixjax.evaluation.prompts import make_context, read_prompt
     from pixjax.evaluation.request import require_possible
     from pixjax.evaluation.restore import load
     from pixjax.evaluation.samples import write_samples
@@ -110,32 +123,38 @@ def run(args: argparse.Namespace) -> None:
     trajectory = chosen_steps(args.trajectory, steps) if args.trajectory is not None else ()
     asked: dict[str, Any] = {"label": args.label, "given": given, "trajectory": trajectory, **changes}
     require_possible(denoiser, wanted, **asked)
+    prompt = read_prompt(denoiser, text=args.prompt, image=args.prompt_image)
+    if args.pages > 1:
+        require_pages(denoiser)
     out.mkdir(parents=True, exist_ok=True)  # before the work, not after it
+    total = args.num * args.pages
     console = Console(stderr=True)
     with (
         StopSignal("writing what is made so far") as stop,
         Progress(console=console, disable=not console.is_terminal, transient=True) as bar,
     ):
         task = bar.add_task("canvases", total=args.num)
-        made = generate(
-            denoiser,
-            wanted,
-            args.num,
-            seed=args.seed,
-            stop=lambda: bool(stop.received),
-            progress=lambda count: bar.update(task, completed=count),
-            **asked,
-        )
-    rows = write_samples(out, made, denoiser.codec)
+        watching: dict[str, Any] = {
+            "seed": args.seed,
+            "stop": lambda: bool(stop.received),
+            "progress": lambda count: bar.update(task, completed=count),
+        }
+        if args.pages > 1:
+            pages = generate_pages(denoiser, args.num, args.pages, prompt=prompt, **watching, **changes)
+        else:
+            context = make_context(denoiser, [prompt] * args.num)
+            pages = [generate(denoiser, wanted, args.num, context=context, **watching, **asked)]
+    made = pages[0]
+    rows = write_pages(out, pages, denoiser.codec) if args.pages > 1 else write_samples(out, made, denoiser.codec)
     if stop.received:
-        print(f"stopped by {stop.received} after {len(made.x)} of {args.num} canvases: the same command makes them all")
+        done = sum(len(page.x) for page in pages)
+        print(f"stopped by {stop.received} after {done} of {total} canvases: the same command makes them all")
         return
-    grid(made.canvases, columns=min(8, args.num)).save(out / "grid.png")
+    canvases = np.stack([page.canvases for page in pages], axis=1).reshape(-1, *made.canvases.shape[1:])
+    grid(canvases, columns=args.pages if args.pages > 1 else min(8, args.num)).save(out / "grid.png")
     for row in rows:
         print(f"--- text canvas {row['index']}, margin {row['margin']:.2f}\n{row['text']}")
-    print(
-        f"{args.num} canvases: {len(rows)} text, {int(np.sum(made.modality == IMAGE))} images; grid: {out / 'grid.png'}"
-    )
+    print(f"{total} canvases: {len(rows)} text, {int(np.sum(made.modality == IMAGE))} images; grid: {out / 'grid.png'}")
     if trajectory:
         filmstrip(made, trajectory).save(out / "trajectory.png")
         write_animation(out / "trajectory.gif", made)

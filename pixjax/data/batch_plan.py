@@ -14,16 +14,18 @@ from jaxtyping import Bool, Int64
 
 from pixjax.codec import IMAGE, TEXT, CanvasCodec
 from pixjax.config import Config
+from pixjax.data.context import MIDDLE, Crop, empty_context, paint_context
 from pixjax.data.images import CAUSES, BadImage, crop_into
-from pixjax.data.keys import fold, permute, uniform
+from pixjax.data.keys import fold, permute, randint, uniform
 from pixjax.data.labels import first_labels
 from pixjax.data.mixture import Mixture
-from pixjax.data.source import ImageSource, Picture, Source, TextSource
+from pixjax.data.source import Ids, ImageSource, PairSource, Picture, Source, TextSource
 from pixjax.data.sources import open_source, source_weights
+from pixjax.data.token_stream import same_document
 from pixjax.errors import InputError
 
 # Streams of keys that must not meet.
-_ORDER, _EPOCH, _ROW, _ACROSS, _FLIP, _REPLACE = range(6)
+_ORDER, _EPOCH, _ROW, _ACROSS, _FLIP, _REPLACE, _PAIR, _PAD = range(8)
 
 # A bad picture is replaced by another drawn at random from its source, this many times.
 _TRIES = 32
@@ -38,6 +40,8 @@ class BatchPlan:
     `sources` and `mixture` belong together by position. The fields of a batch are those of `make_batches`,
     and `bad`, int64 [k, 3]: a row (source, record, cause) for each picture that was skipped.
     first_labels: for each source, what is added to its labels; nothing where it is empty.
+    context_canvases: of each row; 0: batches have no fields for them. context_pages: how many canvases of the text
+    before a window of text are its context.
     """
 
     sources: Sequence[Source]
@@ -48,6 +52,8 @@ class BatchPlan:
     seed: int
     flip: bool = True
     first_labels: Sequence[int] = ()
+    context_canvases: int = 0
+    context_pages: int = 0
     shard_index: int = 0
     shard_count: int = 1
 
@@ -71,6 +77,8 @@ class BatchPlan:
             "loss_mask": np.ones((size, side, side), bool),
             "skipped": np.zeros((size, len(CAUSES)), np.int32),
         }
+        if self.context_canvases:
+            batch |= empty_context(size, self.context_canvases, side)
         bad: list[tuple[int, int, int]] = []
         of_row, record_of_row, epoch_of_row = self.records(position)
         for number, source in enumerate(self.sources):
@@ -78,10 +86,12 @@ class BatchPlan:
             if not len(rows):
                 continue
             record, epoch = record_of_row[rows], epoch_of_row[rows]
-            if source.modality == TEXT:
+            keys = fold(self.seed, _ROW, position[rows])
+            if isinstance(source, PairSource):
+                bad += self._fill_pairs(batch, rows, number, source, record, keys)
+            elif source.modality == TEXT:
                 self._fill_text(batch, rows, source, record, fold(self.seed, _EPOCH, number, epoch))  # type: ignore[arg-type]
             else:
-                keys = fold(self.seed, _ROW, position[rows])
                 bad += self._fill_images(batch, rows, number, source, record, keys)  # type: ignore[arg-type]
         batch["bad"] = np.array(bad, np.int64).reshape(-1, 3)
         return batch
@@ -111,45 +121,98 @@ class BatchPlan:
         batch["loss_mask"][rows] = self._full_mask
         batch["loss_mask"][rows[short]] = self.codec.loss_mask(ids[short], lengths[short])
         batch["modality"][rows] = TEXT
+        if self.context_pages:
+            before = source.before(record, epoch_key, self.context_pages * self.codec.capacity)
+            rest = (same_document(ids, self.codec) for ids in before)
+            paint_context(batch, rows, [(ids,) if len(ids) else () for ids in rest], [MIDDLE] * len(rows), self.codec)
 
     def _fill_images(self, batch: Batch, rows, number: int, source: ImageSource, record, keys) -> list:
+        pictures, bad = self._load(batch, rows, number, source, record, keys)
+        self._paint_pictures(batch, rows, number, pictures, self._crops(keys))
+        return bad
+
+    def _fill_pairs(self, batch: Batch, rows, number: int, source: PairSource, record, keys) -> list:
+        pairs, bad = self._load(batch, rows, number, source, record, keys)
+        crops = self._crops(keys)  # the pictures of a pair are cut and mirrored alike
+        if source.modality == TEXT:
+            self._paint_answers(batch, rows, [pair.answer for pair in pairs], keys)
+        else:
+            self._paint_pictures(batch, rows, number, [pair.answer for pair in pairs], crops)
+        paint_context(batch, rows, [pair.prompt for pair in pairs], crops, self.codec)
+        return bad
+
+    def _paint_answers(self, batch: Batch, rows, answers: list[Ids], keys) -> None:
+        """Each on one canvas: the answer, EOS, and PAD; cut, and without EOS, where it is longer.
+
+        Where an answer ends is a part of it, so PAD counts in its loss; but a line of text is little beside the rest of
+        its canvas, and would be nothing in the mean. So as many cells of PAD count as the answer has, another run of
+        them each time.
+        """
+        capacity = self.codec.capacity
+        ids = [np.append(answer[:capacity], self.codec.eos_id)[:capacity] for answer in answers]
+        length = np.array([len(row) for row in ids])[:, None]
+        rest = np.maximum(capacity - length, 1)
+        start = randint(fold(keys, _PAD)[:, None], rest)
+        cell = np.arange(capacity)
+        batch["canvas"][rows] = self.codec.encode_ids(np.concatenate([self.codec.pack(row) for row in ids]))
+        batch["loss_mask"][rows] = self.codec.mask_of_cells((cell < length) | ((cell - length - start) % rest < length))
+        batch["modality"][rows] = TEXT
+
+    def _crops(self, keys) -> list[Crop]:
         across = uniform(fold(keys, _ACROSS)).tolist()
         flip = ((uniform(fold(keys, _FLIP)) < 0.5) & self.flip).tolist()
-        first_label = self.first_labels[number] if self.first_labels else 0
-        bad = []
-        for i, first in enumerate(source.load(record)):
-            picture: Picture | BadImage = first
-            tried = int(record[i])
+        return list(zip(across, flip, strict=True))
+
+    def _load(self, batch: Batch, rows, number: int, source: ImageSource | PairSource, record, keys) -> tuple:
+        """The pictures or pairs, others in place of the bad ones, and (source, record, cause) of each that was bad."""
+
+        def load(records, keys):
+            if isinstance(source, PairSource):
+                return source.load(records, fold(keys, _PAIR))
+            return source.load(records)
+
+        loaded, bad = load(record, keys), []
+        for i, tried in enumerate(record.tolist()):
             for attempt in range(_TRIES):
-                if isinstance(picture, Picture):
+                if not isinstance(loaded[i], BadImage):
                     break
-                cause = CAUSES.index(picture.cause)
+                cause = CAUSES.index(loaded[i].cause)
                 bad.append((number, tried, cause))
                 batch["skipped"][rows[i], cause] += 1
                 tried = int(uniform(fold(keys[i], _REPLACE, attempt)) * len(source))
-                picture = source.load([tried])[0]
-            if isinstance(picture, BadImage):
+                loaded[i] = load([tried], keys[i : i + 1])[0]
+            if isinstance(loaded[i], BadImage):
                 raise InputError(
                     f"{source.uri}: none of {_TRIES} pictures can be used, the last {source.name(tried)} "
-                    f"({picture.cause}: {picture.detail}); mend it, or leave it out of data.sources"
+                    f"({loaded[i].cause}: {loaded[i].detail}); mend it, or leave it out of data.sources"
                 )
-            crop_into(batch["canvas"][rows[i]], picture.pixels, across[i], flip[i])
-            batch["label"][rows[i]] = picture.label + first_label if picture.label >= 0 else -1
+        return loaded, bad
+
+    def _paint_pictures(self, batch: Batch, rows, number: int, pictures: list[Picture], crops: list[Crop]) -> None:
+        first_label = self.first_labels[number] if self.first_labels else 0
+        for row, picture, (across, flip) in zip(rows, pictures, crops, strict=True):
+            crop_into(batch["canvas"][row], picture.pixels, across, flip)
+            batch["label"][row] = picture.label + first_label if picture.label >= 0 else -1
         if self.codec.marker:  # only the corner is copied
             corner = slice(self.codec.marker_size)
             batch["canvas"][rows, corner, corner] = self.codec.mark(batch["canvas"][rows, corner, corner], IMAGE)
         batch["modality"][rows] = IMAGE
-        return bad
 
 
 def make_plan(config: Config, codec: CanvasCodec, *, shard_index: int = 0, shard_count: int = 1) -> BatchPlan:
     """Opens the sources of a config. `plan[step]` is the batch of a step, made here and now.
 
-    Raises `InputError` for sources that cannot be read, or that have more labels than the model has classes.
+    Raises `InputError` for sources that cannot be read, or that have more labels than the model has classes, or none
+    of which has the context that the model is built for.
     """
     weights = source_weights(config)
-    size = config.model.canvas_size
-    sources = tuple(open_source(uri, canvas_size=size, codec=codec) for uri in weights)
+    size, context, pages = config.model.canvas_size, config.model.context_canvases, config.data.context_pages
+    sources = tuple(open_source(uri, canvas_size=size, codec=codec, context_canvases=context) for uri in weights)
+    if context and not any(isinstance(s, PairSource) or (pages and s.modality == TEXT) for s in sources):
+        raise InputError(
+            f"model.context_canvases={context} and no source has a context: add one of pairs: or captions:, set "
+            "data.context_pages=1 for the pages of texts, or model.context_canvases=0"
+        )
     return BatchPlan(
         sources=sources,
         mixture=Mixture.from_weights(tuple(weights.values())),
@@ -159,6 +222,8 @@ def make_plan(config: Config, codec: CanvasCodec, *, shard_index: int = 0, shard
         seed=config.training.seed,
         flip=config.data.flip,
         first_labels=first_labels(sources, config.model.num_classes),
+        context_canvases=context,
+        context_pages=pages,
         shard_index=shard_index,
         shard_count=shard_count,
     )

@@ -42,9 +42,10 @@ def make_batches(
 
     A batch is a dict of NumPy arrays: `canvas` uint8 [b, H, W, 3], `modality` int32 [b] (TEXT or IMAGE),
     `label` int32 [b] (-1: none), `loss_mask` bool [b, H, W], and `skipped` int32 [b, len(CAUSES)]: how many
-    pictures were passed over for this row, by cause (`pixjax.data.CAUSES`). It is a function of
-    `config.training.seed` and the step alone, whatever the number of hosts or workers. Raises `InputError`
-    for sources that cannot be read.
+    pictures were passed over for this row, by cause (`pixjax.data.CAUSES`). For a model with K canvases of context
+    also `context` uint8 [b, K, H, W, 3], `context_present` bool [b, K] and `context_modality` int32 [b, K] (-1:
+    none). It is a function of `config.training.seed` and the step alone, whatever the number of hosts or
+    workers. Raises `InputError` for sources that cannot be read.
     """
     return BatchIterator(
         make_plan(config, codec, shard_index=shard_index, shard_count=shard_count),

@@ -24,9 +24,10 @@ class CaptionedPictures:
 
     modality = IMAGE
     num_labels = 0
+    has_captions = True
 
     def __init__(self, uri: SourceUri, *, canvas_size: int):
-        uri.require_options("captions")
+        uri.require_options("captions", "answer")
         self.uri = str(uri)
         self._size = canvas_size
         listed = _find_jsonl(uri)
@@ -34,7 +35,7 @@ class CaptionedPictures:
         self._files = open_files(uri.place, "captions source", wanted)
         self._pictures = [i for i, name in enumerate(self._files.names) if is_picture(name)]
         names = [self._files.names[i] for i in self._pictures]
-        self._captions = tuple(_match(names, _from_jsonl(listed) if listed else self._from_texts(), str(uri)))
+        self.captions = tuple(_match(names, _from_jsonl(listed) if listed else self._from_texts(), str(uri)))
 
     def _from_texts(self) -> dict[str, tuple[str, ...]]:
         """Captions by the name of their file without its ending."""
@@ -62,7 +63,7 @@ class CaptionedPictures:
             pixels = read_picture(self._files, self._pictures[record], self._size)
         except BadImage as bad:
             return bad
-        return Picture(pixels, captions=self._captions[record])
+        return Picture(pixels, captions=self.captions[record])
 
 
 def _find_jsonl(uri: SourceUri) -> epath.Path | None:

@@ -59,6 +59,7 @@ class DemoViews:
     """
 
     modality = IMAGE
+    has_captions = False
     num_labels = len(PHOTOGRAPHS)
 
     def __init__(self, uri: SourceUri, *, canvas_size: int):

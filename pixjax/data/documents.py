@@ -1,5 +1,6 @@
 """The documents of a text source: .txt and .jsonl files, gzipped or not."""
 
+import contextlib
 import dataclasses
 import gzip
 import itertools
@@ -70,24 +71,31 @@ class TextFile:
 
     def read(self, start: int = 0) -> Iterator[tuple[int, str]]:
         """Raises `InputError` for what cannot be read, is not UTF-8, or not such a line."""
-        try:
-            with self.path.open("rb") as raw:
-                file = gzip.GzipFile(fileobj=raw) if self.path.name.lower().endswith(".gz") else raw
-                if self.path.name.lower().removesuffix(".gz").endswith(".jsonl"):
-                    yield from self._read_lines(file, start)
-                else:
-                    yield 0, self._decode(file.read(), 0)
-        except (OSError, EOFError, zlib.error) as error:
-            raise InputError(f"{self.path} cannot be read: {error}") from None
-
-    def _read_lines(self, file: IO[bytes] | gzip.GzipFile, start: int) -> Iterator[tuple[int, str]]:
-        place = file.seek(start)
-        for number, line in enumerate(file, 1):
-            if line.strip():
+        if self.path.name.lower().removesuffix(".gz").endswith(".jsonl"):
+            for number, place, line in self.lines(start):
                 # Lines before the start were not counted.
                 where = f"{self.path} line {number}" if not start else f"{self.path}, the line at byte {place:,},"
-                yield place, _text_of(self._decode(line, place), where)
-            place += len(line)
+                yield place, _text_of(line, where)
+            return
+        with self._opened() as file:
+            yield 0, self._decode(file.read(), 0)
+
+    def lines(self, start: int = 0) -> Iterator[tuple[int, int, str]]:
+        """Number (1 is the first read), place and content of each line that is not blank. Raises as `read` does."""
+        with self._opened() as file:
+            place = file.seek(start)
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield number, place, self._decode(line, place)
+                place += len(line)
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[IO[bytes] | gzip.GzipFile]:
+        try:
+            with self.path.open("rb") as raw:
+                yield gzip.GzipFile(fileobj=raw) if self.path.name.lower().endswith(".gz") else raw
+        except (OSError, EOFError, zlib.error) as error:
+            raise InputError(f"{self.path} cannot be read: {error}") from None
 
     def _decode(self, data: bytes, first: int) -> str:
         try:

@@ -24,6 +24,7 @@ class PictureFiles:
     """Encoded image files, decoded on reading."""
 
     modality = IMAGE
+    has_captions = False
 
     def __init__(self, uri: SourceUri, *, canvas_size: int):
         uri.require_options("labels")

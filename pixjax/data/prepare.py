@@ -61,6 +61,13 @@ def plan_preparation(
     source.
     """
     uri = SourceUri.parse(source)
+    if uri.scheme == "pairs":
+        raise InputError(f"{uri} needs no preparing: name it in data.sources as it is")
+    if uri.scheme in ("captions", "array_record", "tfds") and uri.option("answer"):
+        raise InputError(
+            f"{uri}: pictures and captions are prepared once for both directions: leave out the option answer, and "
+            f"read array_record:{out}?answer={uri.option('answer')}"
+        )
     if modality_of(uri) == IMAGE:
         return _plan_pictures(uri, out, canvas_size, shards)
     if codec is None:
@@ -73,7 +80,7 @@ def _plan_pictures(uri: SourceUri, out: str, canvas_size: int, shards: int) -> P
     count = len(pictures)
     names = hashlib.sha256("\0".join(pictures.name(record) for record in range(count)).encode())
     recipe = Recipe(
-        kind="captions" if uri.scheme == "captions" else "images",
+        kind="captions" if pictures.has_captions else "images",
         source=str(uri),
         fingerprint=names.hexdigest(),
         canvas_size=canvas_size,

@@ -63,6 +63,7 @@ class PreparedPictures:
             )
         self.uri = str(uri)
         self.num_labels = max(shard.num_labels for shard in shards)
+        self.has_captions = manifest.recipe.kind == "captions"
         self._size = canvas_size
         self._files = ShardFiles(folder, shards)
 
@@ -201,7 +202,7 @@ class _ShardReader:
 
 def _find(uri: SourceUri) -> tuple[epath.Path, Manifest, tuple[Shard, ...]]:
     """The folder, its manifest, and the shards that the URI chooses: all of a folder, or those that match."""
-    uri.require_options()
+    uri.require_options("answer")
     place = reach(uri.place)
     folder, pattern = (place, "*") if place.is_dir() else (place.parent, place.name)
     if not folder.exists():

@@ -9,9 +9,11 @@ from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from pixjax.codec import IMAGE, TEXT
+from pixjax.codec.canvas import content_length
 from pixjax.data.batch_plan import BatchPlan
 from pixjax.data.images import CAUSES
-from pixjax.data.source import Picture
+from pixjax.data.source import PairSource, Picture
+from pixjax.data.uri import ANSWERS
 
 _CELL = 128  # pixels of a canvas on the sheet
 _LINES = 3
@@ -20,12 +22,20 @@ _LETTERS = 22
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Preview:
-    """The first records of a mixture: `canvases`, a line about each (two for what it says), and statistics."""
+class Panel:
+    """A canvas, a line about it, and what it says."""
 
-    canvases: UInt8[np.ndarray, "num height width 3"]
-    headings: tuple[str, ...]
-    words: tuple[str, ...]
+    canvas: UInt8[np.ndarray, "height width 3"]
+    heading: str
+    words: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Preview:
+    """The first records of a mixture, the context of each, None where it has no further canvas, and statistics."""
+
+    records: tuple[Panel, ...]
+    contexts: tuple[tuple[Panel | None, ...], ...]
     statistics: dict[str, Any]
 
 
@@ -37,24 +47,44 @@ def make_preview(plan: BatchPlan, num: int) -> Preview:
     is_text = batch["modality"] == TEXT
     decoded = plan.codec.decode(batch["canvas"][is_text])
     texts = iter(decoded.texts)
-    headings, words = [], []
+    records = []
     for row in range(num):
         replaced = batch["skipped"][row].any()
         heading = "text" if is_text[row] else f"image {batch['label'][row]}" if batch["label"][row] >= 0 else "image"
-        headings.append(heading + (" (replaced)" if replaced else ""))
-        words.append(
-            next(texts) if is_text[row] else "" if replaced else _caption(plan, source_of[row], record_of[row])
+        caption = "" if is_text[row] or replaced else _caption(plan, source_of[row], record_of[row])
+        records.append(
+            Panel(
+                canvas=batch["canvas"][row],
+                heading=heading + (" (replaced)" if replaced else ""),
+                words=next(texts) if is_text[row] else caption,
+            )
         )
     return Preview(
-        canvases=batch["canvas"],
-        headings=tuple(headings),
-        words=tuple(words),
+        records=tuple(records),
+        contexts=tuple(_context(plan, batch, row) for row in range(num)),
         statistics=_statistics(plan, batch, source_of, record_of, decoded),
     )
 
 
-def _caption(plan: BatchPlan, source: int, record: int) -> str:
-    picture = plan.sources[source].load([int(record)])[0]  # type: ignore[union-attr]
+def _context(plan: BatchPlan, batch: dict[str, np.ndarray], row: int) -> tuple[Panel | None, ...]:
+    def panel(page: int) -> Panel | None:
+        if not batch["context_present"][row, page]:
+            return None
+        canvas = batch["context"][row, page]
+        if batch["context_modality"][row, page] == IMAGE:
+            return Panel(canvas=canvas, heading="given: image")
+        return Panel(
+            canvas=canvas, heading="given: text", words=plan.codec.detokenize(plan.codec.decode_ids(canvas)[0])
+        )
+
+    return tuple(panel(page) for page in range(plan.context_canvases))
+
+
+def _caption(plan: BatchPlan, number: int, record: int) -> str:
+    source = plan.sources[number]
+    if isinstance(source, PairSource):  # it is in the context
+        return ""
+    picture = source.load([int(record)])[0]  # type: ignore[union-attr]
     return picture.captions[0] if isinstance(picture, Picture) and picture.captions else ""
 
 
@@ -83,13 +113,7 @@ def _statistics(
                 "pixels_in_loss": float(batch["loss_mask"][rows].mean()),
             }
     if decoded.texts:
-        lengths = np.concatenate(
-            [
-                source.windows(rows, np.zeros(len(rows), np.uint64))[1]  # type: ignore[union-attr]
-                for number, source in enumerate(plan.sources)
-                if source.modality == TEXT and len(rows := record_of[source_of == number])
-            ]
-        )
+        lengths = _text_lengths(plan, batch, source_of, decoded)
         letters = [len(text) for text in decoded.texts]
         by_modality["text"] |= {
             "tokens_per_canvas": {"min": int(lengths.min()), "mean": float(lengths.mean()), "max": int(lengths.max())},
@@ -100,25 +124,45 @@ def _statistics(
     if "image" in by_modality:
         labels = batch["label"][batch["modality"] == IMAGE]
         by_modality["image"]["labels"] = len(set(labels[labels >= 0].tolist()))
+    if plan.context_canvases:
+        present, of_context = batch["context_present"], batch["context_modality"]
+        by_modality["context"] = {
+            "measured_share": float(present.any(axis=1).mean()),
+            "canvases": float(present.sum(axis=1).mean()),
+            **{name: float((present & (of_context == value)).any(axis=1).mean()) for name, value in ANSWERS.items()},
+        }
     skipped = {cause: int(count) for cause, count in zip(CAUSES, batch["skipped"].sum(0), strict=True) if count}
     return {"records": num, "block": len(plan.mixture.schedule), "sources": sources, **by_modality, "skipped": skipped}
 
 
+def _text_lengths(plan: BatchPlan, batch: dict[str, np.ndarray], source_of: np.ndarray, decoded: Any) -> np.ndarray:
+    """Tokens of each canvas of text without its PAD, which has no loss, or, after an answer, is not content."""
+    is_text = batch["modality"] == TEXT
+    counted = batch["loss_mask"][is_text].reshape(int(is_text.sum()), -1)[:, plan.codec.cell_index[:, 0]].sum(axis=1)
+    content = np.array([content_length(ids, plan.codec.pad_id) for ids in decoded.token_ids])
+    is_answer = np.array([isinstance(plan.sources[number], PairSource) for number in source_of[is_text]])
+    return np.where(is_answer, content, counted)
+
+
 def contact_sheet(preview: Preview) -> Image.Image:
-    """All canvases, enlarged by whole pixels where they are small, each over its modality, label and words."""
-    num = len(preview.canvases)
-    columns = min(8, num)
-    scale = max(1, _CELL // preview.canvases.shape[1])
-    side = preview.canvases.shape[1] * scale
+    """All canvases, enlarged by whole pixels where they are small, each over its modality, label and words; the
+    context of a canvas stands before it.
+    """
+    of_record = 1 + len(preview.contexts[0])
+    panels = [panel for of, context in zip(preview.records, preview.contexts, strict=True) for panel in (*context, of)]
+    columns = min(max(1, 8 // of_record) * of_record, len(panels))
+    canvas_size = preview.records[0].canvas.shape[0]
+    side = canvas_size * max(1, _CELL // canvas_size)
     cell = max(side, _CELL)
     height = side + _LINES * _LINE + 10
-    sheet = Image.new("RGB", (columns * (cell + 8) + 8, -(-num // columns) * height + 8), (250, 250, 250))
+    sheet = Image.new("RGB", (columns * (cell + 8) + 8, -(-len(panels) // columns) * height + 8), (250, 250, 250))
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=10)
-    for number, canvas in enumerate(preview.canvases):
+    for number, panel in enumerate(panels):
+        if panel is None:
+            continue
         left, top = 8 + number % columns * (cell + 8), 8 + number // columns * height
-        sheet.paste(Image.fromarray(canvas).resize((side, side), Image.Resampling.NEAREST), (left, top))
-        lines = (preview.headings[number], *_wrap(preview.words[number]))
-        for line, text in enumerate(lines):
+        sheet.paste(Image.fromarray(panel.canvas).resize((side, side), Image.Resampling.NEAREST), (left, top))
+        for line, text in enumerate((panel.heading, *_wrap(panel.words))):
             color = (20, 20, 160) if line == 0 else (30, 30, 30)
             draw.text((left, top + side + 2 + line * _LINE), text, fill=color, font=font)
     return sheet

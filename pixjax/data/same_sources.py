@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pixjax.codec import TEXT
 from pixjax.data.source import Source
 from pixjax.errors import InputError
 
@@ -13,12 +12,12 @@ Sizes = Mapping[str, Mapping[str, int]]
 
 
 def source_sizes(sources: Sequence[Source]) -> dict[str, dict[str, int]]:
-    """By URI the number of records, and of tokens where it is text. JSON-able, the same on every host."""
+    """By URI the number of records, and of tokens where it knows them. JSON-able, the same on every host."""
     return {source.uri: _sizes(source) for source in sources}
 
 
 def _sizes(source: Any) -> dict[str, int]:
-    tokens = {"tokens": source.num_tokens} if source.modality == TEXT else {}
+    tokens = {"tokens": source.num_tokens} if hasattr(source, "num_tokens") else {}
     return {**tokens, "records": len(source)}
 
 

@@ -1,11 +1,12 @@
-"""What a data source is: a random-access sequence of pictures, or of windows of text."""
+"""What a data source is: a random-access sequence of pictures, of windows of text, or of prompts and answers."""
 
+import abc
 import dataclasses
 from collections.abc import Iterable
 from typing import Protocol
 
 import numpy as np
-from jaxtyping import Int32, Int64, UInt64
+from jaxtyping import Int32, Int64, Integer, UInt64
 
 from pixjax.data.images import BadImage, Pixels
 
@@ -19,12 +20,25 @@ class Picture:
     captions: tuple[str, ...] = ()
 
 
+Ids = Integer[np.ndarray, " length"]
+Part = Ids | Picture  # a text by its token ids, or a picture
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Pair:
+    """What is asked, in the order in which it is read, and what is to be answered."""
+
+    prompt: tuple[Part, ...]  # none of them: the answer comes without a context
+    answer: Part
+
+
 class ImageSource(Protocol):
     """Pictures by index. `modality` is `pixjax.codec.IMAGE`."""
 
     uri: str
     modality: int
     num_labels: int  # labels are below this; 0: there are none
+    has_captions: bool
 
     def __len__(self) -> int: ...
 
@@ -61,5 +75,33 @@ class TextSource(Protocol):
         """
         ...
 
+    def before(
+        self, record: Int64[np.ndarray, " n"], epoch_key: UInt64[np.ndarray, " n"], count: int
+    ) -> list[Int32[np.ndarray, " length"]]:
+        """Up to `count` tokens that the stream has before each of these windows, none of which is in it."""
+        ...
 
-Source = ImageSource | TextSource
+
+class PairSource(abc.ABC):
+    """Prompts and answers. `modality` is that of every answer."""
+
+    uri: str
+    modality: int
+    num_labels: int  # of answers that are pictures
+
+    @abc.abstractmethod
+    def __len__(self) -> int: ...
+
+    @abc.abstractmethod
+    def name(self, record: int) -> str:
+        """Where a record comes from, for messages."""
+
+    @abc.abstractmethod
+    def load(self, records: Iterable[int], keys: UInt64[np.ndarray, " n"]) -> list[Pair | BadImage]:
+        """One for each record; a pair with a picture that cannot be used is that picture's `BadImage`.
+
+        What a record leaves open, such as which of its captions is meant, is drawn from its key.
+        """
+
+
+Source = ImageSource | TextSource | PairSource

@@ -4,19 +4,27 @@ from collections.abc import Mapping
 
 from pixjax.codec import IMAGE, TEXT, CanvasCodec
 from pixjax.config import Config
-from pixjax.data.source import Source
+from pixjax.data.caption_pairs import CaptionPairs
+from pixjax.data.source import ImageSource, Source
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError
 
+_MAY_BE_PAIRS = ("pairs", "captions", "array_record", "tfds")
 
-def open_source(uri: str, *, canvas_size: int, codec: CanvasCodec | None = None) -> Source:
-    """The source that `uri` names: a sequence of pictures, or of windows of text (these need the codec).
+
+def open_source(uri: str, *, canvas_size: int, codec: CanvasCodec | None = None, context_canvases: int = 0) -> Source:
+    """The source that `uri` names: a sequence of pictures, or of windows of text (these need the codec), or, for a
+    model that takes context, of prompts and answers, to which pictures with captions belong then.
 
     Raises `InputError` where there is nothing to read, or a file is not what the scheme promises.
     """
     parsed = SourceUri.parse(uri)
-    modality = modality_of(parsed)
-    if modality == TEXT:
+    if context_canvases and codec is not None:
+        if (pairs := _open_pairs(parsed, canvas_size, codec, context_canvases)) is not None:
+            return pairs
+    elif parsed.scheme == "pairs" or _answer_of(parsed) is not None:
+        raise InputError(f"{uri} has prompts, for which this model has no place: set model.context_canvases=1 or more")
+    if _whole_modality(parsed) == TEXT:
         if codec is None:
             raise InputError(f"{uri} is text: opening it needs a codec")
         return _open_text_source(parsed, codec)
@@ -24,7 +32,21 @@ def open_source(uri: str, *, canvas_size: int, codec: CanvasCodec | None = None)
 
 
 def modality_of(uri: SourceUri) -> int:
-    """TEXT or IMAGE, by the scheme, or by what was prepared."""
+    """TEXT or IMAGE, by the scheme, by what was prepared, or by which side of a pair is answered."""
+    answer = _answer_of(uri)
+    return _whole_modality(uri) if answer is None else answer
+
+
+def _answer_of(uri: SourceUri) -> int | None:
+    return uri.answer if uri.scheme in _MAY_BE_PAIRS else None
+
+
+def _whole_modality(uri: SourceUri) -> int:
+    """That of a source without the option `answer`."""
+    if uri.scheme == "pairs":
+        from pixjax.data.pairs import pairs_modality
+
+        return pairs_modality(uri)
     if uri.scheme == "demo":
         if uri.place not in ("text", "images"):
             raise InputError(f"demo:{uri.place} does not exist: there are demo:text and demo:images")
@@ -38,6 +60,21 @@ def modality_of(uri: SourceUri) -> int:
 
         return tfds_modality(uri)
     return TEXT if uri.scheme == "text" else IMAGE
+
+
+def _open_pairs(uri: SourceUri, canvas_size: int, codec: CanvasCodec, context_canvases: int) -> Source | None:
+    """None for a source without captions."""
+    if uri.scheme == "pairs":
+        from pixjax.data.pairs import Pairs
+
+        return Pairs(uri, canvas_size=canvas_size, codec=codec, context_canvases=context_canvases)
+    if uri.scheme not in _MAY_BE_PAIRS or (_whole_modality(uri) == TEXT and uri.answer is None):
+        return None
+    if _whole_modality(uri) == IMAGE and (pictures := _open_image_source(uri, canvas_size)).has_captions:
+        return CaptionPairs(pictures, codec, IMAGE if uri.answer is None else uri.answer)
+    if uri.answer is not None:
+        raise InputError(f"{uri} has no pictures with captions: leave out the option answer")
+    return None
 
 
 def _open_text_source(uri: SourceUri, codec: CanvasCodec) -> Source:
@@ -55,7 +92,7 @@ def _open_text_source(uri: SourceUri, codec: CanvasCodec) -> Source:
     return TokenStream(str(uri), MemoryTokens(ids), capacity=codec.capacity, pad_id=codec.pad_id)
 
 
-def _open_image_source(uri: SourceUri, canvas_size: int) -> Source:
+def _open_image_source(uri: SourceUri, canvas_size: int) -> ImageSource:
     if uri.scheme == "demo":
         from pixjax.data.demo import DemoViews
 

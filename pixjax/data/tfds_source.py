@@ -17,7 +17,7 @@ from pixjax.data.source import Picture
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError
 
-_OPTIONS = ("dir", "image", "label", "text", "download")
+_OPTIONS = ("dir", "image", "label", "text", "download", "answer")
 _READ_AT_ONCE = 1024
 
 # NAME[/CONFIG][:VERSION]:SPLIT, where a split may be a slice such as train[:10%].
@@ -60,6 +60,7 @@ class TfdsPictures:
         self._features = _Features.of(builder, uri)
         label = self._features.label
         self.num_labels = int(builder.info.features[label].num_classes) if label else 0
+        self.has_captions = bool(self._features.text)
         self._data = self._open(builder)
 
     def _open(self, builder: Any) -> Any:

@@ -35,23 +35,52 @@ class TokenStream:
     def windows(
         self, record: Int64[np.ndarray, "n"], epoch_key: UInt64[np.ndarray, "n"]
     ) -> tuple[Int32[np.ndarray, "n capacity"], Int64[np.ndarray, "n"]]:
+        starts, lengths = self._places(record, epoch_key)
+        ids = np.full((len(record), self._capacity), self._pad_id, np.int32)
+        for row, window in enumerate(self._read(starts, lengths)):
+            ids[row, : len(window)] = window
+        return ids, lengths
+
+    def before(
+        self, record: Int64[np.ndarray, "n"], epoch_key: UInt64[np.ndarray, "n"], count: int
+    ) -> list[Int32[np.ndarray, "length"]]:
+        starts, lengths = self._places(record, epoch_key)
+        size = len(self.tokens)
+        if size <= self._capacity:
+            return [np.zeros(0, np.int32)] * len(record)
+        counts = np.minimum(count, size - lengths)  # once around the ring, they would be those of the window itself
+        return [piece.astype(np.int32) for piece in self._read((starts - counts) % size, counts)]
+
+    def _places(self, record, epoch_key) -> tuple[Int64[np.ndarray, "n"], Int64[np.ndarray, "n"]]:
+        """Where on the ring each window begins, and how long it is."""
         size = len(self.tokens)
         # A stream that fits on one canvas is read from its beginning.
         offset = randint(epoch_key, size) if size > self._capacity else np.zeros(len(record), np.int64)
         lengths = np.minimum(size - record * self._capacity, self._capacity)
-        starts = (record * self._capacity + offset) % size
+        return (record * self._capacity + offset) % size, lengths
+
+    def _read(self, starts: Int64[np.ndarray, "n"], lengths: Int64[np.ndarray, "n"]) -> list[Integer[np.ndarray, "_"]]:
+        """Pieces of the ring; one that reaches beyond its end goes on at its beginning."""
+        size = len(self.tokens)
         stops = starts + lengths
-        # A window that reaches beyond the end of the ring goes on at its beginning.
         spans = [(a, min(b, size)) for a, b in zip(starts.tolist(), stops.tolist(), strict=True)]
-        wrapped = np.flatnonzero(stops > size)
+        wrapped = np.flatnonzero(stops > size).tolist()
         spans += [(0, int(stops[row]) - size) for row in wrapped]
-        ids = np.full((len(record), self._capacity), self._pad_id, np.int32)
         pieces = self.tokens.read(spans)
-        for row, piece in enumerate(pieces[: len(record)]):
-            ids[row, : len(piece)] = piece
-        for row, piece in zip(wrapped.tolist(), pieces[len(record) :], strict=True):
-            ids[row, lengths[row] - len(piece) : lengths[row]] = piece
-        return ids, lengths
+        for row, rest in zip(wrapped, pieces[len(starts) :], strict=True):
+            pieces[row] = np.concatenate([pieces[row], rest])
+        return pieces[: len(starts)]
+
+
+def same_document(ids: Integer[np.ndarray, "tokens"], codec: CanvasCodec) -> Integer[np.ndarray, "rest"]:
+    """What of these tokens belongs to the document that goes on after them: all that follow the last EOS.
+
+    Where EOS is drawn as a space (`chars27`) no document can be told from the next: they are one.
+    """
+    if codec.eos_id == codec.pad_id:
+        return ids
+    ends = np.flatnonzero(ids == codec.eos_id)
+    return ids[ends[-1] + 1 :] if len(ends) else ids
 
 
 def tokenize_documents(documents: Iterable[str], codec: CanvasCodec) -> Integer[np.ndarray, "tokens"]:

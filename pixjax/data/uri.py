@@ -3,13 +3,18 @@
 import dataclasses
 import re
 
+from pixjax.codec import IMAGE, TEXT
 from pixjax.errors import InputError
+
+# The option `answer` of a source of prompts and answers, or of pictures with captions: which side is answered.
+ANSWERS = {"text": TEXT, "image": IMAGE}
 
 SCHEMES = {
     "demo": "demo:text or demo:images",
     "text": "text:GLOB of .txt or .jsonl files, gzipped or not",
     "images": "images:FOLDER or images:FILE.zip",
     "captions": "captions:FOLDER or captions:FILE.zip",
+    "pairs": "pairs:GLOB of .jsonl files of prompts and answers, gzipped or not",
     "array_record": "array_record:GLOB of what pixjax prepare wrote",
     "tfds": "tfds:NAME[/CONFIG]:SPLIT[?dir=FOLDER]",
 }
@@ -37,6 +42,14 @@ class SourceUri:
 
     def option(self, name: str, default: str = "") -> str:
         return dict(self.options).get(name, default)
+
+    @property
+    def answer(self) -> int | None:
+        """TEXT or IMAGE, by the option `answer`; None without it. Raises `InputError` for another value."""
+        name = self.option("answer")
+        if name and name not in ANSWERS:
+            raise InputError(f"{self}: answer={name} is unknown: choose one of {', '.join(ANSWERS)}")
+        return ANSWERS[name] if name else None
 
     def require_options(self, *known: str) -> None:
         for name, _ in self.options:

@@ -17,7 +17,7 @@ from pixjax.diffusion import ONCE, Frames, Known, Repeats, guide, keep_known, pr
 from pixjax.evaluation.infill import Given
 from pixjax.evaluation.request import MODALITIES, Wanted, require_possible
 from pixjax.evaluation.restore import Denoiser
-from pixjax.models import NO_LABEL, NO_TYPE, JiT, Params, denoise, type_condition
+from pixjax.models import NO_LABEL, NO_TYPE, Context, JiT, Params, denoise, type_condition
 from pixjax.training.mesh import batch_sharding
 
 
@@ -45,6 +45,7 @@ def generate(
     seed: int = 0,
     label: int = NO_LABEL,
     given: Given | None = None,
+    context: Context | None = None,
     trajectory: Sequence[int] = (),
     stop: Callable[[], bool] = lambda: False,
     progress: Callable[[int], object] = lambda made: None,
@@ -56,6 +57,7 @@ def generate(
       wanted: `any` lets a model with a marker choose by itself; with a type condition it is drawn by the
         share of text in training.
       given: what is known of every canvas, whose modality is `wanted`: see `infill.py`.
+      context: of each of the `num` samples (`pixjax.evaluation.prompts`); None is none, and costs nothing.
       trajectory: steps, from 0, whose clean prediction is kept in `frames`.
       stop: asked between two batches; when it says so, the canvases that are made so far are returned.
       progress: told after each batch how many canvases there are.
@@ -79,7 +81,8 @@ def generate(
         index = np.arange(made, made + batch)  # beyond num: computed to keep one shape, and dropped
         modality = asked[np.minimum(index, num - 1)]
         labels = np.where(modality == TEXT, NO_LABEL, label).astype(np.int32)
-        canvases, kept = jax.device_get(run(index, modality, labels, key))
+        of_batch = jax.tree.map(lambda values, index=index: values[np.minimum(index, num - 1)], context)
+        canvases, kept = jax.device_get(run(index, modality, labels, of_batch, key))
         part = slice(made, min(made + batch, num))
         count = part.stop - part.start
         x[part] = canvases[:count]
@@ -126,6 +129,7 @@ class _Batch:
     index: Int[AnyArray, " batch"]
     modality: Int[AnyArray, " batch"]
     label: Int[AnyArray, " batch"]
+    context: Context | None
     known: Known
     grid: Float[AnyArray, "batch steps_plus_one"]
 
@@ -139,6 +143,7 @@ def _make_batch(
     index: Int[np.ndarray, " batch"],
     modality: Int[np.ndarray, " batch"],
     label: Int[np.ndarray, " batch"],
+    context: Context | None,
     key: jax.Array,
 ) -> tuple[jax.Array, Frames]:
     config, codec = denoiser.config, denoiser.codec
@@ -163,6 +168,7 @@ def _make_batch(
         index=index,
         modality=modality,
         label=label,
+        context=context,
         known=Known(canvas=to_float(codec.mark(canvas, modality)), mask=mask),
         grid=time_grids(settings.grid, paced_as, settings.steps, config.diffusion.noise_scale).T,
     )
@@ -187,9 +193,11 @@ def _sample(
 ) -> tuple[Array, Frames]:
     noise_scale = config.diffusion.noise_scale
     conditions = {"type_id": type_condition(config.model, batch.modality), "label": batch.label}
+    conditions |= {"context": batch.context}
 
     def network(z, t, previous, under):
-        return denoise(model, params, z, t, under["type_id"], under["label"], previous=previous)
+        type_id, label, context = under["type_id"], under["label"], under["context"]
+        return denoise(model, params, z, t, type_id, label, context=context, previous=previous)
 
     def is_text(x_hat):
         return (codec.decode_modality(x_hat)[0] if method.chooses else batch.modality) == TEXT
@@ -217,9 +225,11 @@ def _sample(
     )
 
 
-def _hidden(conditions: dict[str, Array], method: _Method) -> dict[str, Array]:
-    """What guidance leads away from: the same without its label or, where there is none, without its type."""
-    type_id, label = conditions["type_id"], conditions["label"]
+def _hidden(conditions: dict[str, Any], method: _Method) -> dict[str, Any]:
+    """What guidance leads away from: the same without context and label or, without a label, without its type."""
+    type_id, label, context = conditions["type_id"], conditions["label"], conditions["context"]
+    if context is not None:
+        context = context._replace(present=jnp.zeros_like(context.present))
     if method.hides_type:
         type_id = jnp.where(label == NO_LABEL, NO_TYPE, type_id)
-    return {"type_id": type_id, "label": jnp.full_like(label, NO_LABEL)}
+    return {"type_id": type_id, "label": jnp.full_like(label, NO_LABEL), "context": context}

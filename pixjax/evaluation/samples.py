@@ -5,6 +5,7 @@ import pathlib
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 from PIL import Image
 
 from pixjax.codec import TEXT, CanvasCodec
@@ -19,10 +20,7 @@ def write_samples(out: pathlib.Path, made: Generated, codec: CanvasCodec) -> lis
       The lines: `index` (of the sample), `text`, `token_ids`, `margin` (mean over the tokens), `modality`,
       `modality_margin`.
     """
-    for folder in (out / "images", out / "canvases"):
-        folder.mkdir(parents=True, exist_ok=True)
-        for earlier in folder.glob("[0-9][0-9][0-9][0-9].png"):  # of a larger sample into the same folder
-            earlier.unlink()
+    clear_samples(out)
     rows = []
     for index, canvas in enumerate(made.canvases):
         if made.modality[index] != TEXT:
@@ -34,7 +32,7 @@ def write_samples(out: pathlib.Path, made: Generated, codec: CanvasCodec) -> lis
         rows.append(
             {
                 "index": index,
-                "text": codec.detokenize(ids),
+                "text": codec.detokenize(until_the_end(ids, codec)),
                 "token_ids": ids.tolist(),
                 "margin": float(np.mean(margin)),
                 "modality": "text",
@@ -44,3 +42,17 @@ def write_samples(out: pathlib.Path, made: Generated, codec: CanvasCodec) -> lis
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     (out / "text.jsonl").write_text(lines, encoding="utf-8")
     return rows
+
+
+def clear_samples(out: pathlib.Path) -> None:
+    """Folders for new samples; those of a larger number of samples, or of pages, do not stay among them."""
+    for folder in (out / "images", out / "canvases"):
+        folder.mkdir(parents=True, exist_ok=True)
+        for earlier in (*folder.glob("[0-9][0-9][0-9][0-9].png"), *folder.glob("[0-9][0-9][0-9][0-9]-*.png")):
+            earlier.unlink()
+
+
+def until_the_end(ids: Int[np.ndarray, "tokens"], codec: CanvasCodec) -> Int[np.ndarray, "content"]:
+    """The tokens without the EOS and the PAD that nothing follows."""
+    content = np.flatnonzero((ids != codec.pad_id) & (ids != codec.eos_id))
+    return ids[: content[-1] + 1] if len(content) else ids[:0]

@@ -3,29 +3,33 @@
 from pixjax.models.presets import Architecture
 
 
-def forward_flops(arch: Architecture) -> int:
-    """Of one canvas through the denoiser once."""
+def forward_flops(arch: Architecture, context_canvases: int = 0) -> int:
+    """Of one canvas through the denoiser once, with so many canvases of context."""
     rows, columns = arch.grid
     patches, width = rows * columns, arch.width
     values = arch.patch[0] * arch.patch[1] * 3
     hidden = arch.mlp_width
-    total = 2 * patches * (values * arch.bottleneck + arch.bottleneck * width + width * values)
+    canvases = 1 + context_canvases
+    total = 2 * patches * (canvases * (values * arch.bottleneck + arch.bottleneck * width) + width * values)
     if arch.self_condition:
         total += 2 * patches * values * arch.bottleneck
+    conditions = 2 if context_canvases else 1  # one t for the canvas, another for its context
+    patches *= canvases
     total += 2 * (256 * width + width * width + 2 * width * width)  # of t, and the last modulation
     start = arch.in_context_start if arch.in_context_tokens else 0
     for first, last, tokens in ((0, start, patches), (start, arch.depth, patches + arch.in_context_tokens)):
         a_token = 2 * (4 * width * width + 3 * width * hidden) + 4 * tokens * width  # matrices, then scores and mixing
-        total += (last - first) * (tokens * a_token + 2 * 6 * width * width)
+        total += (last - first) * (tokens * a_token + conditions * 2 * 6 * width * width)
     return total
 
 
 def training_flops(arch: Architecture, self_conditioned: float = 0.0) -> float:
     """Of one canvas in one update: the backward pass costs twice the forward. Recomputation is not counted.
 
-    `self_conditioned` is the share of updates that predict twice.
+    Canvases of context that are absent are computed with, and count. `self_conditioned` is the share of updates that
+    predict twice.
     """
-    return (3 + self_conditioned * arch.self_condition) * forward_flops(arch)
+    return (3 + self_conditioned * arch.self_condition) * forward_flops(arch, arch.context_canvases)
 
 
 # Dense bfloat16 peak of one device in FLOP/s, by a part of `jax.Device.device_kind`; the first match counts.

@@ -28,6 +28,7 @@ class Context(NamedTuple):
 
     canvases: Float[Array, "batch pages height width 3"]  # in [-1, 1]
     present: Bool[Array, "batch pages"]  # False: padding, which influences nothing
+    modality: Int[Array, "batch pages"] | None = None  # 0 text, 1 image; -1 (or None): not said
 
 
 _REMAT_POLICIES = {"full": None, "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable}
@@ -39,6 +40,11 @@ _zeros = nn.initializers.zeros_init()
 
 def _norm(name: str) -> nn.RMSNorm:
     return nn.RMSNorm(epsilon=1e-6, dtype=jnp.float32, name=name)
+
+
+def _rows_or_zero(table, index):
+    """Rows of an embedding; zeros where the index is negative."""
+    return jnp.where((index >= 0)[..., None], table[jnp.maximum(index, 0)], 0.0)
 
 
 def _modulate(x_BND, shift_BND, scale_BND):
@@ -183,10 +189,13 @@ class JiT(nn.Module):
         present_BN = None
         if arch.context_canvases:
             segment = self.param("context_segment", _normal, (arch.context_canvases, arch.width))
+            context_modality = self.param("context_modality", _normal, (NUM_TYPES, arch.width))
         if context is not None:
             pages = context.canvases.shape[1]
             clean = embed(context.canvases.reshape(batch * pages, *z.shape[1:])).reshape(batch, pages, *table.shape)
             clean += segment[:pages, None]
+            if context.modality is not None:
+                clean += _rows_or_zero(context_modality, context.modality)[:, :, None]
             clean = jnp.where(context.present[..., None, None], clean, 0.0)
             x = jnp.concatenate([x, clean.reshape(batch, -1, arch.width)], axis=1)
             of_clean = jnp.broadcast_to(embed_time(jnp.ones(1)), (batch, arch.width))
@@ -219,7 +228,7 @@ class JiT(nn.Module):
             # Zero at the start: an explicit type that was never trained is the same as none.
             table = self.param("type_embedding", _zeros, (NUM_TYPES, arch.width))
             type_id = jnp.full(batch, NO_TYPE) if type_id is None else type_id
-            condition += jnp.where((type_id >= 0)[:, None], table[jnp.maximum(type_id, 0)], 0.0)
+            condition += _rows_or_zero(table, type_id)
         if arch.num_classes:
             table = self.param("class_embedding", _normal, (arch.num_classes + 1, arch.width))  # the last: no label
             label = jnp.full(batch, NO_LABEL) if label is None else label

@@ -15,7 +15,13 @@ from pixjax.training.run_files import read_run
 from pixjax.training.state import init_params
 
 # A condition that the first run did not have begins untrained; every other parameter has to be there.
-NEW_PARAMETERS = ("type_embedding", "class_embedding", "embed_previous")
+NEW_PARAMETERS = (
+    "type_embedding",
+    "class_embedding",
+    "embed_previous",
+    "context_segment",
+    "context_modality",
+)
 
 
 def params_from(origin: str, like: Params, config: Config, codec: CanvasCodec, model: JiT) -> tuple[Params, list[str]]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,12 +12,17 @@ from jaxtyping import Array
 from pixjax.codec import CanvasCodec, to_float
 from pixjax.config import Config
 from pixjax.diffusion import denoising_loss, noisy, sample_times
-from pixjax.models import NO_LABEL, NO_TYPE, JiT, denoise, type_condition
+from pixjax.models import NO_LABEL, NO_TYPE, Context, JiT, denoise, type_condition
 from pixjax.training.metrics import denoising_metrics
 from pixjax.training.optimizer import learning_rate_schedule, update_ema
 from pixjax.training.state import TrainState
 
 Batch = dict[str, Array]
+Problem = dict[str, Any]  # arrays, and the `Context` or None; each has an axis for the canvases
+
+# fold_in(key, i) is split(key)[i]: this one is beyond what is split, so that a run without context draws as ever.
+_CONTEXT_KEY = 1_000
+
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]
 
 
@@ -33,7 +39,7 @@ def make_train_step(
     schedule = learning_rate_schedule(training)
     cells = jnp.asarray(codec.cell_index[:, 0])
 
-    def make_problem(batch: Batch, key: jax.Array) -> Batch:
+    def make_problem(batch: Batch, key: jax.Array) -> Problem:
         """The batch, noised: what the model is given and what it should say."""
         time_key, noise_key, label_key, type_key = jax.random.split(key, 4)
         x, modality = to_float(batch["canvas"]), batch["modality"]
@@ -46,28 +52,46 @@ def make_train_step(
             type_id, hidden = jnp.where(no_type, NO_TYPE, type_id), hidden | no_type
         label = jnp.where(hidden, NO_LABEL, batch["label"])
         problem = {"x": x, "z": z, "t": t, "modality": modality, "type_id": type_id, "label": label}
-        return problem | {"mask": batch["loss_mask"]}
+        return problem | {"mask": batch["loss_mask"], "context": make_context(batch, key)}
 
-    def with_estimate(params, problem: Batch, predicts_twice: Array) -> Batch:
+    def with_estimate(params, problem: Problem, predicts_twice: Array) -> Problem:
         """The problem with what the model makes of it at first, or zeros; no gradient goes through it."""
         z, t, type_id, label = (problem[name] for name in ("z", "t", "type_id", "label"))
         first = jax.lax.cond(
-            predicts_twice, lambda: denoise(model, params, z, t, type_id, label), lambda: jnp.zeros_like(z)
+            predicts_twice,
+            lambda: denoise(model, params, z, t, type_id, label, context=problem["context"]),
+            lambda: jnp.zeros_like(z),
         )
         return problem | {"previous": first}
 
-    def loss_fn(params, problem: Batch, dropout_key: jax.Array):
+    def make_context(batch: Batch, key: jax.Array) -> Context | None:
+        if "context" not in batch:
+            return None
+        context_key = jax.random.fold_in(key, _CONTEXT_KEY)
+        hidden = jax.random.bernoulli(context_key, training.context_dropout, batch["modality"].shape)
+        present = batch["context_present"] & ~hidden[:, None]
+        return Context(to_float(batch["context"]), present, batch["context_modality"])
+
+    def loss_fn(params, problem: Problem, dropout_key: jax.Array):
         x, t, modality, mask = (problem[name] for name in ("x", "t", "modality", "mask"))
-        conditions = (problem["type_id"], problem["label"])
-        previous = problem.get("previous")
-        x_hat = denoise(model, params, problem["z"], t, *conditions, previous=previous, dropout_key=dropout_key)
+        x_hat = denoise(
+            model,
+            params,
+            problem["z"],
+            t,
+            problem["type_id"],
+            problem["label"],
+            context=problem["context"],
+            previous=problem.get("previous"),
+            dropout_key=dropout_key,
+        )
         loss, mse = denoising_loss(x_hat, x, t, mask, kind=diffusion.loss, t_eps=diffusion.t_eps)
         counted = mask.reshape(len(t), -1)[:, cells]
         right = codec.decode_ids(jax.lax.stop_gradient(x_hat))[0] == codec.decode_ids(x)[0]
         correct, tokens = jnp.sum(right & counted, axis=1), jnp.sum(counted, axis=1)
         return jnp.mean(loss), denoising_metrics(loss, mse, correct, tokens, t, modality)
 
-    def gradient(params, problem: Batch, key: jax.Array, predicts_twice: Array):
+    def gradient(params, problem: Problem, key: jax.Array, predicts_twice: Array):
         parts = training.accumulate
 
         def grad_fn(params, problem, key):

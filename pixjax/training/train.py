@@ -11,7 +11,7 @@ from etils import epath
 
 from pixjax.codec import CanvasCodec
 from pixjax.config import Config
-from pixjax.data import make_batches
+from pixjax.data import CONTEXT_FIELDS, make_batches
 from pixjax.errors import InputError, RunError
 from pixjax.models import Params
 from pixjax.models.flops import peak_flops, training_flops
@@ -30,7 +30,7 @@ from pixjax.training.watch import BAD_BATCH_FILE, Profile, SkippedUpdates, Spike
 from pixjax.training.window import Window
 from pixjax.training.workdir import require_same_run
 
-FED = ("canvas", "modality", "label", "loss_mask")  # the fields of a batch that a step computes with
+FED = ("canvas", "modality", "label", "loss_mask")  # the fields of a batch that a step computes with, without context
 
 
 def train(config: Config, workdir: epath.Path) -> bool:
@@ -59,6 +59,7 @@ def _train(config: Config, workdir: epath.Path, stop: StopSignal) -> bool:
             f"data.batch_size={config.data.batch_size} does not divide over {shards} devices (data x fsdp) in "
             f"training.accumulate={training.accumulate} parts: choose a multiple of {training.accumulate * shards}"
         )
+    fed = FED + (CONTEXT_FIELDS if config.model.context_canvases else ())
     model, optimizer = make_model(config), make_optimizer(training)
     batches = make_batches(config, codec, shard_index=jax.process_index(), shard_count=jax.process_count())
     require_agreement(config, codec, batches.get_state())
@@ -138,7 +139,7 @@ def _train(config: Config, workdir: epath.Path, stop: StopSignal) -> bool:
             while step < training.steps and not (stop.at(step) or skipped.too_many or saver.gave_up):
                 profile.before(step)
                 batch = next(batches)
-                state, metrics = train_step(state, {name: to_global(batch[name], mesh) for name in FED})
+                state, metrics = train_step(state, {name: to_global(batch[name], mesh) for name in fed})
                 report()  # of the window that the step before has closed: the device is busy meanwhile
                 step += 1
                 window.add(metrics)
@@ -149,7 +150,7 @@ def _train(config: Config, workdir: epath.Path, stop: StopSignal) -> bool:
                 if step % training.checkpoint_every == 0 or saver.is_due:
                     saver.save(save)
             if skipped.too_many and batch is not None and is_first:
-                fields: dict[str, Any] = {name: batch[name] for name in FED}
+                fields: dict[str, Any] = {name: batch[name] for name in fed}
                 with (workdir / BAD_BATCH_FILE).open("wb") as file:
                     np.savez(file, step=step, **fields)
             saver.finish(save)

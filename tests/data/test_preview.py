@@ -34,11 +34,11 @@ def preview_of(sources, num=40, **data):
 
 def test_each_record_is_shown_with_what_it_says(sources):
     preview = preview_of(sources)
-    for canvas, heading, words in zip(preview.canvases, preview.headings, preview.words, strict=True):
-        if heading == "text":
-            assert "quick brown" in words
+    for panel in preview.records:
+        if panel.heading == "text":
+            assert "quick brown" in panel.words
         else:
-            assert words == f"picture {canvas[8, 8, 2] // 10}"
+            assert panel.words == f"picture {panel.canvas[8, 8, 2] // 10}"
 
 
 def test_the_records_are_those_that_training_draws(sources):
@@ -49,7 +49,8 @@ def test_the_records_are_those_that_training_draws(sources):
         data=DataConfig(sources=sources, batch_size=4),
     )
     plan = make_plan(config, CanvasCodec.from_config(config))
-    assert (preview.canvases == np.concatenate([plan[0]["canvas"], plan[1]["canvas"]])).all()
+    shown = np.stack([panel.canvas for panel in preview.records])
+    np.testing.assert_array_equal(shown, np.concatenate([plan[0]["canvas"], plan[1]["canvas"]]))
 
 
 def test_statistics_are_of_the_stream(sources):
@@ -101,6 +102,6 @@ def test_prepare_and_its_wrong_uses_on_the_command_line(sources, tmp_path, capsy
 
 def test_text_canvases_are_tagged_in_what_is_previewed(sources):
     preview = preview_of(sources, num=12)
-    tags = np.where(np.array(preview.headings) == "text", 0, 255)
-    assert (preview.canvases[:, 0, 0, 0] == tags).all()
+    for panel in preview.records:
+        assert (panel.canvas[0, 0] == (0 if panel.heading == "text" else 255)).all()
     assert TEXT == 0

@@ -143,3 +143,19 @@ def test_held_out_documentation_shares_no_topic_with_the_training_part():
     assert sorted(train + held_out) == sorted(everything)
     assert len(set(everything)) == len(everything) > 50
     assert 0.05 < sum(map(len, held_out)) / sum(map(len, everything)) < 0.2
+
+
+@given(size=st.integers(1, 500), seed=st.integers(0, 2**32), count=st.integers(1, 200))
+def test_before_a_window_stands_what_the_ring_has_before_it_and_nothing_of_itself(size, seed, count):
+    stream = ring(size)
+    records = np.arange(len(stream))
+    key = np.broadcast_to(fold(seed), records.shape)
+    ids, lengths = stream.windows(records, key)
+    for window, length, before in zip(ids, lengths, stream.before(records, key, count), strict=True):
+        if size <= 63:
+            assert len(before) == 0
+            continue
+        assert len(before) == min(count, size - length)
+        together = [*before, *window[:length]]
+        assert (np.diff(together) % size == 1).all()
+        assert len(set(together)) == len(together)

@@ -1,0 +1,54 @@
+"""Pictures and their captions as prompts and answers, in either direction."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from jaxtyping import Int32, UInt64
+
+from pixjax.codec import IMAGE, TEXT, CanvasCodec
+from pixjax.data.images import BadImage
+from pixjax.data.keys import uniform
+from pixjax.data.source import ImageSource, Pair, PairSource, Picture
+from pixjax.errors import InputError
+
+
+class CaptionPairs(PairSource):
+    """Caption to picture where the answer is IMAGE, picture to caption where it is TEXT.
+
+    Of several captions one is drawn each time. Raises `InputError` for a caption that the tokenizer refuses: at once
+    where captions are in memory, else when it is drawn.
+    """
+
+    def __init__(self, pictures: ImageSource, codec: CanvasCodec, answer: int):
+        self.uri = pictures.uri
+        self.modality = answer
+        self.num_labels = pictures.num_labels if answer == IMAGE else 0
+        self._pictures = pictures
+        self._codec = codec
+        for record, captions in enumerate(getattr(pictures, "captions", ())):
+            for caption in captions:
+                self._tokenize(caption, record)
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def name(self, record: int) -> str:
+        return self._pictures.name(record)
+
+    def load(self, records: Iterable[int], keys: UInt64[np.ndarray, "n"]) -> list[Pair | BadImage]:
+        records = [int(record) for record in records]
+        loaded = zip(records, self._pictures.load(records), uniform(keys).tolist(), strict=True)
+        return [p if isinstance(p, BadImage) else self._pair(record, p, draw) for record, p, draw in loaded]
+
+    def _pair(self, record: int, picture: Picture, draw: float) -> Pair:
+        """`draw`, in [0, 1), says which caption."""
+        if not picture.captions:
+            raise InputError(f"{self.uri}: {self.name(record)} has no caption")
+        caption = self._tokenize(picture.captions[int(draw * len(picture.captions))], record)
+        return Pair((picture,), caption) if self.modality == TEXT else Pair((caption,), picture)
+
+    def _tokenize(self, caption: str, record: int) -> Int32[np.ndarray, "n"]:
+        try:
+            return self._codec.tokenize(caption)
+        except InputError as error:
+            raise InputError(f"{self.uri}: a caption of {self.name(record)}: {error}") from None

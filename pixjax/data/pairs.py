@@ -1,0 +1,186 @@
+"""`pairs:`: prompts and answers in a JSONL file, each side a text or a picture."""
+
+import json
+import logging
+import os
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from etils import epath
+from jaxtyping import Int32, UInt64
+
+from pixjax.codec import IMAGE, TEXT, CanvasCodec
+from pixjax.data.documents import TextFile
+from pixjax.data.images import BadImage, Pixels, decode_image
+from pixjax.data.paths import expand_glob, is_remote
+from pixjax.data.source import Pair, PairSource, Part, Picture
+from pixjax.data.tokens import MemoryTokens
+from pixjax.data.uri import ANSWERS, SourceUri
+from pixjax.errors import InputError
+
+_log = logging.getLogger("pixjax.data")
+
+# Absolute, upwards, on another drive or another storage.
+_LEADS_ELSEWHERE = re.compile(r"^[/\\~]|^[a-zA-Z]:|(^|[/\\])\.\.([/\\]|$)|://|\0")
+
+
+class _Path(str):
+    """Of a picture, relative to the folder of the file that names it; any other `str` is a text."""
+
+
+class _Entry(NamedTuple):
+    prompt: tuple[str, ...]
+    answer: str
+    line: int
+    where: str
+
+    @property
+    def modality(self) -> int:
+        return IMAGE if isinstance(self.answer, _Path) else TEXT
+
+
+class Pairs(PairSource):
+    """A line `{"prompt": …, "answer": …}` each: a text, `{"text": …}` or `{"image": PATH}`; a prompt may be a list of
+    these, and one that is empty is none.
+
+    Paths are relative to the folder of their file and do not lead out of it. With the option `answer=text` or
+    `answer=image` only the lines with such an answer count; without it all answers have to be of one kind. Texts are
+    tokenized once, here.
+
+    Raises:
+      InputError: a line that is not of this form, names a path outside, or has a text that the tokenizer refuses.
+    """
+
+    num_labels = 0
+
+    def __init__(self, uri: SourceUri, *, canvas_size: int, codec: CanvasCodec, context_canvases: int):
+        uri.require_options("answer")
+        self.uri = str(uri)
+        self.modality = pairs_modality(uri)
+        self._size = canvas_size
+        files = expand_glob(uri.place, "pairs source")
+        self._folders = [file.parent for file in files]
+        smallest = np.min_scalar_type(codec.vocab_size - 1)
+        self._paths: list[str] = []
+        ids, parts, first_parts, lines = [], [], [0], []
+        length = num_cut = 0
+        for number, file in enumerate(files):
+            for entry in _entries(file):
+                if entry.modality != self.modality:
+                    if uri.answer is not None:
+                        continue
+                    both = " and ".join(f"{uri.scheme}:{uri.place}?answer={name}" for name in ANSWERS)
+                    raise InputError(f"{entry.where}: its answer is of another kind than the first: name {both}")
+                sizes = []
+                for part in (*entry.prompt, entry.answer):
+                    if isinstance(part, _Path):
+                        parts.append((-1, len(self._paths)))
+                        self._paths.append(part)
+                        sizes.append(1)
+                        continue
+                    tokens = _tokenize(codec, part, entry.where).astype(smallest)
+                    parts.append((length, length + len(tokens)))
+                    ids.append(tokens)
+                    length += len(tokens)
+                    sizes.append(-(-len(tokens) // codec.capacity))
+                num_cut += sum(sizes[:-1]) > context_canvases or sizes[-1] > 1
+                first_parts.append(len(parts))
+                lines.append((number, entry.line))
+        if not lines:
+            raise InputError(f"{self.uri} is empty: it has no line with a prompt and an answer")
+        if num_cut:
+            _log.warning(
+                "%s: %d of %d pairs are cut: a prompt is longer than %d canvases, or an answer than one, of %d tokens",
+                *(self.uri, num_cut, len(lines), context_canvases, codec.capacity),
+            )
+        self._tokens = MemoryTokens(np.concatenate([np.zeros(0, smallest), *ids]))
+        self._parts = np.array(parts, np.int64)
+        self._first_parts = np.array(first_parts, np.int64)
+        self._lines = np.array(lines, np.int64)
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    @property
+    def num_tokens(self) -> int:
+        return len(self._tokens)
+
+    def name(self, record: int) -> str:
+        return f"line {self._lines[record, 1]}"
+
+    def load(self, records: Iterable[int], keys: UInt64[np.ndarray, "n"]) -> list[Pair | BadImage]:
+        return [self._load(int(record)) for record in records]
+
+    def _load(self, record: int) -> Pair | BadImage:
+        folder = self._folders[self._lines[record, 0]]
+        first, last = self._first_parts[record : record + 2]
+        try:
+            *prompt, answer = (self._part(folder, *part) for part in self._parts[first:last].tolist())
+        except BadImage as bad:
+            return bad
+        return Pair(tuple(prompt), answer)
+
+    def _part(self, folder: epath.Path, start: int, stop: int) -> Part:
+        if start < 0:
+            return Picture(_read_picture(folder, self._paths[stop], self._size))
+        return self._tokens.read([(start, stop)])[0].astype(np.int32)
+
+
+def pairs_modality(uri: SourceUri) -> int:
+    """That of the answers: as the option says, or the first line."""
+    if uri.answer is not None:
+        return uri.answer
+    entries = (entry for file in expand_glob(uri.place, "pairs source") for entry in _entries(file))
+    first = next(entries, None)
+    return TEXT if first is None else first.modality
+
+
+def _entries(file: epath.Path) -> Iterator[_Entry]:
+    for number, _, line in TextFile(file).lines():
+        where = f"{file} line {number}"
+        try:
+            entry = json.loads(line)
+            prompt, answer = entry["prompt"], entry["answer"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise InputError(f"{where} is not a JSON object with the keys 'prompt' and 'answer'") from None
+        parts = [_side(part, "prompt", where) for part in (prompt if isinstance(prompt, list) else [prompt])]
+        yield _Entry(tuple(part for part in parts if part), _side(answer, "answer", where), number, where)
+
+
+def _side(value: Any, name: str, where: str) -> str:
+    """A text, or a `_Path`."""
+    if isinstance(value, str):
+        return value
+    match value:
+        case {"text": str(text)} if len(value) == 1:
+            return text
+        case {"image": str(path)} if len(value) == 1 and path:
+            if _LEADS_ELSEWHERE.search(path):
+                raise InputError(f"{where}: the picture {path!r} leads out of its folder: write a path relative to it")
+            return _Path(path)
+    raise InputError(f'{where}: its {name} is neither a text nor {{"text": …}} nor {{"image": PATH}}')
+
+
+def _tokenize(codec: CanvasCodec, text: str, where: str) -> Int32[np.ndarray, "n"]:
+    try:
+        return codec.tokenize(text)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+
+
+def _read_picture(folder: epath.Path, name: str, size: int) -> Pixels:
+    """Raises `BadImage`, also for a file that is gone, or a link that leads out of the folder."""
+    path = folder / name
+    if not is_remote(folder):
+        inside = os.path.realpath(folder)
+        if os.path.commonpath([inside, os.path.realpath(path)]) != inside:
+            raise BadImage("missing", f"{path} leads out of {folder}")
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise BadImage("missing", str(error)) from None
+    except OSError as error:
+        raise BadImage("corrupt", str(error)) from None
+    return decode_image(data, size)

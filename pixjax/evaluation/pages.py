@@ -1,0 +1,109 @@
+"""Text of any length: page after page, each conditioned on what comes before it."""
+
+import json
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from pixjax.codec import CanvasCodec
+from pixjax.codec.png import write_png
+from pixjax.data.keys import fold
+from pixjax.data.source import Part, Picture
+from pixjax.data.token_stream import same_document
+from pixjax.errors import InputError
+from pixjax.evaluation.generate import Generated, generate
+from pixjax.evaluation.prompts import make_context
+from pixjax.evaluation.restore import Denoiser
+from pixjax.evaluation.samples import clear_samples, until_the_end
+
+
+def generate_pages(
+    denoiser: Denoiser,
+    num: int,
+    pages: int,
+    *,
+    prompt: tuple[Part, ...] = (),
+    seed: int = 0,
+    stop: Callable[[], bool] = lambda: False,
+    **options: Any,
+) -> list[Generated]:
+    """Page by page, the pages of all `num` texts. The context of a page is what training gave one: as many tokens of
+    the same document before it as fit on `data.context_pages` canvases. The first page has the prompt.
+
+    Args:
+      options: of `generate`.
+      stop: asked between two batches; when it says so, the pages that are made so far are returned.
+
+    Raises:
+      InputError: a model that was not trained on pages, or what `generate` refuses.
+    """
+    require_pages(denoiser)
+    canvases, codec = denoiser.config.data.context_pages, denoiser.codec
+    size = denoiser.config.model.context_canvases  # one shape for all pages, hence one compilation
+    prompts: list[tuple[Part, ...]] = [prompt] * num
+    histories = [np.concatenate([np.zeros(0, np.int32), *(p for p in prompt if not isinstance(p, Picture))])] * num
+    made: list[Generated] = []
+    for page in range(pages):
+        context = make_context(denoiser, prompts, size)
+        page_seed = int(fold(seed, page) >> np.uint64(33)) if page else seed  # no two pages share their noise
+        made.append(generate(denoiser, "text", num, seed=page_seed, context=context, stop=stop, **options))
+        if stop():
+            break
+        histories = [
+            _history(before, codec.decode_ids(canvas)[0], codec, canvases)
+            for before, canvas in zip(histories, made[-1].canvases, strict=True)
+        ]
+        prompts = [(ids,) if len(ids) else () for ids in histories]
+    return made
+
+
+def _history(
+    before: Int[np.ndarray, "_"], page: Int[np.ndarray, "capacity"], codec: CanvasCodec, canvases: int
+) -> Int[np.ndarray, "_"]:
+    """What of the tokens so far conditions the next page."""
+    ids = np.concatenate([before, page])
+    if codec.pad_id != codec.eos_id:
+        ids = ids[ids != codec.pad_id]
+    return same_document(ids[-canvases * codec.capacity :], codec)
+
+
+def require_pages(denoiser: Denoiser) -> None:
+    """Raises the `InputError` that `generate_pages` would, before anything is computed or written."""
+    if not denoiser.config.data.context_pages:
+        raise InputError(
+            "--pages: this model was not trained to go on from the page before (data.context_pages=0): leave it out, "
+            "or train with data.context_pages=1 and text sources"
+        )
+
+
+def write_pages(out: pathlib.Path, pages: Sequence[Generated], codec: CanvasCodec) -> list[dict[str, Any]]:
+    """One line of `text.jsonl` a text, its pages joined, and a PNG a page: `canvases/0000-1.png` and so on.
+
+    Returns:
+      The lines: `index` (of the sample), `text`, `token_ids`, `margin` (mean over the tokens), `modality`, `pages`.
+    """
+    clear_samples(out)
+    rows = []
+    for index in range(len(pages[0].x)):
+        ids, margins = [], []
+        for number, page in enumerate((page for page in pages if index < len(page.x)), 1):
+            write_png(out / "canvases" / f"{index:04d}-{number}.png", page.canvases[index], codec)
+            ids.append(codec.decode_ids(page.canvases[index])[0])
+            margins.append(codec.decode_ids(page.x[index])[1])  # before rounding, which would flatter it
+        together = np.concatenate(ids)
+        rows.append(
+            {
+                "index": index,
+                "text": codec.detokenize(until_the_end(together, codec)),
+                "token_ids": together.tolist(),
+                "margin": float(np.mean(margins)),
+                "modality": "text",
+                "pages": len(ids),
+            }
+        )
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    (out / "text.jsonl").write_text(lines, encoding="utf-8")
+    return rows
