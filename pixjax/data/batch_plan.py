@@ -63,6 +63,10 @@ class BatchPlan:
                 f"data.batch_size={self.batch_size} is not divisible by the {self.shard_count} hosts: choose a multiple"
             )
 
+    def has_context(self, source: Source) -> bool:
+        """Whether a canvas of this source may come with a context."""
+        return isinstance(source, PairSource) or (self.context_pages > 0 and source.modality == TEXT)
+
     def __len__(self) -> int:
         return 2**40  # steps: more than any run takes
 
@@ -202,17 +206,11 @@ class BatchPlan:
 def make_plan(config: Config, codec: CanvasCodec, *, shard_index: int = 0, shard_count: int = 1) -> BatchPlan:
     """Opens the sources of a config. `plan[step]` is the batch of a step, made here and now.
 
-    Raises `InputError` for sources that cannot be read, or that have more labels than the model has classes, or none
-    of which has the context that the model is built for.
+    Raises `InputError` for sources that cannot be read, or that have more labels than the model has classes.
     """
     weights = source_weights(config)
     size, context, pages = config.model.canvas_size, config.model.context_canvases, config.data.context_pages
     sources = tuple(open_source(uri, canvas_size=size, codec=codec, context_canvases=context) for uri in weights)
-    if context and not any(isinstance(s, PairSource) or (pages and s.modality == TEXT) for s in sources):
-        raise InputError(
-            f"model.context_canvases={context} and no source has a context: add one of pairs: or captions:, set "
-            "data.context_pages=1 for the pages of texts, or model.context_canvases=0"
-        )
     return BatchPlan(
         sources=sources,
         mixture=Mixture.from_weights(tuple(weights.values())),

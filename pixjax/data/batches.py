@@ -45,10 +45,19 @@ def make_batches(
     pictures were passed over for this row, by cause (`pixjax.data.CAUSES`). For a model with K canvases of context
     also `context` uint8 [b, K, H, W, 3], `context_present` bool [b, K] and `context_modality` int32 [b, K] (-1:
     none). It is a function of `config.training.seed` and the step alone, whatever the number of hosts or
-    workers. Raises `InputError` for sources that cannot be read.
+    workers.
+
+    Raises:
+      InputError: sources that cannot be read, or none of which has the context that the model is built for.
     """
+    plan = make_plan(config, codec, shard_index=shard_index, shard_count=shard_count)
+    if plan.context_canvases and not any(plan.has_context(source) for source in plan.sources):
+        raise InputError(
+            f"model.context_canvases={plan.context_canvases} and no source has a context: add one of pairs: or "
+            "captions:, set data.context_pages=1 for the pages of texts, or model.context_canvases=0"
+        )
     return BatchIterator(
-        make_plan(config, codec, shard_index=shard_index, shard_count=shard_count),
+        plan,
         workers=config.data.workers,
         max_bad_fraction=config.data.max_bad_fraction,
         start_step=start_step,

@@ -11,6 +11,7 @@ from jaxtyping import Bool, UInt8
 from pixjax.codec import IMAGE, TEXT, CanvasCodec
 from pixjax.config import Config
 from pixjax.data.batch_plan import make_plan
+from pixjax.data.source import PairSource
 from pixjax.data.sources import modality_of, open_source
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError
@@ -113,13 +114,16 @@ def read_canvases(config: Config, codec: CanvasCodec, uris: Sequence[str], modal
 
 
 def read_text(config: Config, codec: CanvasCodec, uris: Sequence[str], most: int) -> str:
-    """The text of all sources of text, documents one after the other, up to `most` tokens of each.
+    """The text of all sources of documents, one after the other, up to `most` tokens of each; answers are none.
 
     It is read back from tokens: what the tokenizer normalises away is not there.
     """
     texts = []
     for uri in _of_modality(uris, TEXT):
-        source = open_source(uri, canvas_size=config.model.canvas_size, codec=codec)
+        context = config.model.context_canvases
+        source = open_source(uri, canvas_size=config.model.canvas_size, codec=codec, context_canvases=context)
+        if isinstance(source, PairSource):
+            continue
         (ids,) = source.tokens.read([(0, min(most, source.num_tokens))])  # type: ignore[union-attr]
         texts.append(codec.detokenize(np.asarray(ids, np.int64)))
     return "\n\n".join(texts)

@@ -197,7 +197,7 @@ def test_a_context_that_nothing_fills_is_refused(folder):
     for sources in (("text:{}/book.txt",), ("images:{}/set",)):
         config = make_config(folder, *sources)
         with pytest.raises(InputError, match=r"model.context_canvases=2 and no source has a context: add"):
-            make_plan(config, CanvasCodec.from_config(config))
+            make_batches(config, CanvasCodec.from_config(config))
     with pytest.raises(InputError, match=r"data.context_pages=3 do not fit on model.context_canvases=2: set"):
         make_config(folder, pages=3)
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 from pixjax.config import ModelConfig
-from pixjax.models import JiT, architecture
+from pixjax.models import Context, JiT, architecture
 from pixjax.models.flops import forward_flops, peak_flops
 
 CONFIG = ModelConfig(variant="Ti", canvas_size=32, patch_size="4", tagging="none", depth=1, dtype="float32")
@@ -22,6 +22,20 @@ def test_forward_flops_are_what_the_compiler_counts_for_matrix_products(changes)
     params = jax.eval_shape(model.init, jax.random.key(0), z, t)
     counted = jax.jit(model.apply).lower(params, z, t).compile().cost_analysis()["flops"]
     assert 0.9 < forward_flops(arch) / counted <= 1.0
+
+
+def test_canvases_of_the_context_cost_what_the_compiler_counts_for_them():
+    arch = architecture(dataclasses.replace(CONFIG, context_canvases=2))
+    model = JiT(arch)
+    z, t, context = (
+        jnp.zeros((1, 32, 32, 3)),
+        jnp.zeros(1),
+        Context(jnp.zeros((1, 2, 32, 32, 3)), jnp.ones((1, 2), bool)),
+    )
+    params = jax.eval_shape(model.init, jax.random.key(0), z, t)
+    run = jax.jit(lambda params, z, t, context: model.apply(params, z, t, context=context))
+    counted = run.lower(params, z, t, context).compile().cost_analysis()["flops"]
+    assert 0.9 < forward_flops(arch, 2) / counted <= 1.0
 
 
 def test_published_cost_of_b16():

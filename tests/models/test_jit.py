@@ -129,6 +129,31 @@ def test_pages_of_the_context_are_told_apart(with_context):
     assert np.abs(swapped - apply(z, t, Context(context.canvases, both))).max() > 1e-3
 
 
+def test_the_modality_of_a_canvas_of_the_context_is_seen(with_context):
+    apply, context = with_context
+    z, t, *_ = inputs()
+    text, image, unsaid = (apply(z, t, context._replace(modality=jnp.array([[m, 0]]))) for m in (0, 1, -1))
+    assert np.abs(text - image).max() > 1e-3
+    assert np.abs(text - unsaid).max() > 1e-3
+    np.testing.assert_allclose(unsaid, apply(z, t, context), atol=2e-5)
+    of_absent = apply(z, t, context._replace(modality=jnp.array([[1, 1]])))
+    np.testing.assert_array_equal(of_absent, image)
+
+
+def test_a_model_that_may_have_context_computes_nothing_for_it_without():
+    z, t, *_ = inputs()
+    programs = []
+    for pages in (0, 2):
+        model = JiT(architecture(dataclasses.replace(SMALL, context_canvases=pages)))
+        params = jax.eval_shape(model.init, jax.random.key(0), z, t)["params"]
+        run = lambda params, z, t, model=model: model.apply({"params": params}, z, t)  # noqa: E731
+        shared = {name: value for name, value in params.items() if not name.startswith("context_")}
+        assert len(params) - len(shared) == (2 if pages else 0)
+        of_context = {name: jnp.zeros(params[name].shape) for name in params.keys() - shared.keys()}
+        programs.append(str(jax.make_jaxpr(lambda p, z, t, of=of_context, run=run: run(p | of, z, t))(shared, z, t)))
+    assert programs[0] == programs[1]
+
+
 @pytest.mark.parametrize("remat", ["none", "full"])
 def test_unrolled_layers_compute_what_scanned_layers_do(remat, small):
     model, params, _ = small

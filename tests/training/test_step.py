@@ -1,6 +1,7 @@
 """One update: what accumulation, bad gradients and masks do to it."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -119,3 +120,38 @@ def test_a_profile_covers_its_steps(tmp_path):
             profile.before(step)
             jnp.ones(3).block_until_ready()
     assert list(tmp_path.rglob("*.xplane.pb"))
+
+
+@pytest.fixture(scope="module")
+def with_context(tiny_config):
+    """As `problem`, in a model that sees the page before; and the loss of an update by its context's canvases."""
+    config = tiny_config(
+        model={"canvas_size": 8, "depth": 1, "context_canvases": 1},
+        data={"batch_size": 8, "sources": ["demo:text"], "context_pages": 1},
+    )
+    codec, model, optimizer = CanvasCodec.from_config(config), make_model(config), make_optimizer(config.training)
+    with make_batches(config, codec) as batches:
+        batch = next(batches)
+    state = jax.jit(lambda: init_state(config, model, optimizer))()
+    leaves, tree = jax.tree.flatten(state.params)
+    keys = jax.random.split(jax.random.key(1), len(leaves))  # the zeros of a fresh model would hide the context
+    params = [0.2 * jax.random.normal(key, leaf.shape) for key, leaf in zip(keys, leaves, strict=True)]
+    state = dataclasses.replace(state, params=jax.tree.unflatten(tree, params))
+
+    @functools.cache
+    def step(share):
+        hiding = dataclasses.replace(config, training=dataclasses.replace(config.training, context_dropout=share))
+        return jax.jit(make_train_step(hiding, codec, model, optimizer))
+
+    def loss(share, **fields):
+        return averages(add_up({}, [step(share)(state, batch | fields)[1]]))["loss"]
+
+    return batch, loss
+
+
+def test_a_share_of_contexts_is_hidden(with_context):
+    batch, loss = with_context
+    half, all_hidden = loss(0.5), loss(1.0)
+    absent, another = {"context_present": np.zeros_like(batch["context_present"])}, {"context": 255 - batch["context"]}
+    assert all_hidden == loss(0.5, **absent) == loss(1.0, **another)
+    assert len({half, all_hidden, loss(0.5, **another)}) == 3

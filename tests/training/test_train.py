@@ -10,12 +10,16 @@ import numpy as np
 import pytest
 from etils import epath
 
-from pixjax.codec import TEXT
+from pixjax.codec import TEXT, CanvasCodec
 from pixjax.codec.train_bpe import train_bpe
 from pixjax.errors import InputError, RunError
 from pixjax.evaluation.restore import load
+from pixjax.models import denoise
 from pixjax.training.checkpoint import saved_steps
+from pixjax.training.finetune import params_from
+from pixjax.training.mesh import make_mesh, replicated
 from pixjax.training.reporter import Reporter
+from pixjax.training.state import init_params, make_model
 from pixjax.training.train import train
 
 
@@ -108,6 +112,18 @@ def test_finetuning_starts_from_the_text_model_and_changes_nothing_it_says_of_te
     assert np.abs(reference).max() > 0
     np.testing.assert_array_equal(finetuned.denoise(z, t), reference)
     np.testing.assert_array_equal(finetuned.denoise(z, t, modality=TEXT), reference)
+
+
+def test_a_run_may_start_from_weights_without_context(finished, tiny_config):
+    config = tiny_config(model={"context_canvases": 2}, data={"context_pages": 1})
+    model, mesh = make_model(config), make_mesh(config.training.mesh)
+    shapes = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
+    like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated(mesh)), shapes)
+    params, (note,) = params_from(str(finished), like, config, CanvasCodec.from_config(config), model)
+    assert "new here: context_segment, context_modality" in note
+    pretrained = load(finished)
+    z, t = jax.random.normal(jax.random.key(0), (2, 16, 16, 3)), jnp.array([0.3, 0.7])
+    np.testing.assert_allclose(denoise(model, params, z, t), pretrained.denoise(z, t), atol=1e-5)
 
 
 def test_finetuning_refuses_another_architecture(finished, tmp_path, tiny_config):
