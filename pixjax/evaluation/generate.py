@@ -150,7 +150,7 @@ def _make_batch(
     size = config.model.canvas_size
     method = _Method(
         sampler=settings.sampler,
-        repeats=Repeats(settings.repeats, settings.stretch) if given else ONCE,
+        repeats=Repeats(settings.repeats, settings.stretch) if given and settings.repeats > 1 else ONCE,
         guides=settings.guidance != 1,
         projects=settings.project_from < 1,
         chooses=wanted == "any" and codec.marker,

@@ -1,5 +1,6 @@
 """What may be asked of a model: every refusal, before anything is computed or written."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -48,9 +49,11 @@ def require_possible(
         raise InputError(f"--modality={wanted} is not what there is to fill in: leave it out")
     if wrong := [step for step in trajectory if not 0 <= step < settings.steps]:
         raise InputError(f"step {wrong[0]} is not one of the {settings.steps} steps: choose 0 to {settings.steps - 1}")
-    if settings.guidance != 1:
+    has_direction = label != NO_LABEL or denoiser.config.training.type_dropout > 0
+    if settings.guidance != 1 and ("guidance" in changes or has_direction):
         _require_guidance(denoiser, label, settings.guidance)
-    return settings
+    # What the config says of guidance holds where there is something to guide toward.
+    return settings if has_direction else dataclasses.replace(settings, guidance=1.0)
 
 
 def _require_guidance(denoiser: Denoiser, label: int, scale: float) -> None:

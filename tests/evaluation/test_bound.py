@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from pixjax.codec import CanvasCodec, to_float
+from pixjax.diffusion import matched_filter
 from pixjax.evaluation.bound import stratified_log_snr, variational_bound
-from pixjax.evaluation.reconstruction import image_reconstruction, matched_filter, text_reconstruction
+from pixjax.evaluation.reconstruction import image_reconstruction, text_reconstruction
 
 CODEC = CanvasCodec("chars27", "radix:3:1", canvas_size=8, marker=False)
 PRIOR = np.random.default_rng(3).dirichlet(np.full(27, 0.6)) * 0.99 + 0.01 / 27

@@ -14,11 +14,14 @@ from PIL import Image
 from pixjax.codec import IMAGE, TEXT, CanvasCodec
 from pixjax.data import text_share
 from pixjax.errors import InputError, RunError
-from pixjax.evaluation.generate import generate
+from pixjax.evaluation.generate import _sample, generate
+from pixjax.evaluation.infill import given_text
 from pixjax.evaluation.inspect import describe
 from pixjax.evaluation.pictures import contact_sheet, grid
+from pixjax.evaluation.request import require_possible
 from pixjax.evaluation.restore import Denoiser, load
 from pixjax.evaluation.samples import write_samples
+from pixjax.models import NO_LABEL, NO_TYPE
 from pixjax.training.mesh import make_mesh
 from pixjax.training.run_files import read_run, write_run
 from pixjax.training.state import init_params, make_model
@@ -107,6 +110,124 @@ def test_a_label_is_for_images_alone(tiny_config):
         generate(labelled, "text", 1, label=3)
     with pytest.raises(InputError, match="--label=6 is not a class"):
         generate(labelled, "image", 1, label=6)
+
+
+def test_a_sample_is_the_same_in_batches_of_another_size(denoiser):
+    together, apart = (generate(denoiser, "any", 5, seed=3, batch_size=size) for size in (8, 2))
+    np.testing.assert_allclose(together.x, apart.x, atol=1e-5)
+
+
+def test_prompts_seeds_and_strengths_share_one_compilation(denoiser):
+    generate(denoiser, "text", 2, sampler="stochastic")
+    before = _sample._cache_size()
+    for number, template in enumerate(("a", "bc")):
+        given = given_text(denoiser.codec, template)
+        generate(denoiser, "text", 2, sampler="stochastic", given=given, seed=number, churn=0.1 * number, repeats=1)
+    generate(denoiser, "image", 2, sampler="stochastic", grid={"text": "edm", "image": "log_snr"})
+    assert _sample._cache_size() == before
+
+
+@pytest.mark.parametrize("sampler", ["heun", "stochastic"])
+def test_what_is_given_comes_back_exactly_and_the_rest_does_not_stay_blank(denoiser, sampler):
+    codec = denoiser.codec
+    given = given_text(codec, "the ____ sat on a ___")
+    made = generate(denoiser, "text", 3, given=given, sampler=sampler, repeats=2, stretch=1)
+    ids, margin = codec.decode_ids(made.x)
+    expected = codec.tokenize("the xxxx sat on a xxx")
+    known = np.array([c != "x" for c in "the xxxx sat on a xxx"])
+    np.testing.assert_array_equal(ids[:, : len(known)][:, known], np.tile(expected[known], (3, 1)))
+    np.testing.assert_allclose(margin[:, : len(known)][:, known], 1.0)
+    assert made.modality.tolist() == [TEXT] * 3
+    assert len({canvas.tobytes() for canvas in made.x}) == 3
+    np.testing.assert_array_equal(made.canvases[:, given.known], np.tile(given.canvas[given.known], (3, 1, 1)))
+
+
+def test_frames_are_what_the_model_predicted_on_the_way(denoiser):
+    made = generate(denoiser, "any", 3, steps=6, sampler="euler", trajectory=(0, 2, 5))
+    assert made.frames.shape == (3, 3, 16, 16, 3)
+    np.testing.assert_array_equal(made.frames[:, -1], made.x)
+    np.testing.assert_allclose(made.frame_times, np.tile([0, 2 / 6, 5 / 6], (3, 1)))
+    with pytest.raises(InputError, match="step 6 is not one of the 6 steps: choose 0 to 5"):
+        generate(denoiser, "any", 1, steps=6, trajectory=(6,))
+
+
+def guided(tiny_config, training, **model):
+    """A model whose conditions matter."""
+    config = tiny_config(model={"tagging": "both", "text_condition": True, **model}, training=training)
+    denoiser = untrained(config)
+    filled = jax.tree.map(lambda p: p + 0.1 * jax.random.normal(jax.random.key(p.size), p.shape), denoiser.params)
+    return dataclasses.replace(denoiser, params=filled)
+
+
+def test_guidance_leads_away_from_what_is_made_without_the_condition(tiny_config):
+    """One step: the canvas is what is predicted of noise, guided by definition."""
+    denoiser = guided(tiny_config, {"type_dropout": 0.1, "label_dropout": 0.1}, num_classes=2)
+
+    keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.fold_in(jax.random.key(0), 2 * i), 0))(jnp.arange(2))
+    noise = jax.vmap(lambda key: jax.random.normal(key, (16, 16, 3)))(keys)
+
+    def predicted(modality, label):
+        return denoiser.denoise(noise, jnp.zeros(2), modality=modality, label=label)
+
+    for label, without in ((1, (IMAGE, NO_LABEL)), (NO_LABEL, (NO_TYPE, NO_LABEL))):
+        made = generate(denoiser, "image", 2, steps=1, sampler="euler", label=label, guidance=3.0)
+        away = predicted(*without)
+        expected = away + 3.0 * (predicted(IMAGE, label) - away)
+        np.testing.assert_allclose(made.x[:, 1:], expected[:, 1:], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("sections", "arguments", "message"),
+    [
+        ({}, {}, "needs a condition, and this model has neither classes nor types"),
+        ({"model": {"num_classes": 2}, "training": {"label_dropout": 0.0}}, {"label": 1}, "label_dropout above 0"),
+        ({"model": {"num_classes": 2}}, {}, "give a --label, or train with training.type_dropout above 0"),
+        ({"model": {"tagging": "both"}}, {}, "modality, which needs a model that was trained without its type"),
+    ],
+)
+def test_guidance_that_was_not_trained_for_is_refused(tiny_config, sections, arguments, message):
+    with pytest.raises(InputError, match=message):
+        require_possible(untrained(tiny_config(**sections)), "image", guidance=2.0, **arguments)
+
+
+def test_guidance_of_the_config_is_left_out_where_there_is_nothing_to_guide_toward(tiny_config):
+    labelled = untrained(tiny_config(model={"num_classes": 2}, sampling={"guidance": 2.0}))
+    assert require_possible(labelled, "text").guidance == 1
+    assert require_possible(labelled, "image", 1).guidance == 2
+
+
+def test_projection_leaves_text_of_legal_colours_and_images_as_they_are(denoiser):
+    for wanted, same in (("text", False), ("image", True)):
+        plain, projected = (generate(denoiser, wanted, 2, sampler="euler", project_from=start) for start in (1.0, 0.4))
+        assert np.array_equal(plain.x, projected.x) == same
+    assert denoiser.codec.decode_ids(generate(denoiser, "text", 2, steps=30, project_from=0.4).x)[1].mean() > 0.99
+
+
+def test_a_model_that_sees_its_earlier_prediction_is_given_it(tiny_config):
+    denoiser = guided(tiny_config, {}, self_condition=True)
+    blind = dict(
+        denoiser.params, embed_previous={"kernel": jnp.zeros_like(denoiser.params["embed_previous"]["kernel"])}
+    )
+    sees, does_not = (generate(d, "text", 1) for d in (denoiser, dataclasses.replace(denoiser, params=blind)))
+    assert np.abs(sees.x - does_not.x).max() > 1e-3
+    first = [generate(d, "text", 1, steps=1) for d in (denoiser, dataclasses.replace(denoiser, params=blind))]
+    np.testing.assert_array_equal(first[0].x, first[1].x)  # before the first there is none
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sampler": "ddpm"}, "sampling.sampler='ddpm' is unknown: choose one of heun, euler, dpm.., stochastic"),
+        ({"stpes": 3}, "unknown config key 'sampling.stpes': did you mean 'sampling.steps'"),
+        ({"guidance_interval": (0.9, 0.1)}, "is no interval of time"),
+        ({"churn": 2.0}, r"sampling.churn=2.0 has to be between 0 and 1"),
+        ({"asymmetry": 1.0}, "has no meaning for heun"),
+        ({"grid": {"text": "cosine"}}, "grid 'cosine' is unknown"),
+    ],
+)
+def test_wrong_settings_are_refused(denoiser, changes, message):
+    with pytest.raises(InputError, match=message):
+        generate(denoiser, "any", 1, **changes)
 
 
 def test_written_samples_decode_to_what_their_line_says(denoiser, tmp_path):
