@@ -41,9 +41,10 @@ class StopSignal:
             return bool(self.received)
         if step % self.EVERY:
             return False
-        if np.any(multihost_utils.process_allgather(np.array(bool(self.received)))):
+        agreed = bool(np.any(multihost_utils.process_allgather(np.array(bool(self.received)))))
+        if agreed:
             self.received = self.received or "a signal to another process"
-        return bool(self.received)
+        return agreed  # not what was received: a signal that came during the exchange is for the next one
 
     def _handle(self, number: int, _frame) -> None:
         if self.received and number == signal.SIGINT:
