@@ -81,7 +81,10 @@ def test_wrong_overrides_are_one_line_that_says_what_to_do(override, message):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("dmeo", "choose one of demo, finetune_mixed64, "), ("no/such.py", "config file no/such.py does not exist")],
+    [
+        ("dmeo", "choose one of context64, demo, finetune_mixed64, "),
+        ("no/such.py", "config file no/such.py does not exist"),
+    ],
 )
 def test_a_config_that_is_not_there(name, message):
     with pytest.raises(InputError, match=message):

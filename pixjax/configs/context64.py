@@ -6,8 +6,9 @@
     pixjax sample --workdir=runs/context --modality=text --prompt-image=photo.jpg --out=runs/context/caption
     pixjax sample --workdir=runs/context --modality=text --prompt="It was a" --pages=4 --out=runs/context/story
 
-One clean canvas precedes the noisy one: a prompt, a caption, a picture, or the page before. It doubles the sequence, and
-a step costs a little more than twice one of `mixed64_marker`. As it stands it trains on the demo's text, page after page.
+One clean canvas precedes the noisy one: a prompt, a caption, a picture, or the page before. It doubles the sequence,
+and a step costs a little more than twice one of `mixed64_marker`. As it stands it trains on the demo's text, page after
+page.
 Cost and result: not measured at full length; `--config.model.variant=Ti --config.training.steps=300` is a first try
 on a CPU.
 """

@@ -89,7 +89,8 @@ def test_each_page_is_given_what_comes_before_it(denoiser, monkeypatch):
             ids[row, : len(tokens)] = np.where(tokens == ord(END), codec.eos_id, tokens)
         canvases = codec.encode_ids(ids)
         x = canvases / 127.5 - 1
-        return Generated(x=x, canvases=canvases, modality=np.zeros(num, int), modality_margin=np.ones(num))
+        none = {"frames": np.zeros((num, 0, *x.shape[1:])), "frame_times": np.zeros((num, 0))}
+        return Generated(x=x, canvases=canvases, modality=np.zeros(num, int), modality_margin=np.ones(num), **none)
 
     monkeypatch.setattr(pages_module, "generate", canned)
     generate_pages(denoiser, 2, 3, prompt=read_prompt(denoiser, text="once"), seed=5)
