@@ -50,7 +50,7 @@ def _add_sampling(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--churn", type=float, metavar="SHARE", help="of noise drawn anew by the stochastic sampler")
     group.add_argument("--asymmetry", type=float, metavar="STEPS", help="that canvases run ahead of the time told")
-    group.add_argument("--guidance", type=float, metavar="SCALE", help="toward the label, or without one the modality")
+    group.add_argument("--guidance", type=float, metavar="SCALE", help="toward the prompt, the label or the modality")
     group.add_argument("--guidance-interval", metavar="FROM,TO", help="times between which guidance holds")
     group.add_argument("--project", type=float, metavar="T", help="from this time draw text toward legal colours")
     group.add_argument("--project-strength", type=float, metavar="SHARE", help="how far: 1 is all the way")
@@ -122,8 +122,8 @@ def run(args: argparse.Namespace) -> None:
     steps = denoiser.config.sampling.changed(**changes).steps
     trajectory = chosen_steps(args.trajectory, steps) if args.trajectory is not None else ()
     asked: dict[str, Any] = {"label": args.label, "given": given, "trajectory": trajectory, **changes}
-    require_possible(denoiser, wanted, **asked)
     prompt = read_prompt(denoiser, text=args.prompt, image=args.prompt_image)
+    require_possible(denoiser, wanted, prompted=bool(prompt) or args.pages > 1, **asked)
     if args.pages > 1:
         require_pages(denoiser)
     out.mkdir(parents=True, exist_ok=True)  # before the work, not after it

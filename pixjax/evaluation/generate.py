@@ -67,7 +67,9 @@ def generate(
       InputError: a modality that the model was not trained on or cannot be asked for, a label it does not have,
         guidance it was not trained for, or a wrong key or value of `sampling`.
     """
-    settings = require_possible(denoiser, wanted, label, given=given, trajectory=trajectory, **changes)
+    settings = require_possible(
+        denoiser, wanted, label, given=given, prompted=context is not None, trajectory=trajectory, **changes
+    )
     key = jax.random.key(seed)
     asked = _asked(denoiser, wanted, num, key)
     run = functools.partial(_make_batch, denoiser, settings, wanted, given, trajectory)
@@ -226,10 +228,15 @@ def _sample(
 
 
 def _hidden(conditions: dict[str, Any], method: _Method) -> dict[str, Any]:
-    """What guidance leads away from: the same without context and label or, without a label, without its type."""
+    """What guidance leads away from: the same without the prompt of a canvas, or its label, or its type.
+
+    The first of them that it has, as training hides each by itself.
+    """
     type_id, label, context = conditions["type_id"], conditions["label"], conditions["context"]
+    keeps_label = jnp.zeros(label.shape, bool)
     if context is not None:
+        keeps_label = jnp.any(context.present, axis=1)
         context = context._replace(present=jnp.zeros_like(context.present))
     if method.hides_type:
-        type_id = jnp.where(label == NO_LABEL, NO_TYPE, type_id)
-    return {"type_id": type_id, "label": jnp.full_like(label, NO_LABEL), "context": context}
+        type_id = jnp.where(keeps_label | (label != NO_LABEL), type_id, NO_TYPE)
+    return {"type_id": type_id, "label": jnp.where(keeps_label, label, NO_LABEL), "context": context}

@@ -21,10 +21,14 @@ def require_possible(
     label: int = NO_LABEL,
     *,
     given: Given | None = None,
+    prompted: bool = False,
     trajectory: Sequence[int] = (),
     **changes: Any,
 ) -> SamplingConfig:
-    """The settings that `generate` works with. Raises its `InputError`."""
+    """The settings that `generate` works with. Raises its `InputError`.
+
+    `prompted` says that there is a context.
+    """
     model = denoiser.config.model
     settings = denoiser.config.sampling.changed(**changes)
     if label != NO_LABEL and wanted == "text":
@@ -49,19 +53,26 @@ def require_possible(
         raise InputError(f"--modality={wanted} is not what there is to fill in: leave it out")
     if wrong := [step for step in trajectory if not 0 <= step < settings.steps]:
         raise InputError(f"step {wrong[0]} is not one of the {settings.steps} steps: choose 0 to {settings.steps - 1}")
-    has_direction = label != NO_LABEL or denoiser.config.training.type_dropout > 0
+    has_direction = prompted or label != NO_LABEL or denoiser.config.training.type_dropout > 0
     if settings.guidance != 1 and ("guidance" in changes or has_direction):
-        _require_guidance(denoiser, label, settings.guidance)
+        _require_guidance(denoiser, prompted, label, settings.guidance)
     # What the config says of guidance holds where there is something to guide toward.
     return settings if has_direction else dataclasses.replace(settings, guidance=1.0)
 
 
-def _require_guidance(denoiser: Denoiser, label: int, scale: float) -> None:
+def _require_guidance(denoiser: Denoiser, prompted: bool, label: int, scale: float) -> None:
     """Guidance compares with what the model makes when a condition is hidden, which it has to have been trained on."""
     model, training = denoiser.config.model, denoiser.config.training
-    if not (model.num_classes or model.uses_condition):
+    if prompted:
+        if not training.context_dropout:
+            raise InputError(
+                f"--guidance={scale} toward a prompt needs a model that was trained without its context at times: "
+                "train with training.context_dropout above 0, it was 0"
+            )
+        return
+    if not (model.num_classes or model.uses_condition or model.context_canvases):
         raise InputError(
-            f"--guidance={scale} needs a condition, and this model has neither classes nor types (model.num_classes=0, "
+            f"--guidance={scale} needs a condition, and this model has none (no classes, no context, "
             f"model.tagging={model.tagging!r}): to guide toward a modality, train with model.tagging='both', "
             "model.text_condition=True and training.type_dropout above 0"
         )
@@ -71,8 +82,10 @@ def _require_guidance(denoiser: Denoiser, label: int, scale: float) -> None:
             "train with training.label_dropout above 0, it was 0"
         )
     if label == NO_LABEL and not training.type_dropout:
-        toward_label = "give a --label, or " if model.num_classes and training.label_dropout else ""
+        options = ["give a --label"] * bool(model.num_classes and training.label_dropout)
+        options += ["give a --prompt"] * bool(model.context_canvases and training.context_dropout)
+        options += ["train with training.type_dropout above 0, it was 0"]
         raise InputError(
-            f"--guidance={scale} without a label guides toward a modality, which needs a model that was trained "
-            f"without its type at times: {toward_label}train with training.type_dropout above 0, it was 0"
+            f"--guidance={scale} without a label or a prompt guides toward a modality, for which a model is trained "
+            f"without its type at times: {', or '.join(options)}"
         )

@@ -18,6 +18,7 @@ from pixjax.evaluation.generate import _sample, generate
 from pixjax.evaluation.infill import given_text
 from pixjax.evaluation.inspect import describe
 from pixjax.evaluation.pictures import contact_sheet, grid
+from pixjax.evaluation.prompts import make_context, read_prompt
 from pixjax.evaluation.request import require_possible
 from pixjax.evaluation.restore import Denoiser, load
 from pixjax.evaluation.samples import write_samples
@@ -159,30 +160,41 @@ def guided(tiny_config, training, **model):
     return dataclasses.replace(denoiser, params=filled)
 
 
-def test_guidance_leads_away_from_what_is_made_without_the_condition(tiny_config):
+def test_guidance_leads_away_from_what_is_made_without_the_prompt_the_label_or_the_type(tiny_config):
     """One step: the canvas is what is predicted of noise, guided by definition."""
-    denoiser = guided(tiny_config, {"type_dropout": 0.1, "label_dropout": 0.1}, num_classes=2)
-
+    dropout = {"type_dropout": 0.1, "label_dropout": 0.1, "context_dropout": 0.1}
+    denoiser = guided(tiny_config, dropout, num_classes=2, context_canvases=1)
     keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.fold_in(jax.random.key(0), 2 * i), 0))(jnp.arange(2))
     noise = jax.vmap(lambda key: jax.random.normal(key, (16, 16, 3)))(keys)
+    prompt = make_context(denoiser, [read_prompt(denoiser, text="a prompt")] * 2)
 
-    def predicted(modality, label):
-        return denoiser.denoise(noise, jnp.zeros(2), modality=modality, label=label)
+    def predicted(modality, label, context):
+        return denoiser.denoise(noise, jnp.zeros(2), modality=modality, label=label, context=context)
 
-    for label, without in ((1, (IMAGE, NO_LABEL)), (NO_LABEL, (NO_TYPE, NO_LABEL))):
-        made = generate(denoiser, "image", 2, steps=1, sampler="euler", label=label, guidance=3.0)
+    for label, context, without in (
+        (1, prompt, (IMAGE, 1, None)),
+        (1, None, (IMAGE, NO_LABEL, None)),
+        (NO_LABEL, None, (NO_TYPE, NO_LABEL, None)),
+    ):
+        made = generate(denoiser, "image", 2, steps=1, sampler="euler", label=label, context=context, guidance=3.0)
         away = predicted(*without)
-        expected = away + 3.0 * (predicted(IMAGE, label) - away)
-        np.testing.assert_allclose(made.x[:, 1:], expected[:, 1:], atol=1e-4)
+        expected = away + 3.0 * (predicted(IMAGE, label, context) - away)
+        np.testing.assert_allclose(made.x[:, 1:], expected[:, 1:], atol=1e-3)
 
 
 @pytest.mark.parametrize(
     ("sections", "arguments", "message"),
     [
-        ({}, {}, "needs a condition, and this model has neither classes nor types"),
+        ({}, {}, "needs a condition, and this model has none"),
         ({"model": {"num_classes": 2}, "training": {"label_dropout": 0.0}}, {"label": 1}, "label_dropout above 0"),
         ({"model": {"num_classes": 2}}, {}, "give a --label, or train with training.type_dropout above 0"),
-        ({"model": {"tagging": "both"}}, {}, "modality, which needs a model that was trained without its type"),
+        ({"model": {"context_canvases": 1}}, {}, "give a --prompt, or train with training.type_dropout above 0"),
+        (
+            {"model": {"context_canvases": 1}, "training": {"context_dropout": 0.0}},
+            {"prompted": True},
+            "training.context_dropout above 0, it was 0",
+        ),
+        ({"model": {"tagging": "both"}}, {}, "modality, for which a model is trained without its type"),
     ],
 )
 def test_guidance_that_was_not_trained_for_is_refused(tiny_config, sections, arguments, message):

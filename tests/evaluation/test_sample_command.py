@@ -55,7 +55,7 @@ def test_two_devices_make_what_one_makes(sampled, workdir, tmp_path):
         (["--sampler=ddim"], "sampling.sampler='ddim' is unknown: choose one of heun, euler, dpm++, stochastic"),
         (["--steps=0"], "sampling.steps=0 has to be positive"),
         (["--grid=uniform,linear"], "grid 'linear' is unknown"),
-        (["--guidance=2"], "needs a condition, and this model has neither classes nor types"),
+        (["--guidance=2"], "needs a condition, and this model has none"),
         (["--guidance-interval=0.5"], "is no interval of time: give two, ascending"),
         (["--guidance-interval=a,b"], "write 0.1,0.9"),
         (["--trajectory=first"], "names no steps: write for instance 0,10,1"),
