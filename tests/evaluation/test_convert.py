@@ -214,6 +214,7 @@ def test_models_that_jit_cannot_express_are_not_exported(tiny_config, tmp_path):
             ({"tagging": "both"}, "type embedding"),
             ({"patch_size": "1x16"}, "not square"),
             ({"context_canvases": 1}, "context"),
+            ({"self_condition": True}, "earlier prediction"),
         ]
     ):
         folder = epath.Path(tmp_path / str(number))
