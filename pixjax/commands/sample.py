@@ -133,7 +133,7 @@ def run(args: argparse.Namespace) -> None:
         StopSignal("writing what is made so far") as stop,
         Progress(console=console, disable=not console.is_terminal, transient=True) as bar,
     ):
-        task = bar.add_task("canvases", total=args.num)
+        task = bar.add_task("canvases", total=total)
         watching: dict[str, Any] = {
             "seed": args.seed,
             "stop": lambda: bool(stop.received),

@@ -28,6 +28,7 @@ def generate_pages(
     prompt: tuple[Part, ...] = (),
     seed: int = 0,
     stop: Callable[[], bool] = lambda: False,
+    progress: Callable[[int], object] = lambda made: None,
     **options: Any,
 ) -> list[Generated]:
     """Page by page, the pages of all `num` texts. The context of a page is what training gave one: as many tokens of
@@ -36,6 +37,7 @@ def generate_pages(
     Args:
       options: of `generate`.
       stop: asked between two batches; when it says so, the pages that are made so far are returned.
+      progress: told after each batch how many pages there are, of all texts.
 
     Raises:
       InputError: a model that was not trained on pages, or what `generate` refuses.
@@ -49,6 +51,7 @@ def generate_pages(
     for page in range(pages):
         context = make_context(denoiser, prompts, size)
         page_seed = int(fold(seed, page) >> np.uint64(33)) if page else seed  # no two pages share their noise
+        options["progress"] = lambda count, before=page * num: progress(before + count)
         made.append(generate(denoiser, "text", num, seed=page_seed, context=context, stop=stop, **options))
         if stop():
             break

@@ -35,10 +35,12 @@ def read_prompt(denoiser: Denoiser, *, text: str | None = None, image: str | Non
         except InputError as error:
             raise InputError(f"--prompt: {error}") from None
         if len(ids) > room * codec.capacity:
+            most = max(room, 0) * codec.capacity
+            taken = ", less one for --prompt-image" if prompt else ""
             raise InputError(
-                f"--prompt has {len(ids):,} tokens, and the context of this model holds "
-                f"{max(room, 0) * codec.capacity:,} ({config.context_canvases} canvases of {codec.capacity:,}"
-                f"{', one of them taken by --prompt-image' if prompt else ''}): shorten it"
+                f"--prompt has {len(ids):,} tokens, and the context of this model holds {most:,} "
+                f"({codec.capacity:,} a canvas, model.context_canvases={config.context_canvases}{taken}): shorten it"
+                f"{', or leave one of the two out' if prompt else ''}"
             )
         prompt.append(ids)
     return tuple(prompt)

@@ -109,8 +109,14 @@ def test_each_page_is_given_what_comes_before_it(denoiser, monkeypatch):
 @pytest.mark.parametrize(
     ("prompt", "message"),
     [
-        ({"text": "x" * 127}, r"--prompt has 127 tokens.*context of this model holds 126 \(2 canvases of 63\)"),
-        ({"text": "x" * 64, "image": "green.png"}, r"holds 63 \(2 canvases of 63, one of them taken by --prompt-image"),
+        (
+            {"text": "x" * 127},
+            r"--prompt has 127 tokens.*of this model holds 126 \(63 a canvas, model.context_canvases=2\): shorten it$",
+        ),
+        (
+            {"text": "x" * 64, "image": "green.png"},
+            "holds 63 .63 a canvas, .*, less one for --prompt-image.: shorten it, or leave one of the two out$",
+        ),
         ({"text": "\ud800"}, "--prompt: the text has a lone surrogate"),
         ({"image": "none.png"}, "--prompt-image=.*none.png cannot be read .No such file or directory.: check the path"),
         ({"image": "broken.png"}, "--prompt-image=.*broken.png is no picture that can be used .unreadable"),
@@ -162,6 +168,7 @@ def test_prompts_and_pages_on_the_command_line(workdir, files, tmp_path, capsys)
     [
         (["--pages=0"], "--pages=0 has to be 1 or more"),
         (["--pages=2"], "--pages=2 is for text: add --modality=text"),
+        (["--pages=2", "--modality=text", "--infill=a _"], "--pages=2 goes with neither --infill nor --trajectory"),
         (["--prompt=" + "x" * 200], "--prompt has 200 tokens"),
     ],
 )
