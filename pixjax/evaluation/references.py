@@ -7,7 +7,6 @@ from typing import Any
 
 from etils import epath
 
-from pixjax.codec import IMAGE, TEXT
 from pixjax.config import Config
 from pixjax.errors import InputError
 
@@ -23,7 +22,7 @@ class Reference:
 
 _TEXT8 = "text8, another text over the same letters"
 _PUBLISHED_LETTERS = (
-    Reference("autoregressive transformer", 1.23, f"{_TEXT8} (arXiv 2107.03006, table 2)"),
+    Reference("autoregressive transformer", 1.23, f"{_TEXT8} (arXiv 2107.03006)"),
     Reference("masked diffusion, MD4", 1.37, f"{_TEXT8}, upper bound (arXiv 2406.04329)"),
     Reference("Bayesian flow network", 1.41, f"{_TEXT8}, upper bound (arXiv 2308.07037)"),
 )
@@ -45,16 +44,14 @@ def image_references() -> list[Reference]:
 
 
 def ngram_standing(bits: float, ngrams: dict[str, float]) -> str:
-    """Where a figure stands on the scale of n-grams, in words."""
-    better = [int(n) for n, value in ngrams.items() if value <= bits]
-    worse = [int(n) for n, value in ngrams.items() if value > bits]
-    if not ngrams:
-        return ""
+    """Where a figure stands on the scale of n-grams, in words: between the nearest two by value."""
+    better = [(value, n) for n, value in ngrams.items() if value <= bits]
+    worse = [(value, n) for n, value in ngrams.items() if value > bits]
     if not better:
-        return f"below the {max(worse)}-gram"
+        return f"below the {min(worse)[1]}-gram" if worse else ""
     if not worse:
-        return f"above the {min(better, key=lambda n: -ngrams[str(n)])}-gram"
-    return f"between the {max(worse, key=lambda n: -ngrams[str(n)])}-gram and the {min(better)}-gram"
+        return f"above the {max(better)[1]}-gram"
+    return f"between the {min(worse)[1]}-gram and the {max(better)[1]}-gram"
 
 
 def read_baselines(paths: Sequence[str]) -> list[Reference]:
@@ -75,6 +72,3 @@ def read_baselines(paths: Sequence[str]) -> list[Reference]:
                 "give the JSON file that its --out wrote"
             ) from None
     return found
-
-
-MODALITY_UNITS = {TEXT: "bits_per_char", IMAGE: "bits_per_dim"}

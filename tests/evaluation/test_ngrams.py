@@ -73,6 +73,12 @@ def test_a_figure_stands_between_two_n_grams(bits, words):
     assert ngram_standing(bits, {"1": 4.08, "2": 3.32, "3": 2.72}) == words
 
 
+def test_the_nearest_two_are_named_where_long_n_grams_are_worse_again():
+    scale = {"1": 4.08, "5": 2.06, "6": 2.00, "7": 2.04}
+    assert ngram_standing(1.9, scale) == "below the 6-gram"
+    assert ngram_standing(2.05, scale) == "between the 5-gram and the 7-gram"
+
+
 def test_the_published_figures_of_real_letters_are_met(shared_data):
     """Unigrams and bigrams settle early: a tenth of the training text tells them to a hundredth."""
     folder = shared_data / "text" / "letters27"

@@ -9,7 +9,7 @@ from etils import epath
 from pixjax.cli import main
 from pixjax.config_file import read_study
 from pixjax.errors import InputError
-from pixjax.evaluation.study import Comparison, run_folder
+from pixjax.evaluation.study import Comparison, run_folder, run_study
 from pixjax.evaluation.taxes import conclusion, mean_and_interval, taxes_of
 from pixjax.training.checkpoint import saved_steps
 
@@ -70,6 +70,26 @@ def test_the_same_command_trains_and_measures_nothing_again(study_file, workdir,
     assert main(["study", f"--config={study_file}", f"--workdir={workdir}"]) == 0
     taxes = [json.loads(text)["taxes"] for text in (before, (workdir / "results.json").read_text())]
     assert taxes[0] == taxes[1]
+
+
+def test_all_arms_of_a_seed_come_before_the_next_and_start_from_their_own_seed(study_file, tmp_path, monkeypatch):
+    trained = []
+
+    def train(config, folder):
+        trained.append((folder.name, config.training.seed, config.training.init_from))
+        return True
+
+    def measure(folder, out, *, seed, **_):
+        return {"folder": folder.name, "judged_with": seed}
+
+    monkeypatch.setattr("pixjax.evaluation.study.train", train)
+    monkeypatch.setattr("pixjax.evaluation.study.evaluate_workdir", measure)
+    results = run_study(read_study(str(study_file), seeds=(3, 5)), epath.Path(tmp_path))
+    origin = {seed: str(run_folder(epath.Path(tmp_path), "text", seed)) for seed in (3, 5)}
+    assert trained == [
+        ("text-seed3", 3, ""), ("both-seed3", 3, origin[3]), ("text-seed5", 5, ""), ("both-seed5", 5, origin[5]),
+    ]  # fmt: skip
+    assert results["both"][5] == {"folder": "both-seed5", "judged_with": 0}  # all on the same canvases and noise
 
 
 def test_the_packaged_study_matches_samples_and_compute():
