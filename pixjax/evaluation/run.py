@@ -9,6 +9,7 @@ from typing import Any
 import jax
 from etils import epath
 
+from pixjax.data.uri import SourceUri
 from pixjax.evaluation.evaluate import Meter, evaluate
 from pixjax.evaluation.evaluation_report import evaluation_report
 from pixjax.evaluation.held_out import gather
@@ -52,8 +53,8 @@ def evaluate_workdir(
       What is in `metrics.json`, see `evaluate`.
 
     Raises:
-      InputError: no workdir or checkpoint, a change that is not possible, or a judge's path that leads nowhere.
-        What can be measured without the rest is.
+      InputError: no workdir or checkpoint, a change that is not possible, a test or validation source that is not the
+        name of one, or a judge's path that leads nowhere. What can be measured without the rest is.
       Stopped: `stop` said so; the parts that are done are kept in `out`.
     """
     require_there(inception, language_model)
@@ -62,6 +63,8 @@ def evaluate_workdir(
     for section, settings in (changes or {}).items():
         values[section] |= settings
     config = type(denoiser.config).from_dict(values)
+    for uri in (*config.evaluation.test, *config.evaluation.validation):
+        SourceUri.parse(uri)  # a source that is gone is a note, a misspelt one an error
     denoiser = dataclasses.replace(denoiser, config=config)
     raw = dataclasses.replace(load(workdir, ema="none", step=denoiser.step), config=config)
     out.mkdir(parents=True, exist_ok=True)

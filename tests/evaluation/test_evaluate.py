@@ -137,6 +137,7 @@ def test_held_out_canvases_are_the_same_each_time_and_none_twice(workdir):
     ("arguments", "words"),
     [
         (["--seed=-1"], "--seed=-1 has to be between"),
+        (["--test=txt:held_out/*.txt"], "data source 'txt:held_out/*.txt' is not one of"),
         (["--ema=0.123"], "--ema=0.123 is not kept"),
         (["--num-canvases=1"], "evaluation.canvases=1 has to be at least 2"),
         (["--sampler=ddim"], "sampling.sampler='ddim' is unknown"),
