@@ -6,8 +6,9 @@
 
 Ti/2 on 16x16 pixels, 8.2 M parameters, a plain pixel head, 40,000 canvases (10 million letters). The law of t puts
 training where letters on three levels are decided, at log-SNRs of about -1 to 3.
-Cost and result on letters27: 27 minutes on two CPU cores with other work beside it; a bound of 3.435 ± 0.013 bits per
-character on 400 test canvases, between the 1-gram's 4.078 and the 2-gram's 3.322; the network alone, up to log-SNR 4.
+Cost and result on letters27, two CPU cores: 16 and a half minutes, and three and a half to evaluate; a bound of
+3.435 ± 0.013 bits per character on 400 test canvases, between the 1-gram's 4.078 and the 2-gram's 3.322; the network
+alone, up to log-SNR 4.
 """
 
 from pixjax.config import default_config
