@@ -26,35 +26,27 @@ import jax  # noqa: E402
 
 from pixjax.codec import CanvasCodec  # noqa: E402
 from pixjax.config import Config, MeshConfig  # noqa: E402
-from pixjax.training.mesh import batch_sharding, make_mesh, replicated, state_shardings  # noqa: E402
+from pixjax.training.mesh import make_mesh  # noqa: E402
 from pixjax.training.optimizer import make_optimizer  # noqa: E402
-from pixjax.training.state import init_state, make_model  # noqa: E402
+from pixjax.training.placement import jit_train_step, place_batch, place_state  # noqa: E402
+from pixjax.training.state import make_model  # noqa: E402
 from pixjax.training.step import make_train_step  # noqa: E402
 
 
 def compile_step(depth: int, mesh_config: MeshConfig):
     """The compiled step, the bytes of its state, and the seconds it took."""
     config = Config()
-    config = dataclasses.replace(config, model=dataclasses.replace(config.model, variant=args.variant, depth=depth))
+    config = dataclasses.replace(
+        config,
+        model=dataclasses.replace(config.model, variant=args.variant, depth=depth),
+        data=dataclasses.replace(config.data, batch_size=args.devices),
+    )
     codec, model, optimizer = CanvasCodec.from_config(config), make_model(config), make_optimizer(config.training)
     mesh = make_mesh(mesh_config)
-    state = jax.eval_shape(lambda: init_state(config, model, optimizer))
-    shardings = state_shardings(mesh, state)
-    size = config.model.canvas_size
-    batch = {
-        "canvas": jax.ShapeDtypeStruct((args.devices, size, size, 3), "uint8"),
-        "modality": jax.ShapeDtypeStruct((args.devices,), "int32"),
-        "label": jax.ShapeDtypeStruct((args.devices,), "int32"),
-        "loss_mask": jax.ShapeDtypeStruct((args.devices, size, size), "bool"),
-    }
-    step = jax.jit(
-        make_train_step(config, codec, model, optimizer),
-        donate_argnums=0,
-        in_shardings=(shardings, batch_sharding(mesh)),
-        out_shardings=(shardings, replicated(mesh)),
-    )
+    state = place_state(config, model, optimizer, mesh)
+    step = jit_train_step(make_train_step(config, codec, model, optimizer), state, mesh)
     began = time.perf_counter()
-    compiled = step.lower(state, batch).compile()
+    compiled = step.lower(state, place_batch(config, mesh)).compile()
     return compiled, sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state)), time.perf_counter() - began
 
 

@@ -21,9 +21,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from pixjax.chips import peak_flops
 from pixjax.config import ModelConfig
 from pixjax.models import JiT, architecture, denoise
-from pixjax.models.flops import peak_flops, training_flops
+from pixjax.models.flops import training_flops
 from pixjax.runtime import keep_memory
 
 

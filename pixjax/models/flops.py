@@ -30,27 +30,3 @@ def training_flops(arch: Architecture, self_conditioned: float = 0.0) -> float:
     predict twice.
     """
     return (3 + self_conditioned * arch.self_condition) * forward_flops(arch, arch.context_canvases)
-
-
-# Dense bfloat16 peak of one device in FLOP/s, by a part of `jax.Device.device_kind`; the first match counts.
-# Vendors' data sheets: NVIDIA without sparsity, Google Cloud per chip.
-_PEAKS = (
-    ("TPU v6", 918e12),
-    ("TPU v5p", 459e12),
-    ("TPU v5 lite", 197e12),
-    ("TPU v5e", 197e12),
-    ("TPU v5", 459e12),
-    ("TPU v4", 275e12),
-    ("B200", 2250e12),
-    ("H200", 989e12),
-    ("H100", 989e12),
-    ("A100", 312e12),
-    ("L40S", 362e12),
-    ("L4", 121e12),
-    ("RTX 4090", 165e12),
-)
-
-
-def peak_flops(device_kind: str) -> float | None:
-    """FLOP/s of one device, None for one that the table does not know (a CPU, for instance)."""
-    return next((peak for name, peak in _PEAKS if name in device_kind), None)

@@ -252,6 +252,12 @@ def saved_steps(workdir: epath.Path) -> list[int]:
     return sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit()) if folder.exists() else []
 
 
+def most_checkpoints(training: TrainingConfig) -> int:
+    """That are on disk at one time: those that are kept, and one that is being written."""
+    spaced = training.steps // training.keep_every if training.keep_every else 0
+    return training.keep_checkpoints + training.keep_best + spaced + 1
+
+
 def _preservation(training: TrainingConfig) -> keep_rules.AnyPreservationPolicy:
     rules: list[Any] = [keep_rules.LatestN(training.keep_checkpoints)]
     if training.keep_every:

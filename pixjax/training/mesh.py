@@ -1,6 +1,7 @@
 """Devices as a mesh (data, fsdp, tensor), and which axis each parameter is split along."""
 
 import re
+from collections.abc import Sequence
 
 import jax
 import numpy as np
@@ -22,10 +23,9 @@ LOGICAL_AXES = (
 MESH_AXES = {"embed": "fsdp", "heads": "tensor", "mlp": "tensor"}
 
 
-def make_mesh(config: MeshConfig) -> Mesh:
-    """All devices. Raises `InputError` when the axes do not multiply to their number."""
+def mesh_shape(config: MeshConfig, devices: int) -> tuple[int, int, int]:
+    """The sizes of (data, fsdp, tensor). Raises `InputError` when they do not multiply to the number of devices."""
     axes = [config.data, config.fsdp, config.tensor]
-    devices = jax.device_count()
     if axes.count(-1) > 1 or any(a == 0 or a < -1 for a in axes):
         raise InputError(
             f"training.mesh={tuple(axes)} has to be positive sizes, at most one of them -1 (all that are left)"
@@ -36,8 +36,15 @@ def make_mesh(config: MeshConfig) -> Mesh:
             f"training.mesh (data, fsdp, tensor)={tuple(axes)} does not fit {devices} devices: "
             f"choose sizes whose product is {devices}"
         )
-    shape = tuple(devices // fixed if a == -1 else a for a in axes)
-    return jax.make_mesh(shape, ("data", "fsdp", "tensor"), axis_types=(AxisType.Auto,) * 3)
+    data, fsdp, tensor = (devices // fixed if a == -1 else a for a in axes)
+    return data, fsdp, tensor
+
+
+def make_mesh(config: MeshConfig, devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """Of all devices unless some are given. Raises `InputError` when the axes do not multiply to their number."""
+    devices = jax.devices() if devices is None else devices
+    shape = mesh_shape(config, len(devices))
+    return jax.make_mesh(shape, ("data", "fsdp", "tensor"), devices=devices, axis_types=(AxisType.Auto,) * 3)
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:

@@ -9,18 +9,20 @@ import jax
 import numpy as np
 from etils import epath
 
+from pixjax.chips import peak_flops
 from pixjax.codec import CanvasCodec
 from pixjax.config import Config
-from pixjax.data import CONTEXT_FIELDS, make_batches
+from pixjax.data import make_batches
 from pixjax.errors import InputError, RunError
 from pixjax.models import Params
-from pixjax.models.flops import peak_flops, training_flops
+from pixjax.models.flops import training_flops
 from pixjax.training.agreement import require_agreement
 from pixjax.training.checkpoint import Checkpoints, DamagedCheckpoint, saved_steps
 from pixjax.training.finetune import params_from
 from pixjax.training.lock import WorkdirLock
-from pixjax.training.mesh import batch_sharding, make_mesh, replicated, state_shardings
+from pixjax.training.mesh import batch_sharding, make_mesh
 from pixjax.training.optimizer import make_optimizer
+from pixjax.training.placement import jit_train_step, place_batch, place_state
 from pixjax.training.reporter import Reporter
 from pixjax.training.run_files import CONFIG_FILE, write_run
 from pixjax.training.saver import Saver
@@ -29,8 +31,6 @@ from pixjax.training.step import make_train_step
 from pixjax.training.watch import BAD_BATCH_FILE, Profile, SkippedUpdates, Spikes, StopSignal
 from pixjax.training.window import Window
 from pixjax.training.workdir import require_same_run
-
-FED = ("canvas", "modality", "label", "loss_mask")  # the fields of a batch that a step computes with, without context
 
 
 def train(config: Config, workdir: epath.Path) -> bool:
@@ -53,21 +53,14 @@ def _train(config: Config, workdir: epath.Path, stop: StopSignal) -> bool:
     codec = CanvasCodec.from_config(config)
     require_same_run(workdir, config, codec)
     mesh = make_mesh(training.mesh)
-    shards = mesh.shape["data"] * mesh.shape["fsdp"]
-    if config.data.batch_size % (training.accumulate * shards):
-        raise InputError(
-            f"data.batch_size={config.data.batch_size} does not divide over {shards} devices (data x fsdp) in "
-            f"training.accumulate={training.accumulate} parts: choose a multiple of {training.accumulate * shards}"
-        )
-    fed = FED + (CONTEXT_FIELDS if config.model.context_canvases else ())
+    fed = place_batch(config, mesh)  # the fields of a batch that a step computes with
     model, optimizer = make_model(config), make_optimizer(training)
     batches = make_batches(config, codec, shard_index=jax.process_index(), shard_count=jax.process_count())
     require_agreement(config, codec, batches.get_state())
 
     # Where each array lives is decided before the first one exists.
-    shapes = jax.eval_shape(lambda: init_state(config, model, optimizer))
-    shardings = state_shardings(mesh, shapes)
-    like = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, shardings)
+    like = place_state(config, model, optimizer, mesh)
+    shardings = jax.tree.map(lambda x: x.sharding, like)
 
     params: Params | None = None
     notes: list[str] = []
@@ -94,12 +87,7 @@ def _train(config: Config, workdir: epath.Path, stop: StopSignal) -> bool:
         notes.append(
             f"{parameters:,} parameters on {mesh.size} {jax.devices()[0].device_kind} device(s), workdir {workdir}"
         )
-        train_step = jax.jit(
-            make_train_step(config, codec, model, optimizer),
-            donate_argnums=0,
-            in_shardings=(shardings, batch_sharding(mesh)),
-            out_shardings=(shardings, replicated(mesh)),
-        )
+        train_step = jit_train_step(make_train_step(config, codec, model, optimizer), like, mesh)
         step = int(state.step)
         reporter = Reporter(
             workdir,

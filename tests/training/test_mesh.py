@@ -9,7 +9,7 @@ from jax.sharding import PartitionSpec as P
 
 from pixjax.config import Config, MeshConfig
 from pixjax.errors import InputError
-from pixjax.training.mesh import LOGICAL_AXES, make_mesh, partition
+from pixjax.training.mesh import LOGICAL_AXES, make_mesh, mesh_shape, partition
 from pixjax.training.optimizer import make_optimizer
 from pixjax.training.state import init_state, make_model
 
@@ -41,3 +41,11 @@ def test_every_rule_names_a_parameter_and_nearly_all_bytes_are_split():
 def test_a_mesh_that_does_not_fit_the_devices_is_refused(axes):
     with pytest.raises(InputError, match=r"training\.mesh"):
         make_mesh(MeshConfig(**axes))
+
+
+@pytest.mark.parametrize(
+    ("axes", "devices", "shape"),
+    [({}, 8, (8, 1, 1)), ({"fsdp": 4}, 32, (8, 4, 1)), ({"data": 2, "fsdp": -1, "tensor": 2}, 16, (2, 4, 2))],
+)
+def test_an_axis_that_is_left_open_takes_the_devices_that_are_left(axes, devices, shape):
+    assert mesh_shape(MeshConfig(**axes), devices) == shape
