@@ -68,11 +68,15 @@ def launcher_of(environment: Mapping[str, str], devices: pathlib.Path = pathlib.
     hosts = environment.get("TPU_PROCESS_ADDRESSES") or environment.get("TPU_WORKER_HOSTNAMES", "")
     if "," in hosts or count("MEGASCALE_NUM_SLICES") > 1:
         return "a TPU slice on Kubernetes"
-    chips = [*devices.glob("accel[0-9]*"), *devices.glob("vfio/[0-9]*")]
-    wanted = environment.get("JAX_PLATFORMS") or "tpu"
-    if chips and "tpu" in wanted and not environment.get("TPU_SKIP_MDS_QUERY") and not hosts and _has_libtpu():
+    wanted = "tpu" in (environment.get("JAX_PLATFORMS") or "tpu")
+    if tpu_chips(devices) and wanted and not environment.get("TPU_SKIP_MDS_QUERY") and not hosts and _has_libtpu():
         return "a Cloud TPU"
     return ""
+
+
+def tpu_chips(devices: pathlib.Path = pathlib.Path("/dev")) -> list[pathlib.Path]:
+    """The TPU chips of this host, which are there whether jax can use them or not."""
+    return [*devices.glob("accel[0-9]*"), *devices.glob("vfio/[0-9]*")]
 
 
 def _has_libtpu() -> bool:

@@ -1,0 +1,1 @@
+"""Before a run: what it would need (`pixjax estimate`), and what this machine can do (`pixjax doctor`)."""
