@@ -24,6 +24,7 @@ COMMANDS = (
     "prepare",
     "convert",
     "export",
+    "doctor",
     "estimate",
 )
 
