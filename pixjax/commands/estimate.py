@@ -62,7 +62,10 @@ def lines(found: "Estimate") -> list[str]:
     rows = [
         ("chips", f"{found.chips}: {found.devices} device(s), mesh {mesh}"),
         ("parameters", f"{found.parameters:,}"),
-        ("FLOPs", f"{_number(found.flops_per_canvas)} a training canvas, {_number(found.flops_per_step)} a step"),
+        (
+            "computation",
+            f"{_number(found.flops_per_canvas)}FLOPs a training canvas, {_number(found.flops_per_step)}FLOPs a step",
+        ),
         ("batch", f"{found.batch_size} canvases, {found.canvases_per_device} a device"),
         ("memory", f"{found.total_bytes / gib:.2f} GiB a device {room}"),
         ("  state", f"{found.state_bytes / gib:.2f} GiB: parameters, moments, averages"),
@@ -71,7 +74,7 @@ def lines(found: "Estimate") -> list[str]:
         ("  batch", f"{found.batch_bytes / gib:.3f} GiB"),
         ("largest batch", largest),
         ("time", f"{_duration(found.days)} for {found.canvases:,} canvases at {found.mfu:.0%} MFU"),
-        ("  step", f"{found.step_seconds:.3g} s, {_number(found.canvases_per_second)} canvases/s"),
+        ("  step", f"{found.step_seconds:.3g} s, {found.canvases_per_second:,.0f} canvases/s"),
         (
             "checkpoint",
             f"{found.checkpoint_bytes / gib:.2f} GiB, with all kept {found.checkpoints_bytes / gib:.2f}",
@@ -92,7 +95,7 @@ def _duration(days: float) -> str:
 
 
 def _number(value: float) -> str:
-    """1.23 G."""
+    """1.23 G, for a unit to follow."""
     for scale, unit in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= scale:
             return f"{value / scale:.3g} {unit}"

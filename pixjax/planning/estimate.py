@@ -207,7 +207,7 @@ def _assumptions(
     if config.model.remat != "none":
         said.append("what model.remat computes again takes time and is not counted as use: its MFU is lower")
     said.append("no step waits for data, and checkpoints and evaluation take no time")
-    if chip is not None and "TPU" not in memory.compiler:
+    if not memory.is_exact:
         said.append(
             "the state and the batch are exact; activations are what XLA for CPUs allocates, and another compiler "
             "allocates otherwise (that of TPUs 0.8 to 1.1 of it, a GPU's was not compared): leave a tenth free"

@@ -55,6 +55,7 @@ class Memory:
     wanted: Footprint | None  # with the config's batch; None: the compiler finds no room for it
     largest: Footprint | None  # with the largest batch that fits; None: not even the smallest does
     compiler: str
+    is_exact: bool  # compiled by what training on the chip uses
     mesh: tuple[int, int, int]  # that was compiled for
 
 
@@ -101,6 +102,7 @@ def measure_memory(
         wanted=footprints[wanted],
         largest=largest,
         compiler=target.compiler,
+        is_exact=target.is_its_own,
         mesh=compiled_mesh,
     )
 

@@ -29,6 +29,7 @@ _TOPOLOGIES = {"v4": _TORUS_3D, "v5p": _TORUS_3D, "v5e": _TORUS_2D, "v6e": _TORU
 class Target:
     devices: list[Any]  # jax.Device
     compiler: str  # in words
+    is_its_own: bool  # the compiler that training on the chip uses
     options: dict[str, Any]  # of `Lowered.compile`
 
 
@@ -52,7 +53,12 @@ def find_target(chip: Chip | None, count: int, *, libtpu: bool = True) -> Target
     else:
         compiler = "XLA for CPUs"
     # What the optimizations of a backend change is the machine code, not the buffers: they are left out.
-    return Target(devices=jax.devices("cpu")[:count], compiler=compiler, options={"xla_backend_optimization_level": 0})
+    return Target(
+        devices=jax.devices("cpu")[:count],
+        compiler=compiler,
+        is_its_own=chip is None,
+        options={"xla_backend_optimization_level": 0},
+    )
 
 
 def _tpu_target(chip: Chip, count: int) -> Target:
@@ -62,7 +68,12 @@ def _tpu_target(chip: Chip, count: int) -> Target:
     shape = topologies[min(size for size in topologies if size >= count)]
     megacore = {"chip_config_name": "megacore"} if chip.name == "v4" else {}  # one device a chip, as in training
     topology = get_topology_desc(platform="tpu", topology_name=f"{chip.name}:{shape}", **megacore)
-    return Target(devices=list(topology.devices)[:count], compiler=f"XLA for TPUs (libtpu, {chip.name})", options={})
+    return Target(
+        devices=list(topology.devices)[:count],
+        compiler=f"XLA for TPUs (libtpu, {chip.name})",
+        is_its_own=True,
+        options={},
+    )
 
 
 def run_on_fake_cpus(count: int, function: Callable[..., Result], *arguments: Any) -> Result:

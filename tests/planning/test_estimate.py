@@ -38,6 +38,7 @@ def memory(wanted: int = 32, largest: int = 64, limit_reached: bool = False) -> 
         wanted=None if limit_reached else footprint(wanted),
         largest=footprint(largest) if largest else None,
         compiler="XLA for CPUs",
+        is_exact=False,
         mesh=(2, 1, 1),
     )
 
@@ -136,6 +137,7 @@ def test_the_command_compiles_for_devices_that_are_not_there(config_file, capsys
     assert found["limit_bytes"] == 0.75 * chip.memory
     assert found["peak_flops"] == 4 * chip.flops
     assert found["fits"]
+    assert any("activations are what XLA for CPUs allocates" in assumption for assumption in found["assumptions"])
     assert not any("MFU is assumed" in assumption for assumption in found["assumptions"])
 
 

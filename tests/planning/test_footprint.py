@@ -120,6 +120,7 @@ def test_tpus_own_compiler_is_used_where_it_is_installed(tiny_config):
     chip, _ = parse_chips("v5e-4")
     config = tiny_config(model={"dtype": "bfloat16", "attention": "xla"})
     memory = measure_memory(config, chip, ONE, chip.memory)
+    assert memory.is_exact
     assert "TPU" in memory.compiler
     assert memory.state_per_device < memory.wanted.total < chip.memory
     assert memory.largest.total <= chip.memory
