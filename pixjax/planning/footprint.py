@@ -1,7 +1,7 @@
 """The memory that a training step takes on one device, from the compiled step; no array of it exists.
 
-The state and the batch are exact. The rest is what the compiler allocates, and another compiler allocates otherwise: for
-Ti/4 and S/4 on 8 to 64 canvases that of TPUs (v5p) took 1.00 to 1.11 of what that of CPUs did, and 0.83 with
+The state and the batch are exact. The rest is what the compiler allocates, and another compiler allocates otherwise:
+for Ti/4 and S/4 on 8 to 64 canvases that of TPUs (v5p) took 1.00 to 1.11 of what that of CPUs did, and 0.83 with
 `model.remat=full`. No GPU's has been compared.
 """
 

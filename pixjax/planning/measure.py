@@ -76,6 +76,7 @@ def checkpoint_speed(folder: epath.Path, size: int) -> float:
 
     Raises whatever orbax and the file system raise.
     """
+    folder = folder.expanduser().resolve()  # orbax refuses relative paths
     made = [p for p in (folder, *folder.parents) if not p.exists()]  # of folders, the deepest first
     sample = folder / f".doctor-{uuid.uuid4().hex[:8]}"
     random = np.random.default_rng(0)
@@ -93,8 +94,8 @@ def checkpoint_speed(folder: epath.Path, size: int) -> float:
             checkpointer.wait_until_finished()
         return _SAMPLE_LEAVES * leaf * 4 / (time.perf_counter() - began)
     finally:
-        if sample.exists():
-            sample.rmtree()
+        for left in folder.glob(f"{sample.name}*"):  # a save that failed leaves its temporary folder
+            left.rmtree()
         for path in made:
             if path.exists():
                 path.rmdir()

@@ -62,6 +62,23 @@ def test_a_sample_is_deleted_also_from_a_folder_that_was_there(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
+def test_a_workdir_may_be_relative(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert checkpoint_speed(epath.Path("runs/new"), 2**20) > 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_save_that_fails_leaves_nothing(tmp_path, monkeypatch):
+    def fail(self, path, *arguments, **named):
+        (path.parent / f"{path.name}.orbax-checkpoint-tmp").mkdir()
+        raise OSError("disk full")
+
+    monkeypatch.setattr(measure.ocp.StandardCheckpointer, "save", fail)
+    with pytest.raises(OSError, match="disk full"):
+        checkpoint_speed(epath.Path(tmp_path / "new"), 2**20)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_loader_makes_the_batches_of_training(tiny_config, monkeypatch):
     monkeypatch.setattr(measure, "_LOADER_SECONDS", 0.2)
     config = tiny_config()
