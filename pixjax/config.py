@@ -36,16 +36,23 @@ def _require_range(section: str, config: Any, **ranges: tuple[float, float]) -> 
 
 
 def parse_time_law(text: str) -> tuple[str, tuple[float, ...]]:
-    """`uniform`, or `logit_normal:MEAN:STD`, as its name and its numbers."""
+    """`uniform`, `logit_normal:MEAN:STD`, `log_sigma:MEAN:STD` or `log_snr:MIN:MAX`, as its name and its numbers."""
     name, *numbers = text.split(":")
     try:
         parameters = tuple(float(n) for n in numbers)
     except ValueError:
         parameters = (math.nan,)
-    known = (name == "uniform" and not numbers) or (
-        name == "logit_normal" and len(parameters) == 2 and all(map(math.isfinite, parameters)) and parameters[1] > 0
+    known = len(parameters) == {"uniform": 0, "logit_normal": 2, "log_sigma": 2, "log_snr": 2}.get(name)
+    known = known and all(map(math.isfinite, parameters))
+    if name in ("logit_normal", "log_sigma"):
+        known = known and parameters[1] > 0
+    if name == "log_snr":
+        known = known and -25 <= parameters[0] < parameters[1] <= 25
+    _require(
+        known,
+        f"time law {text!r} is unknown: write uniform, logit_normal:MEAN:STD or log_sigma:MEAN:STD with STD above 0, "
+        "or log_snr:MIN:MAX with -25 <= MIN < MAX <= 25",
     )
-    _require(known, f"time law {text!r} is unknown: write uniform, or logit_normal:MEAN:STD with STD above 0")
     return name, parameters
 
 
@@ -107,6 +114,8 @@ class ModelConfig:
     scan_layers: bool = True  # one compiled block, repeated; False: faster steps on a CPU, slower compilation
     self_condition: bool = False  # the network also sees what it predicted the step before
     context_canvases: int = 0  # clean canvases (a prompt, a page before) that may condition the one denoised
+    codebook_head: bool = False  # text canvases: logits over legal colours beside their matched filter, not pixels
+    codebook_input: bool = False  # text canvases: the network also sees the probability of each legal colour
 
     def __post_init__(self):
         _require(self.canvas_size > 0, f"model.canvas_size={self.canvas_size} has to be positive")
@@ -120,6 +129,11 @@ class ModelConfig:
             ("depth", "width", "heads", "bottleneck", "num_classes", "context_canvases"), (0, math.inf)
         )
         _require_range("model", self, **sizes, in_context_tokens=(-1, math.inf), in_context_start=(-1, math.inf))
+        _require(
+            self.tagging != "marker" or not (self.codebook_head or self.codebook_input),
+            "model.codebook_head and model.codebook_input are for canvases known to be text, which a marker alone does "
+            "not tell: set model.tagging to 'condition' or 'both', or to 'none' for text alone",
+        )
         _require(0 <= self.dropout < 1, f"model.dropout={self.dropout} has to be in [0, 1)")
 
     @property
@@ -175,7 +189,9 @@ class DataConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TimeConfig:
-    """The law of t in training, for each modality: `logit_normal:MEAN:STD`, or `uniform`."""
+    """The law of t in training, for each modality: `logit_normal:MEAN:STD`, `log_sigma:MEAN:STD` (σ of z / t),
+    `log_snr:MIN:MAX` (uniform in the log-SNR), or `uniform`.
+    """
 
     text: str = "logit_normal:-0.8:0.8"
     image: str = "logit_normal:-0.8:0.8"
@@ -190,10 +206,13 @@ class DiffusionConfig:
     loss: Literal["v", "x"] = "v"  # v: MSE of x over max(1-t, t_eps)²; x: plain MSE
     noise_scale: float = 1.0
     t_eps: float = 0.05  # floor of 1-t in the v loss; sampling is not limited by it
+    text_loss: Literal["cross_entropy", "pixels"] = "cross_entropy"  # of a codebook head; pixels: as any canvas
+    text_weight: float = 1.0  # of a text canvas in the loss, where an image has 1; for cross_entropy
     time: TimeConfig = dataclasses.field(default_factory=TimeConfig)
 
     def __post_init__(self):
         _require(self.noise_scale > 0, f"diffusion.noise_scale={self.noise_scale} has to be positive")
+        _require(self.text_weight > 0, f"diffusion.text_weight={self.text_weight} has to be positive")
         _require(0 < self.t_eps < 1, f"diffusion.t_eps={self.t_eps} has to be between 0 and 1")
 
 
@@ -221,6 +240,7 @@ class TrainingConfig:
     warmup_steps: int = 1_000
     decay: Literal["constant", "cosine"] = "constant"  # after the warm-up: constant, or cosine to zero at the last step
     weight_decay: float = 0.0
+    optimizer: Literal["adamw", "muon"] = "adamw"  # muon: for the matrices of the blocks; adamw for all else
     beta1: float = 0.9
     beta2: float = 0.95
     accumulate: int = 1  # parts that a batch is computed in, for a batch that does not fit into memory

@@ -3,7 +3,7 @@
 from pixjax.diffusion.codebook import matched_filter, project
 from pixjax.diffusion.guidance import guide
 from pixjax.diffusion.infill import Known, keep_known
-from pixjax.diffusion.loss import denoising_loss
+from pixjax.diffusion.loss import denoising_loss, reading_loss
 from pixjax.diffusion.path import Denoise, noisy
 from pixjax.diffusion.sampler import ONCE, Frames, Repeats, sample
 from pixjax.diffusion.steps import Predict
@@ -23,6 +23,7 @@ __all__ = [
     "matched_filter",
     "noisy",
     "project",
+    "reading_loss",
     "sample",
     "sample_times",
     "time_grid",

@@ -1,7 +1,7 @@
 """What training minimises."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 
 def denoising_loss(
@@ -23,3 +23,13 @@ def denoising_loss(
     mse = jnp.sum(squared * mask, axis=(1, 2)) / jnp.maximum(jnp.sum(mask, axis=(1, 2)), 1)
     weight = 1.0 / jnp.square(jnp.maximum(1 - t, t_eps)) if kind == "v" else 1.0
     return mse * weight, mse
+
+
+def reading_loss(
+    log_probs: Float[Array, "batch cells vocab"],
+    ids: Int[Array, "batch cells"],
+    counted: Bool[Array, "batch cells"],
+) -> Float[Array, " batch"]:
+    """The cross-entropy of what was painted, in nats a counted cell, of each canvas (CDCD, arXiv 2211.15089)."""
+    nats = -jnp.take_along_axis(log_probs, ids[..., None], axis=-1)[..., 0]
+    return jnp.sum(nats * counted, axis=1) / jnp.maximum(jnp.sum(counted, axis=1), 1)

@@ -1,6 +1,7 @@
 """From which law t is drawn in training; each modality has its own."""
 
 import dataclasses
+import math
 from typing import Protocol
 
 import jax
@@ -9,6 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from pixjax.codec import TEXT
 from pixjax.config import TimeConfig, parse_time_law
+from pixjax.diffusion.path import time_at
 
 
 class TimeLaw(Protocol):
@@ -33,15 +35,37 @@ class LogitNormal:
         return jax.nn.sigmoid(self.mean + self.std * jax.random.normal(key, shape))
 
 
-def time_law(text: str) -> TimeLaw:
-    """Reads `uniform` or `logit_normal:MEAN:STD`; raises `InputError` for anything else."""
+@dataclasses.dataclass(frozen=True)
+class LogSnr:
+    """Uniform in the log-SNR, between two of them, where 1 - t is multiplied by `noise_scale`."""
+
+    low: float
+    high: float
+    noise_scale: float
+
+    def sample(self, key: jax.Array, shape: tuple[int, ...]) -> Float[Array, "..."]:
+        return time_at(jax.random.uniform(key, shape, minval=self.low, maxval=self.high), self.noise_scale)
+
+
+def time_law(text: str, noise_scale: float = 1.0) -> TimeLaw:
+    """Reads what `TimeConfig` holds; raises `InputError` for anything else.
+
+    `log_sigma` is EDM's (arXiv 2206.00364): log σ of z / t is normal, which is a logit-normal t.
+    """
     name, parameters = parse_time_law(text)
-    return Uniform() if name == "uniform" else LogitNormal(*parameters)
+    if name == "uniform":
+        return Uniform()
+    first, second = parameters
+    if name == "log_snr":
+        return LogSnr(first, second, noise_scale)
+    return LogitNormal(first if name == "logit_normal" else math.log(noise_scale) - first, second)
 
 
-def sample_times(key: jax.Array, modality: Int[Array, " batch"], config: TimeConfig) -> Float[Array, " batch"]:
+def sample_times(
+    key: jax.Array, modality: Int[Array, " batch"], config: TimeConfig, noise_scale: float = 1.0
+) -> Float[Array, " batch"]:
     """A time for each canvas, from the law of its modality."""
     text_key, image_key = jax.random.split(key)
-    text = time_law(config.text).sample(text_key, modality.shape)
-    image = time_law(config.image).sample(image_key, modality.shape)
+    text = time_law(config.text, noise_scale).sample(text_key, modality.shape)
+    image = time_law(config.image, noise_scale).sample(image_key, modality.shape)
     return jnp.where(modality == TEXT, text, image)

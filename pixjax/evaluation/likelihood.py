@@ -5,7 +5,7 @@ One pass gives the bound for every endpoint of a grid; which endpoint counts is 
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,8 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from pixjax.codec import IMAGE, TEXT, CanvasCodec, to_float
-from pixjax.diffusion import matched_filter
+from pixjax.diffusion import matched_filter, reading_loss
+from pixjax.diffusion.path import per_canvas
 from pixjax.errors import InputError
 from pixjax.evaluation.bound import Bound, variational_bound
 from pixjax.evaluation.reconstruction import (
@@ -23,7 +24,7 @@ from pixjax.evaluation.reconstruction import (
     unigram_log_prior,
 )
 from pixjax.evaluation.restore import Denoiser
-from pixjax.models import NO_LABEL, denoise, type_condition
+from pixjax.models import NO_LABEL, denoise, predict, type_condition
 from pixjax.training.mesh import batch_sharding
 
 LOG_SNR_MIN = -10.0
@@ -62,9 +63,11 @@ def evaluate_likelihood(
       Figures in `bits_per_canvas`, `bits_per_dim` and, for text, `bits_per_token` and `bits_per_char`, each with a
       standard error over canvases in `..._stderr`, and `kl`, `diffusion` and `reconstruction`, their shares of
       `bits_per_canvas`:
-      `network`: the network alone, up to `log_snr_max`, where a softmax over all legal colours (or levels) decodes.
+      `network`: the network alone, up to `log_snr_max`, where a softmax over all legal colours (or levels) decodes;
+        that of a codebook head is its own.
       `switched` (text): the network up to `log_snr_switch`, the matched filter with a unigram prior above it.
-      At the top level stand the figures of `switched` for text and of `network` for images; the counts `canvases`,
+      At the top level stand the figures of `network` for images and with a codebook head (which has the matched filter
+      in it), and of `switched` for other text; the counts `canvases`,
       `dims`, `tokens` and `characters`; `endpoints`, the figure of each in `unit` (`bits_per_token` or `bits_per_dim`);
       and `contributions`, to be integrated over log-SNR, in the same unit per nat of it, None where nothing was drawn.
 
@@ -105,8 +108,9 @@ def evaluate_likelihood(
         figures[name] = {limit: endpoints[chosen]} | _figures(measured[name], chosen, counts)
         table[name] = (measured[name].total.sum(axis=0) * scale).tolist()
     curves = {name: bound for name, bound in measured.items() if name != "switched"}  # which has no samples of its own
+    headline = "network" if modality != TEXT or denoiser.config.model.codebook_head else "switched"
     return {
-        **{name: value for name, value in figures.get("switched", figures["network"]).items() if "bits" in name},
+        **{name: value for name, value in figures[headline].items() if "bits" in name},
         **figures,
         **{name: round(float(count.sum())) for name, count in counts.items()},
         "num_times": num_times,
@@ -175,6 +179,13 @@ def _bounds(
         # What is known of x may be used: no colour lies outside, and clipping brings x̂ nearer to all that lie inside.
         return jnp.clip(denoise(model, params, z, t, type_id, label), -1.0, 1.0)
 
+    def read(x, mask, y, sigma):
+        """The codebook head as the decoder at the end of the path: -log p(ids | y), each cell by itself."""
+        t = noise_scale / (noise_scale + sigma)
+        log_probs = cast(jax.Array, predict(model, params, per_canvas(t) * y, t, type_id, label).log_probs)
+        counted = counted_cells(codec, mask)
+        return reading_loss(log_probs, codec.decode_ids(x)[0], counted) * jnp.sum(counted, axis=1)
+
     bound = functools.partial(
         variational_bound,
         x=to_float(canvas),
@@ -187,7 +198,7 @@ def _bounds(
     )
     if modality != TEXT:
         return {"network": bound(network, reconstruct=image_reconstruction())}
-    alone = bound(network, reconstruct=text_reconstruction(codec))
+    alone = bound(network, reconstruct=read if config.model.codebook_head else text_reconstruction(codec))
     filtered = bound(matched_filter(codec, noise_scale, log_prior), reconstruct=text_reconstruction(codec, log_prior))
     # From its endpoint on the matched filter goes on, which is what its decoder there stands for: `reconstruction.py`.
     switched = Bound(

@@ -120,7 +120,7 @@ def load(workdir: str | epath.PathLike, *, ema: str = "", step: int | None = Non
     if ema not in ("", "none", *decays):
         raise InputError(f"--ema={ema} is not kept in {path}: choose one of {', '.join(decays)}, or none")
     item = "params" if ema == "none" else f"ema_{ema or decays[0]}"
-    model = make_model(config)
+    model = make_model(config, codec)
     mesh = make_mesh(MeshConfig())
     with Checkpoints(path) as checkpoints:
         step = _choose_step(path, checkpoints.steps(), step)

@@ -1,7 +1,8 @@
 """The denoiser: `JiT` and the sizes that it comes in."""
 
-from pixjax.models.condition import type_condition
-from pixjax.models.jit import NO_LABEL, NO_TYPE, Context, JiT, Params, denoise
+from pixjax.models.codebook import Codebook
+from pixjax.models.condition import text_types, type_condition
+from pixjax.models.jit import NO_LABEL, NO_TYPE, Context, JiT, Params, Prediction, denoise, predict
 from pixjax.models.presets import VARIANTS, Architecture, architecture
 
 __all__ = [
@@ -9,10 +10,14 @@ __all__ = [
     "NO_TYPE",
     "VARIANTS",
     "Architecture",
+    "Codebook",
     "Context",
     "JiT",
     "Params",
+    "Prediction",
     "architecture",
     "denoise",
+    "predict",
+    "text_types",
     "type_condition",
 ]

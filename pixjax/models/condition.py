@@ -15,3 +15,13 @@ def type_condition(config: ModelConfig, modality: Int[Array, " batch"]) -> Int[A
     if config.text_condition:
         return modality
     return jnp.where(modality == TEXT, NO_TYPE, modality)
+
+
+def text_types(config: ModelConfig) -> tuple[int, ...]:
+    """The type ids under which a canvas is known to be text.
+
+    With `tagging="none"` every canvas is; with a marker alone none is known to be.
+    """
+    if not config.uses_condition:
+        return () if config.uses_marker else (NO_TYPE,)
+    return (TEXT,) if config.text_condition else (NO_TYPE, TEXT)

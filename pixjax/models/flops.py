@@ -1,9 +1,10 @@
 """What a denoiser costs: floating-point operations, counted as two a multiply-add, of matrix products alone."""
 
+from pixjax.models.codebook import Codebook
 from pixjax.models.presets import Architecture
 
 
-def forward_flops(arch: Architecture, context_canvases: int = 0) -> int:
+def forward_flops(arch: Architecture, context_canvases: int = 0, codebook: Codebook | None = None) -> int:
     """Of one canvas through the denoiser once, with so many canvases of context."""
     rows, columns = arch.grid
     patches, width = rows * columns, arch.width
@@ -13,6 +14,9 @@ def forward_flops(arch: Architecture, context_canvases: int = 0) -> int:
     total = 2 * patches * (canvases * (values * arch.bottleneck + arch.bottleneck * width) + width * values)
     if arch.self_condition:
         total += 2 * patches * values * arch.bottleneck
+    if codebook is not None:
+        ids = arch.patch[0] * arch.patch[1] * codebook.vocab_size
+        total += 2 * patches * width * ids * (codebook.is_input + codebook.is_output)
     conditions = 2 if context_canvases else 1  # one t for the canvas, another for its context
     patches *= canvases
     total += 2 * (256 * width + width * width + 2 * width * width)  # of t, and the last modulation
@@ -23,10 +27,10 @@ def forward_flops(arch: Architecture, context_canvases: int = 0) -> int:
     return total
 
 
-def training_flops(arch: Architecture, self_conditioned: float = 0.0) -> float:
+def training_flops(arch: Architecture, self_conditioned: float = 0.0, codebook: Codebook | None = None) -> float:
     """Of one canvas in one update: the backward pass costs twice the forward. Recomputation is not counted.
 
     Canvases of context that are absent are computed with, and count. `self_conditioned` is the share of updates that
     predict twice.
     """
-    return (3 + self_conditioned * arch.self_condition) * forward_flops(arch, arch.context_canvases)
+    return (3 + self_conditioned * arch.self_condition) * forward_flops(arch, arch.context_canvases, codebook)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from pixjax.models.attention import attend
+from pixjax.models.codebook import Codebook
 from pixjax.models.patches import patchify, unpatchify
 from pixjax.models.positions import rope_angles, rotate, sincos_table, time_features
 from pixjax.models.presets import Architecture
@@ -21,6 +22,13 @@ Params = dict[str, Any]
 NO_TYPE = -1  # of a canvas that is denoised without a type condition
 NO_LABEL = -1
 NUM_TYPES = 2  # text, image
+
+
+class Prediction(NamedTuple):
+    """What the network says of a noisy canvas."""
+
+    x_hat: Float[Array, "batch height width 3"]  # the clean canvas, in the scale of the data
+    log_probs: Float[Array, "batch cells vocab"] | None = None  # of each id, as if it were text: with a codebook head
 
 
 class Context(NamedTuple):
@@ -113,7 +121,7 @@ class Block(nn.Module):
         return x_BND + gate_m * SwiGLU(arch, name="mlp")(h, drop), None
 
 
-def denoise(
+def predict(
     model: "JiT",
     params: Params,
     z: Float[Array, "batch height width 3"],
@@ -124,22 +132,34 @@ def denoise(
     context: Context | None = None,
     previous: Float[Array, "batch height width 3"] | None = None,
     dropout_key: jax.Array | None = None,
-) -> Float[Array, "batch height width 3"]:
+) -> Prediction:
     """`JiT` as a pure function of its parameters; with a key it drops out, as in training."""
     rngs = {} if dropout_key is None else {"dropout": dropout_key}
     drops_out = dropout_key is not None
     conditions = (type_id, label, context, previous)
-    x_hat = model.apply({"params": params}, z, t, *conditions, deterministic=not drops_out, rngs=rngs)
-    return cast(Array, x_hat)
+    prediction = model.apply(
+        {"params": params}, z, t, *conditions, deterministic=not drops_out, rngs=rngs, method=JiT.predict
+    )
+    return cast(Prediction, prediction)
+
+
+def denoise(model: "JiT", params: Params, *inputs: Any, **conditions: Any) -> Float[Array, "batch height width 3"]:
+    """The clean canvas that `predict` finds."""
+    return predict(model, params, *inputs, **conditions).x_hat
 
 
 class JiT(nn.Module):
     """The denoiser: noisy canvas and t to the clean canvas."""
 
     arch: Architecture
+    codebook: Codebook | None = None
+
+    def __call__(self, *inputs: Any, **conditions: Any) -> Float[Array, "batch height width 3"]:
+        """The clean canvas that `predict` finds."""
+        return self.predict(*inputs, **conditions).x_hat
 
     @nn.compact
-    def __call__(
+    def predict(
         self,
         z: Float[Array, "batch height width 3"],
         t: Float[Array, " batch"],
@@ -149,8 +169,8 @@ class JiT(nn.Module):
         previous: Float[Array, "batch height width 3"] | None = None,
         *,
         deterministic: bool = True,
-    ) -> Float[Array, "batch height width 3"]:
-        """The clean canvas x, in the scale of the data ([-1, 1]), float32.
+    ) -> Prediction:
+        """The clean canvas x, in the scale of the data ([-1, 1]), float32, and with a codebook head what it reads.
 
         Args:
           z: noisy canvas.
@@ -160,7 +180,7 @@ class JiT(nn.Module):
           context: at most `Architecture.context_canvases` clean canvases; None is none, and costs nothing.
           previous: the clean prediction of the step before, for `Architecture.self_condition`; None is all zeros.
         """
-        arch = self.arch
+        arch, codebook = self.arch, self.codebook
         batch = z.shape[0]
         condition_BD = self._condition(batch, type_id, label)
         time_in = nn.Dense(arch.width, kernel_init=_normal, name="time_in")
@@ -186,6 +206,13 @@ class JiT(nn.Module):
 
         c_BCD = (embed_time(t) + condition_BD)[:, None]
         x = embed(z, previous if arch.self_condition else None)
+        if codebook is not None:
+            is_text = codebook.is_text(jnp.full(batch, NO_TYPE) if type_id is None else type_id)
+            log_posterior_BCV = codebook.log_posterior(z, t)
+        if codebook is not None and codebook.is_input:
+            ids = patchify(codebook.at_pixels(jnp.exp(log_posterior_BCV)), arch.patch).astype(arch.dtype)
+            read = nn.Dense(arch.width, use_bias=False, dtype=arch.dtype, kernel_init=_xavier, name="embed_ids")(ids)
+            x += jnp.where(is_text[:, None, None], read.astype(jnp.float32), 0.0)
         present_BN = None
         if arch.context_canvases:
             segment = self.param("context_segment", _normal, (arch.context_canvases, arch.width))
@@ -218,8 +245,14 @@ class JiT(nn.Module):
         modulation = nn.Dense(2 * arch.width, kernel_init=_zeros, name="out_modulation")(nn.silu(c_BCD[:, :1]))
         shift, scale = jnp.split(modulation, 2, axis=-1)
         x = _modulate(_norm("out_norm")(x), shift, scale)
-        x = nn.Dense(arch.patch[0] * arch.patch[1] * 3, kernel_init=_zeros, name="out")(x)
-        return unpatchify(x, arch.patch, arch.grid)
+        pixels = arch.patch[0] * arch.patch[1]
+        x_hat = unpatchify(nn.Dense(pixels * 3, kernel_init=_zeros, name="out")(x), arch.patch, arch.grid)
+        if codebook is None or not codebook.is_output:
+            return Prediction(x_hat)
+        logits = nn.Dense(pixels * codebook.vocab_size, kernel_init=_zeros, name="out_ids")(x)
+        logits_BCV = codebook.of_cells(unpatchify(logits, arch.patch, arch.grid))
+        log_probs = jax.nn.log_softmax(logits_BCV + log_posterior_BCV)
+        return Prediction(jnp.where(is_text[:, None, None, None], codebook.mean(log_probs), x_hat), log_probs)
 
     def _condition(self, batch: int, type_id, label) -> Float[Array, "batch width"]:
         arch = self.arch

@@ -9,7 +9,6 @@ from pixjax.chips import GIB, Chip, parse_chips
 from pixjax.config import Config
 from pixjax.errors import InputError
 from pixjax.models.flops import training_flops
-from pixjax.models.presets import architecture
 from pixjax.planning.footprint import Memory, measure_memory
 from pixjax.planning.machine import memory_of_this_machine
 from pixjax.planning.measure import matmul_flops
@@ -17,6 +16,7 @@ from pixjax.planning.target import run_on_fake_cpus
 from pixjax.training.checkpoint import most_checkpoints
 from pixjax.training.mesh import mesh_shape
 from pixjax.training.placement import canvases_per_device
+from pixjax.training.state import make_model
 
 DEFAULT_MFU = 0.4
 
@@ -133,7 +133,8 @@ def compose(
 ) -> Estimate:
     """The figures that follow from what was measured; `peak` is of all devices, in FLOP/s."""
     on_device = canvases_per_device(config, mesh[0] * mesh[1])
-    per_canvas = training_flops(architecture(config.model), config.training.self_condition)
+    model = make_model(config)
+    per_canvas = training_flops(model.arch, config.training.self_condition, model.codebook)
     total = memory.wanted.total if memory.wanted else memory.fixed + memory.per_canvas * on_device
     batch = memory.batch_per_canvas * on_device
     fixed = max(total - memory.per_canvas * on_device - memory.state_per_device, 0.0)

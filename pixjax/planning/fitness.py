@@ -13,7 +13,6 @@ from pixjax.config import Config
 from pixjax.data import open_source
 from pixjax.data.paths import is_remote
 from pixjax.models.flops import training_flops
-from pixjax.models.presets import architecture
 from pixjax.planning.finding import Finding
 from pixjax.planning.footprint import bytes_per_device
 from pixjax.planning.machine import device_memory
@@ -88,12 +87,12 @@ def check_loader(config: Config, before: Findings) -> Finding:
 
 def canvases_taken(config: Config, before: Findings) -> float | None:
     """Canvases a second that a fast step takes, by the matrix products that were measured; None if none were."""
-    arch = architecture(config.model)
-    measured = before.get(f"matrix products {jax.numpy.dtype(arch.dtype).name}")
+    model = make_model(config)
+    measured = before.get(f"matrix products {jax.numpy.dtype(model.arch.dtype).name}")
     if measured is None or "flops" not in measured.values:
         return None
     flops = measured.values["flops"] * jax.device_count()
-    return _STEP_SHARE * flops / training_flops(arch, config.training.self_condition)
+    return _STEP_SHARE * flops / training_flops(model.arch, config.training.self_condition, model.codebook)
 
 
 def check_workdir(config: Config | None, workdir: epath.Path, before: Findings) -> Finding:

@@ -1,8 +1,9 @@
-"""AdamW with a warm-up, and the averages of the parameters."""
+"""AdamW or Muon with a warm-up, and the averages of the parameters."""
 
 import jax
 import jax.numpy as jnp
 import optax
+import optax.contrib
 
 from pixjax.config import TrainingConfig
 
@@ -19,6 +20,9 @@ def learning_rate_schedule(config: TrainingConfig) -> optax.Schedule:
 def make_optimizer(config: TrainingConfig) -> optax.GradientTransformation:
     """Clip by the global norm, then AdamW; biases, norms and embeddings are not decayed.
 
+    With `optimizer="muon"` the matrices of the blocks follow Muon (Jordan et al. 2024), its steps as long as AdamW's,
+    so that one learning rate serves both (arXiv 2502.16982); all else AdamW with Nesterov's momentum.
+
     Its updates are a direction of descent for a learning rate of one: `train_step` scales them by the rate of its step,
     so that the schedule goes by the step and nothing else.
     """
@@ -26,9 +30,33 @@ def make_optimizer(config: TrainingConfig) -> optax.GradientTransformation:
     def decayed(params):
         return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)
 
-    adamw = optax.adamw(1.0, b1=config.beta1, b2=config.beta2, weight_decay=config.weight_decay, mask=decayed)
+    b1, b2, decay = config.beta1, config.beta2, config.weight_decay
+    if config.optimizer == "muon":
+        descend = optax.contrib.muon(
+            1.0,
+            weight_decay=decay,
+            weight_decay_mask=decayed,
+            adam_b1=b1,
+            adam_b2=b2,
+            adam_weight_decay=decay,
+            muon_weight_dimension_numbers=_matrices_of_blocks,
+            consistent_rms=0.2,
+        )
+    else:
+        descend = optax.adamw(1.0, b1=b1, b2=b2, weight_decay=decay, mask=decayed)
     clip = optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity()
-    return optax.chain(clip, adamw)
+    return optax.chain(clip, descend)
+
+
+def _matrices_of_blocks(params):
+    """Which axes of the stacked matrices are in and out; None for what is not one of them."""
+    matrix = optax.contrib.MuonDimensionNumbers(reduction_axis=-2, output_axis=-1)
+
+    def axes(path, value):
+        names = [part.key for part in path]
+        return matrix if names[-1] == "kernel" and value.ndim == 3 and "modulation" not in names else None
+
+    return jax.tree_util.tree_map_with_path(axes, params)
 
 
 def update_ema(ema, params, step: jax.Array, decay: float):

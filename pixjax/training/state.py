@@ -5,8 +5,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from pixjax.codec import CanvasCodec
 from pixjax.config import Config
-from pixjax.models import JiT, Params, architecture
+from pixjax.models import Codebook, JiT, Params, architecture, text_types
 
 
 @flax.struct.dataclass
@@ -17,8 +18,19 @@ class TrainState:
     ema: dict[str, Params]  # by decay, "0.9999"
 
 
-def make_model(config: Config) -> JiT:
-    return JiT(architecture(config.model))
+def make_model(config: Config, codec: CanvasCodec | None = None) -> JiT:
+    """The denoiser of a config. `codec` is the config's, made from it when None."""
+    model = config.model
+    if not (model.codebook_head or model.codebook_input):
+        return JiT(architecture(model))
+    codebook = Codebook(
+        codec=codec or CanvasCodec.from_config(config),
+        noise_scale=config.diffusion.noise_scale,
+        text_types=text_types(model),
+        is_input=model.codebook_input,
+        is_output=model.codebook_head,
+    )
+    return JiT(architecture(model), codebook)
 
 
 def init_params(model: JiT, key: jax.Array) -> Params:

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
-from pixjax.codec import CanvasCodec, to_float
+from pixjax.codec import TEXT, CanvasCodec, to_float
 from pixjax.config import Config
-from pixjax.diffusion import denoising_loss, noisy, sample_times
-from pixjax.models import NO_LABEL, NO_TYPE, Context, JiT, denoise, type_condition
+from pixjax.diffusion import denoising_loss, noisy, reading_loss, sample_times
+from pixjax.models import NO_LABEL, NO_TYPE, Context, JiT, denoise, predict, type_condition
 from pixjax.training.metrics import denoising_metrics
 from pixjax.training.optimizer import learning_rate_schedule, update_ema
 from pixjax.training.state import TrainState
@@ -43,7 +43,7 @@ def make_train_step(
         """The batch, noised: what the model is given and what it should say."""
         time_key, noise_key, label_key, type_key = jax.random.split(key, 4)
         x, modality = to_float(batch["canvas"]), batch["modality"]
-        t = sample_times(time_key, modality, diffusion.time)
+        t = sample_times(time_key, modality, diffusion.time, diffusion.noise_scale)
         z = noisy(x, jax.random.normal(noise_key, x.shape), t, diffusion.noise_scale)
         hidden = jax.random.bernoulli(label_key, training.label_dropout, modality.shape)
         type_id = type_condition(config.model, modality)
@@ -74,7 +74,7 @@ def make_train_step(
 
     def loss_fn(params, problem: Problem, dropout_key: jax.Array):
         x, t, modality, mask = (problem[name] for name in ("x", "t", "modality", "mask"))
-        x_hat = denoise(
+        prediction = predict(
             model,
             params,
             problem["z"],
@@ -85,9 +85,13 @@ def make_train_step(
             previous=problem.get("previous"),
             dropout_key=dropout_key,
         )
+        x_hat = prediction.x_hat
         loss, mse = denoising_loss(x_hat, x, t, mask, kind=diffusion.loss, t_eps=diffusion.t_eps)
-        counted = mask.reshape(len(t), -1)[:, cells]
-        right = codec.decode_ids(jax.lax.stop_gradient(x_hat))[0] == codec.decode_ids(x)[0]
+        counted, ids = mask.reshape(len(t), -1)[:, cells], codec.decode_ids(x)[0]
+        if prediction.log_probs is not None and diffusion.text_loss == "cross_entropy":
+            read = reading_loss(prediction.log_probs, ids, counted)
+            loss = jnp.where(modality == TEXT, diffusion.text_weight * read, loss)
+        right = codec.decode_ids(jax.lax.stop_gradient(x_hat))[0] == ids
         correct, tokens = jnp.sum(right & counted, axis=1), jnp.sum(counted, axis=1)
         return jnp.mean(loss), denoising_metrics(loss, mse, correct, tokens, t, modality)
 

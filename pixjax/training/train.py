@@ -94,7 +94,7 @@ def _train(config: Config, workdir: epath.Path, stop: StopSignal) -> bool:
             start_step=step,
             steps=training.steps,
             batch_size=config.data.batch_size,
-            flops_per_canvas=training_flops(model.arch, training.self_condition),
+            flops_per_canvas=training_flops(model.arch, training.self_condition, model.codebook),
             peak_flops=mesh.size * (peak_flops(jax.devices()[0].device_kind) or 0),
             write=is_first,
         )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pixjax.config import TimeConfig
-from pixjax.diffusion import denoising_loss, noisy, sample_times, time_law
+from pixjax.diffusion import denoising_loss, noisy, reading_loss, sample_times, time_law
 from pixjax.errors import InputError
 
 
@@ -50,7 +50,33 @@ def test_each_modality_draws_from_its_own_law():
     assert abs(t[modality == 1].std() - 12**-0.5) < 0.01
 
 
-@pytest.mark.parametrize("text", ["normal", "logit_normal:1", "logit_normal:a:b", "logit_normal:0:0", "uniform:1"])
+def test_log_sigma_is_the_law_of_the_noise_of_a_canvas():
+    """EDM's: log σ is normal, where σ = (1 - t)·s / t."""
+    t = time_law("log_sigma:-0.8:1.6", noise_scale=2.0).sample(jax.random.key(0), (20_000,))
+    log_sigma = jnp.log((1 - t) * 2.0 / t)
+    assert abs(log_sigma.mean() + 0.8) < 0.04
+    assert abs(log_sigma.std() - 1.6) < 0.03
+
+
+def test_log_snr_is_uniform_between_its_ends():
+    t = time_law("log_snr:-3:2", noise_scale=2.0).sample(jax.random.key(0), (20_000,))
+    log_snr = -2 * jnp.log((1 - t) * 2.0 / t)
+    counts, _ = np.histogram(log_snr, np.linspace(-3, 2, 6))
+    assert counts.sum() == 20_000
+    np.testing.assert_allclose(counts, 4000, rtol=0.05)
+
+
+def test_reading_costs_what_the_painted_ids_were_thought_of():
+    log_probs = jnp.log(jnp.array([[[0.5, 0.5], [0.9, 0.1]], [[0.2, 0.8], [1.0, 0.0]]]))
+    counted = jnp.array([[True, True], [True, False]])
+    loss = reading_loss(log_probs, jnp.array([[0, 1], [1, 1]]), counted)
+    np.testing.assert_allclose(loss, [-np.log(0.5 * 0.1) / 2, -np.log(0.8)], rtol=1e-6)
+
+
+UNKNOWN = ["normal", "logit_normal:1", "logit_normal:a:b", "logit_normal:0:0", "uniform:1", "log_snr:2:1", "log_snr:1"]
+
+
+@pytest.mark.parametrize("text", UNKNOWN)
 def test_unknown_time_laws_are_refused(text):
-    with pytest.raises(InputError, match="write uniform, or logit_normal"):
+    with pytest.raises(InputError, match="write uniform, logit_normal:MEAN:STD"):
         time_law(text)

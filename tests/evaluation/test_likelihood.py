@@ -174,3 +174,16 @@ def test_what_cannot_be_measured_is_refused(denoiser):
     for model, data, options, message in cases:
         with pytest.raises(InputError, match=message):
             evaluate_likelihood(model, data, IMAGE, validation=good, **options)
+
+
+def test_an_untrained_codebook_head_takes_the_bits_of_a_fair_guess(tiny_config):
+    """It is the matched filter with a uniform prior, whose bound is log2 of the vocabulary wherever the path ends."""
+    denoiser = untrained(
+        tiny_config(
+            model={"tagging": "none", "codebook_head": True}, codec={"marker": False}, data={"sources": ["demo:text"]}
+        )
+    )
+    *test, _, _ = text_canvases(denoiser.codec, 16, 0, 100)
+    result = evaluate_likelihood(denoiser, test, TEXT, validation=test, num_times=32, endpoints=(-4.0, 0.0, 4.0))
+    np.testing.assert_allclose(result["endpoints"]["network"], np.log2(27), rtol=0.02)
+    assert result["bits_per_token"] == result["network"]["bits_per_token"]

@@ -42,3 +42,27 @@ def test_the_average_warms_up_and_then_decays_as_told():
     late = update_ema({"w": 0.0}, {"w": 1.0}, jnp.array(100_000), 0.99)["w"]
     assert float(early) == pytest.approx(0.9)
     assert float(late) == pytest.approx(0.01, rel=1e-4)
+
+
+def test_muon_turns_the_matrices_of_blocks_and_nothing_else():
+    """Each matrix moves by 0.2·sqrt(larger side) times a nearly orthogonal one (arXiv 2502.16982), whatever the
+    gradient's singular values; everything else as under AdamW with Nesterov's momentum.
+    """
+    keys = jax.random.split(jax.random.key(0), 4)
+    scales = jnp.logspace(0, 1.5, 4)  # of the rows: far from orthogonal
+    grads = {
+        "blocks": {
+            "mlp": {"kernel": scales[:, None] * jax.random.normal(keys[0], (2, 4, 8)), "bias": jnp.ones((2, 8))}
+        },
+        "modulation": {"kernel": jax.random.normal(keys[1], (2, 4, 8))},
+        "out": {"kernel": jax.random.normal(keys[2], (4, 3))},
+    }
+    params = jax.tree.map(jnp.zeros_like, grads)
+    config = TrainingConfig(optimizer="muon", clip_norm=0.0)
+    muon, nadamw = make_optimizer(config), optax.nadamw(1.0, b1=config.beta1, b2=config.beta2, weight_decay=0.0)
+    updates, others = (optimizer.update(grads, optimizer.init(params), params)[0] for optimizer in (muon, nadamw))
+    for matrix in updates["blocks"]["mlp"]["kernel"]:
+        singular = np.linalg.svd(matrix, compute_uv=False) / (0.2 * 8**0.5)
+        assert 0.6 < singular.min() <= singular.max() < 1.3
+    del updates["blocks"]["mlp"]["kernel"], others["blocks"]["mlp"]["kernel"]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), updates, others)

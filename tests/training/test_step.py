@@ -46,6 +46,27 @@ def test_accumulation_equals_the_large_batch_to_rounding(problem, updated):
     np.testing.assert_allclose(list(first.values()), list(second.values()), rtol=2e-4)
 
 
+def test_a_codebook_head_is_trained_by_the_cross_entropy_of_what_was_painted(tiny_config):
+    """Before any update that of the matched filter; the loss of an image is that of its pixels, and weighs 1."""
+    head = {"tagging": "condition", "codebook_head": True, "codebook_input": True}
+    config = tiny_config(model=head, codec={"marker": False}, training={"optimizer": "muon"})
+    losses = {}
+    for changes in ({"text_weight": 1.0}, {"text_weight": 3.0}, {"text_loss": "pixels"}):
+        changed = dataclasses.replace(config, diffusion=dataclasses.replace(config.diffusion, **changes))
+        codec, model, optimizer = CanvasCodec.from_config(config), make_model(changed), make_optimizer(config.training)
+        with make_batches(changed, codec) as batches:
+            batch = next(batches)
+        state = jax.jit(lambda model=model, optimizer=optimizer: init_state(config, model, optimizer))()
+        state, metrics = jax.jit(make_train_step(changed, codec, model, optimizer))(state, batch)
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
+        losses[next(iter(changes.values()))] = averages(add_up({}, [metrics]))
+    cross, tripled, pixels = losses[1.0], losses[3.0], losses["pixels"]
+    np.testing.assert_allclose(tripled["loss/text"], 3 * cross["loss/text"], rtol=1e-5)
+    assert 0 < cross["loss/text"] < np.log(27)
+    assert pixels["loss/text"] != cross["loss/text"]
+    assert pixels["loss/image"] == tripled["loss/image"] == cross["loss/image"]
+
+
 def test_an_update_with_a_gradient_that_is_not_finite_changes_nothing_but_the_step(problem):
     config, state, batch, step = problem
     broken = dataclasses.replace(state, params=jax.tree.map(lambda x: x, state.params))

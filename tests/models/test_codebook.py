@@ -1,0 +1,150 @@
+"""The codebook head and input: what is exact before any training, and what they leave alone."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pixjax.codec import IMAGE, TEXT, CanvasCodec, to_float
+from pixjax.config import ModelConfig
+from pixjax.diffusion import matched_filter, noisy
+from pixjax.errors import InputError
+from pixjax.models import NO_TYPE, Codebook, JiT, architecture, predict, text_types
+from pixjax.models.flops import forward_flops
+
+SIZE = 8
+MODEL = ModelConfig(
+    variant="Ti", canvas_size=SIZE, patch_size="2", tagging="condition", depth=1, width=16, heads=1, in_context_tokens=0
+)
+LETTERS = CanvasCodec(tokenizer="chars27", code="radix:3:1", canvas_size=SIZE, marker=False)
+# Two pixels a letter, after a marker: some cells lie in two patches, and the last pixel is in none.
+PAIRS = CanvasCodec(tokenizer="chars27", code="radix:2:2", canvas_size=SIZE, marker=True)
+NOISE_SCALE = 1.5
+
+
+def codebook(codec=LETTERS, is_input=True, is_output=True):
+    return Codebook(
+        codec=codec, noise_scale=NOISE_SCALE, text_types=text_types(MODEL), is_input=is_input, is_output=is_output
+    )
+
+
+def start(model, seed=0):
+    return model.init(jax.random.key(seed), jnp.zeros((1, SIZE, SIZE, 3)), jnp.zeros(1))["params"]
+
+
+def trained(model):
+    """Parameters of which none is zero, as if it had been trained."""
+    leaves, tree = jax.tree.flatten(start(model))
+    keys = jax.random.split(jax.random.key(7), len(leaves))
+    return jax.tree.unflatten(
+        tree, [x + 0.1 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
+    )
+
+
+def noisy_text(codec, batch=3, t=(0.2, 0.5, 0.8)):
+    ids = np.random.default_rng(0).integers(0, codec.vocab_size, (batch, codec.capacity))
+    t = jnp.asarray(t)
+    x = to_float(jnp.asarray(codec.encode_ids(ids)))
+    return noisy(x, jax.random.normal(jax.random.key(1), x.shape), t, NOISE_SCALE), t, ids
+
+
+@pytest.mark.parametrize("codec", [LETTERS, PAIRS])
+def test_before_training_it_is_the_matched_filter(codec):
+    """Zero logits: the network says nothing of its own, and the colours alone decide."""
+    model = JiT(architecture(MODEL), codebook(codec))
+    z, t, _ = noisy_text(codec)
+    prediction = predict(model, start(model), z, t)
+    np.testing.assert_allclose(prediction.x_hat, matched_filter(codec, NOISE_SCALE)(z, t), atol=1e-5)
+    np.testing.assert_allclose(np.exp(prediction.log_probs).sum(axis=-1), 1.0, rtol=1e-5)
+
+
+def test_logits_join_the_exact_posterior_of_a_gaussian():
+    """Bayes' rule written out, with a prior that the bias of the last layer says."""
+    model = JiT(architecture(MODEL), codebook(is_input=False))
+    params, log_prior = start(model), np.random.default_rng(1).normal(size=27).astype(np.float32)
+    params["out_ids"]["bias"] = jnp.tile(log_prior, 4)
+    z, t, _ = noisy_text(LETTERS)
+    cells = np.asarray(z, np.float64).reshape(3, -1, 1, 3)[:, LETTERS.cell_index[:, 0]]
+    mean = np.asarray(t)[:, None, None, None] * LETTERS.colors.reshape(27, 3)
+    std = (1 - np.asarray(t))[:, None, None] * NOISE_SCALE
+    joint = log_prior - 0.5 * np.square(cells - mean).sum(axis=-1) / std**2
+    expected = joint - np.log(np.exp(joint).sum(axis=-1, keepdims=True))
+    np.testing.assert_allclose(predict(model, params, z, t).log_probs, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("codec", [LETTERS, PAIRS])
+def test_certain_ids_are_the_canvas_that_the_codec_paints(codec):
+    _, _, ids = noisy_text(codec)
+    certain = jnp.log(jax.nn.one_hot(ids, codec.vocab_size) + 1e-30)
+    np.testing.assert_allclose(codebook(codec).mean(certain), to_float(codec.encode_ids(ids)), atol=1e-5)
+
+
+def test_what_belongs_to_cells_comes_back_from_their_pixels():
+    values = jax.random.normal(jax.random.key(0), (2, PAIRS.capacity, 5))
+    book = codebook(PAIRS)
+    np.testing.assert_allclose(book.of_cells(book.at_pixels(values)), 2 * values, rtol=1e-6)
+    assert np.count_nonzero(np.any(book.at_pixels(values) != 0, axis=-1)) == 2 * 2 * PAIRS.capacity
+
+
+def test_images_are_denoised_as_without_it():
+    model = JiT(architecture(MODEL), codebook())
+    params = trained(model)
+    plain = {name: value for name, value in params.items() if name not in ("embed_ids", "out_ids")}
+    z, t, _ = noisy_text(LETTERS)
+    type_id = jnp.array([IMAGE, TEXT, NO_TYPE])
+    mixed = predict(model, params, z, t, type_id).x_hat
+    expected = predict(JiT(model.arch), plain, z, t, type_id).x_hat
+    np.testing.assert_allclose(mixed[0], expected[0], atol=1e-5)
+    assert np.abs(mixed[1:] - expected[1:]).max(axis=(1, 2, 3)).min() > 0.1
+
+
+def test_the_input_is_seen():
+    model, blind = JiT(architecture(MODEL), codebook()), JiT(architecture(MODEL), codebook(is_input=False))
+    params = trained(model)
+    z, t, _ = noisy_text(LETTERS)
+    seen = predict(model, params, z, t).log_probs
+    unseen = predict(blind, {k: v for k, v in params.items() if k != "embed_ids"}, z, t).log_probs
+    assert np.abs(seen - unseen).max() > 0.01
+
+
+def test_both_ends_of_time_are_finite_and_so_are_their_gradients():
+    model = JiT(architecture(MODEL), codebook())
+    z, _, _ = noisy_text(LETTERS)
+
+    def total(params):
+        return jnp.sum(predict(model, params, z, jnp.array([0.0, 0.5, 1.0])).x_hat ** 2)
+
+    value, grads = jax.value_and_grad(total)(trained(model))
+    assert np.isfinite(value)
+    assert all(np.isfinite(g).all() for g in jax.tree.leaves(grads))
+
+
+@pytest.mark.parametrize(
+    ("changes", "types"),
+    [
+        ({"tagging": "none"}, (NO_TYPE,)),
+        ({"tagging": "condition"}, (NO_TYPE, TEXT)),
+        ({"tagging": "both", "text_condition": True}, (TEXT,)),
+    ],
+)
+def test_which_canvases_are_known_to_be_text(changes, types):
+    config = dataclasses.replace(MODEL, **changes)
+    assert text_types(config) == types
+    book = dataclasses.replace(codebook(), text_types=types)
+    found = book.is_text(jnp.array([NO_TYPE, TEXT, IMAGE]))
+    assert found.tolist() == [kind in types for kind in (NO_TYPE, TEXT, IMAGE)]
+
+
+def test_a_marker_alone_tells_too_late():
+    with pytest.raises(InputError, match="which a marker alone does not tell"):
+        dataclasses.replace(MODEL, tagging="marker", codebook_head=True)
+
+
+def test_flops_are_what_the_compiler_counts():
+    model = JiT(dataclasses.replace(architecture(MODEL), width=128, dtype=jnp.float32), codebook())
+    z, t = jnp.zeros((1, SIZE, SIZE, 3)), jnp.zeros(1)
+    params = jax.eval_shape(model.init, jax.random.key(0), z, t)
+    counted = jax.jit(model.apply).lower(params, z, t).compile().cost_analysis()["flops"]
+    assert 0.85 < forward_flops(model.arch, codebook=model.codebook) / counted <= 1.0
