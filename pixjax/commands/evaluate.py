@@ -6,7 +6,7 @@ HELP = "measure a checkpoint: bits, samples, denoising, and a report to open"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--workdir", required=True, metavar="DIR", help="of a training run")
+    parser.add_argument("--workdir", required=True, metavar="DIR", help="of a training run, or pretrained:NAME")
     parser.add_argument("--out", required=True, metavar="DIR", help="gets metrics.json, report.html and samples/")
     parser.add_argument("--test", metavar="URI,…", help="held-out sources; evaluation.test of the config unless given")
     parser.add_argument("--validation", metavar="URI,…", help="sources on which choices are made, as the endpoint")
@@ -27,8 +27,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from etils import epath
-
     from pixjax.config import MAX_SEED
     from pixjax.errors import InputError
 
@@ -40,9 +38,12 @@ def run(args: argparse.Namespace) -> None:
     import pathlib
     import sys
 
+    from etils import epath
+
     from pixjax.evaluation.evaluate import HEADLINES, Stopped
     from pixjax.evaluation.references import read_baselines
     from pixjax.evaluation.run import REPORT_FILE, evaluate_workdir
+    from pixjax.training.run_files import find_workdir
     from pixjax.training.watch import StopSignal
 
     changes = {
@@ -60,7 +61,7 @@ def run(args: argparse.Namespace) -> None:
     with StopSignal("keeping what is measured so far") as stop:
         try:
             metrics = evaluate_workdir(
-                epath.Path(args.workdir),
+                find_workdir(args.workdir),
                 out,
                 changes={s: {k: v for k, v in keys.items() if v is not None} for s, keys in changes.items()},
                 ema=args.ema,

@@ -2,26 +2,43 @@
 
 import argparse
 
-HELP = "write the weights of a workdir in the format of another project"
+HELP = "write the weights of a workdir in the format of another project, or as a small workdir to share"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--to", dest="target", required=True, choices=("jit",), help="the project: JiT in PyTorch")
-    parser.add_argument("--workdir", required=True, metavar="DIR", help="of a training run")
-    parser.add_argument("--out", required=True, metavar="FILE", help=".safetensors, or .pth (needs PyTorch)")
+    parser.add_argument(
+        "--to",
+        dest="target",
+        required=True,
+        choices=("jit", "workdir"),
+        help="jit: JiT in PyTorch; workdir: one average and all that its use needs, nothing that training needs",
+    )
+    parser.add_argument("--workdir", required=True, metavar="DIR", help="of a training run, or pretrained:NAME")
+    parser.add_argument(
+        "--out", required=True, metavar="FILE", help=".safetensors or .pth (needs PyTorch); of a workdir, a new folder"
+    )
     parser.add_argument("--checkpoint", type=int, default=None, metavar="STEP", help="the newest unless given")
+    parser.add_argument(
+        "--ema", default="", metavar="DECAY", help="of a workdir: which average; the first unless given"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
     import pathlib
 
-    from etils import epath
+    if args.target == "workdir":
+        from etils import epath
 
+        from pixjax.evaluation.publish import publish
+
+        print(f"{args.out}: {publish(args.workdir, epath.Path(args.out), ema=args.ema, step=args.checkpoint)}")
+        return
     from pixjax.evaluation.convert import read_for_jit
     from pixjax.evaluation.jit_files import require_writable, write_jit_file
+    from pixjax.training.run_files import find_workdir
 
     out = pathlib.Path(args.out)
     require_writable(out)
-    contents = read_for_jit(epath.Path(args.workdir), args.checkpoint)
+    contents = read_for_jit(find_workdir(args.workdir), args.checkpoint)
     write_jit_file(out, contents)
     print(f"{out}: {', '.join(contents.sets)}, {len(next(iter(contents.sets.values())))} tensors each")

@@ -6,7 +6,7 @@ HELP = "say what a workdir holds: config, steps, parameters, codec"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--workdir", required=True, metavar="DIR", help="of a training run")
+    parser.add_argument("--workdir", required=True, metavar="DIR", help="of a training run, or pretrained:NAME")
     parser.add_argument("--verify", action="store_true", help="read every byte; exit code 1 when something is damaged")
     parser.add_argument("--json", action="store_true", help="the same as one JSON object")
 
@@ -14,19 +14,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int | None:
     import json
 
-    from etils import epath
-
     from pixjax.evaluation.inspect import describe, verify
+    from pixjax.training.run_files import find_workdir
 
     if args.verify:
-        damages = verify(epath.Path(args.workdir))
+        damages = verify(find_workdir(args.workdir))
         if args.json:
             print(json.dumps(damages))
         else:
             for part, problems in damages.items():
                 print(f"{part}: {'; '.join(problems) or 'as it was written'}")
         return int(any(damages.values()))
-    found = describe(epath.Path(args.workdir))
+    found = describe(find_workdir(args.workdir))
     if args.json:
         print(json.dumps(found))
         return None

@@ -7,7 +7,7 @@ HELP = "make canvases with a trained model, and read or show each by its tag"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--workdir", required=True, metavar="DIR", help="of a training run")
+    parser.add_argument("--workdir", required=True, metavar="DIR", help="of a training run, or pretrained:NAME")
     parser.add_argument(
         "--modality", choices=("text", "image", "any"), default="any", help="any: each canvas's tag decides"
     )

@@ -31,7 +31,14 @@ def run(args: argparse.Namespace) -> int:
     from etils import epath
 
     from pixjax.config_file import read_config
+    from pixjax.errors import InputError
+    from pixjax.training.run_files import PRETRAINED
 
+    if args.workdir.startswith(PRETRAINED):
+        raise InputError(
+            f"--workdir={args.workdir} comes with pixjax and is not trained in: choose another --workdir, and start from "
+            f"its weights with --config.training.init_from={args.workdir}"
+        )
     config = read_config(args.config, args.overrides)  # wrong input is told before jax is loaded
     from pixjax.runtime import set_up
     from pixjax.training.train import train

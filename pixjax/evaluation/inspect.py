@@ -21,7 +21,8 @@ def describe(workdir: epath.Path) -> dict[str, Any]:
             raise InputError(f"{workdir} has no checkpoint: train there first, or name another workdir")
         meta = checkpoints.meta(steps[-1])
     sizes: dict[str, int] = {}
-    for name, kind in meta["trees"]["params"].items():
+    trees = meta["trees"]
+    for name, kind in trees.get("params", next(iter(trees.values()))).items():  # an exported model has an average alone
         module, shape = name.split("/")[0], kind[kind.index("[") + 1 : -1]
         sizes[module] = sizes.get(module, 0) + math.prod(int(size) for size in shape.split(",") if size)
     return {

@@ -15,7 +15,7 @@ from pixjax.errors import InputError
 from pixjax.models import NO_LABEL, NO_TYPE, Context, JiT, Params, denoise
 from pixjax.training.checkpoint import Checkpoints
 from pixjax.training.mesh import make_mesh, replicated
-from pixjax.training.run_files import read_run, read_text_share
+from pixjax.training.run_files import find_workdir, read_run, read_text_share
 from pixjax.training.state import init_params, make_model
 
 _denoise = jax.jit(denoise, static_argnums=0)
@@ -106,7 +106,7 @@ def load(workdir: str | epath.PathLike, *, ema: str = "", step: int | None = Non
     """Restores a workdir for use, its parameters on every device.
 
     Args:
-      workdir: of a training run.
+      workdir: of a training run, or `pretrained:NAME`.
       ema: a decay in `training.ema_decays`, for instance "0.9999"; "none" for the raw parameters; empty for the
       first average.
       step: of the checkpoint; None for the newest.
@@ -114,7 +114,7 @@ def load(workdir: str | epath.PathLike, *, ema: str = "", step: int | None = Non
     Raises:
       InputError: no workdir, no checkpoint, no such average or step, or another architecture.
     """
-    path = epath.Path(workdir)
+    path = find_workdir(workdir)
     config, codec = read_run(path)
     decays = [str(d) for d in config.training.ema_decays]
     if ema not in ("", "none", *decays):

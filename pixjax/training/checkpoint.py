@@ -87,11 +87,25 @@ class Checkpoints:
 
         Raises: whatever orbax and the file system raise, of this save or of the one before.
         """
-        step = int(state.step)
+        self._save(int(state.step), _items(state), data_state, config, codec, best)
+
+    def save_average(self, step: int, item: str, params: Params, config: Config, codec: CanvasCodec) -> None:
+        """One average alone, from which a model can be used but not trained on. Waits for it; raises as `save` does."""
+        self._save(step, {item: params}, {}, config, codec)
+        self.wait()
+
+    def _save(
+        self,
+        step: int,
+        arrays: dict[str, Any],
+        data_state: dict[str, Any],
+        config: Config,
+        codec: CanvasCodec,
+        best: float = np.inf,
+    ) -> None:
         self._manager.check_for_errors()
         if step in self._manager.all_steps():
             return
-        arrays = _items(state)
         facts = {"data": data_state, "config": config.to_dict(), "codec": _codec_dict(codec)}
         meta = {
             "step": step,

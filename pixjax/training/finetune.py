@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-from etils import epath
 
 from pixjax.codec import CanvasCodec
 from pixjax.config import Config
 from pixjax.errors import InputError
 from pixjax.models import JiT, Params
 from pixjax.training.checkpoint import Checkpoints
-from pixjax.training.run_files import read_run
+from pixjax.training.run_files import find_workdir, read_run
 from pixjax.training.state import init_params
 
 # A condition that the first run did not have begins untrained; every other parameter has to be there.
@@ -33,7 +32,7 @@ def params_from(origin: str, like: Params, config: Config, codec: CanvasCodec, m
     Raises:
       InputError: no checkpoint there, or one of another architecture.
     """
-    workdir = epath.Path(origin)
+    workdir = find_workdir(origin)
     origin_config, origin_codec = read_run(workdir)
     item = f"ema_{origin_config.training.ema_decays[0]}"
     with Checkpoints(workdir) as checkpoints:

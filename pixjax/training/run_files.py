@@ -20,6 +20,23 @@ CHECKSUMS_FILE = "sha256.json"
 _ALWAYS_THERE = (CONFIG_FILE, DATA_FILE, f"{CODEC_FOLDER}/codec.json")
 
 
+PRETRAINED = "pretrained:"
+
+
+def find_workdir(name: str | os.PathLike) -> epath.Path:
+    """The folder of a `--workdir`; `pretrained:NAME` is one of the models that come with the package.
+
+    Raises `InputError` where the package has none of that name.
+    """
+    if not str(name).startswith(PRETRAINED):
+        return epath.Path(name)
+    folder = epath.resource_path("pixjax") / "pretrained"
+    known = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.exists() else []
+    if (wanted := str(name).removeprefix(PRETRAINED)) not in known:
+        raise InputError(f"{name} does not come with pixjax: choose one of {', '.join(PRETRAINED + k for k in known)}")
+    return folder / wanted
+
+
 def write_run(workdir: epath.Path, config: Config, codec: CanvasCodec) -> None:
     """Makes a workdir self-describing: nothing but itself is needed to use what was trained in it."""
     workdir.mkdir(parents=True, exist_ok=True)

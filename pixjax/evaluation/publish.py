@@ -1,0 +1,37 @@
+"""A trained model as a small workdir: what its use needs, and nothing that training needs."""
+
+import dataclasses
+
+from etils import epath
+
+from pixjax.errors import InputError
+from pixjax.evaluation.restore import load
+from pixjax.training.checkpoint import Checkpoints
+from pixjax.training.run_files import write_run
+
+
+def publish(workdir: str, folder: epath.Path, *, ema: str = "", step: int | None = None) -> str:
+    """Writes one average of a checkpoint as a workdir that `pixjax.load` and every command but `train` take.
+
+    Args: as `load` takes them; the raw parameters cannot be published.
+
+    Returns:
+      What was written.
+
+    Raises:
+      InputError: as `load`, or the folder exists.
+    """
+    if folder.exists():
+        raise InputError(f"--out={folder} exists: choose a new folder")
+    if ema == "none":
+        raise InputError(
+            "--ema=none are the raw parameters, and a shared model is an average: name one, or leave it out"
+        )
+    denoiser = load(workdir, ema=ema, step=step)
+    decay = float(ema) if ema else denoiser.config.training.ema_decays[0]
+    training = dataclasses.replace(denoiser.config.training, ema_decays=(decay,))
+    config = dataclasses.replace(denoiser.config, training=training)
+    write_run(folder, config, denoiser.codec)
+    with Checkpoints(folder, keep=training) as checkpoints:
+        checkpoints.save_average(denoiser.step, f"ema_{decay}", denoiser.params, config, denoiser.codec)
+    return f"step {denoiser.step}, average {decay}"
