@@ -36,8 +36,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.workdir.startswith(PRETRAINED):
         raise InputError(
-            f"--workdir={args.workdir} comes with pixjax and is not trained in: choose another --workdir, and start from "
-            f"its weights with --config.training.init_from={args.workdir}"
+            f"--workdir={args.workdir} comes with pixjax and is not trained in: choose another --workdir, and start "
+            f"from its weights with --config.training.init_from={args.workdir}"
         )
     config = read_config(args.config, args.overrides)  # wrong input is told before jax is loaded
     from pixjax.runtime import set_up
