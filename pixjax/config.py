@@ -116,6 +116,9 @@ class ModelConfig:
     context_canvases: int = 0  # clean canvases (a prompt, a page before) that may condition the one denoised
     codebook_head: bool = False  # text canvases: logits over legal colours beside their matched filter, not pixels
     codebook_input: bool = False  # text canvases: the network also sees the probability of each legal colour
+    cell_layers: int = 0  # text canvases: layers over single cells in reading order, below and above the transformer
+    cell_width: int = 64  # of these layers
+    cell_reach: int = 2  # cells on each side that one of these layers looks at
 
     def __post_init__(self):
         _require(self.canvas_size > 0, f"model.canvas_size={self.canvas_size} has to be positive")
@@ -126,13 +129,18 @@ class ModelConfig:
                 "choose a patch whose sides divide the canvas",
             )
         sizes = dict.fromkeys(
-            ("depth", "width", "heads", "bottleneck", "num_classes", "context_canvases"), (0, math.inf)
-        )
+            ("depth", "width", "heads", "bottleneck", "num_classes", "context_canvases", "cell_layers"), (0, math.inf)
+        ) | dict.fromkeys(("cell_width", "cell_reach"), (1, math.inf))
         _require_range("model", self, **sizes, in_context_tokens=(-1, math.inf), in_context_start=(-1, math.inf))
         _require(
             self.tagging != "marker" or not (self.codebook_head or self.codebook_input),
             "model.codebook_head and model.codebook_input are for canvases known to be text, which a marker alone does "
             "not tell: set model.tagging to 'condition' or 'both', or to 'none' for text alone",
+        )
+        _require(
+            not self.cell_layers or (self.codebook_head and self.codebook_input),
+            f"model.cell_layers={self.cell_layers} stand between the codebook's input and its head: set "
+            "model.codebook_head=True and model.codebook_input=True",
         )
         _require(0 <= self.dropout < 1, f"model.dropout={self.dropout} has to be in [0, 1)")
 

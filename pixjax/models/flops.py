@@ -15,8 +15,10 @@ def forward_flops(arch: Architecture, context_canvases: int = 0, codebook: Codeb
     if arch.self_condition:
         total += 2 * patches * values * arch.bottleneck
     if codebook is not None:
-        ids = arch.patch[0] * arch.patch[1] * codebook.vocab_size
-        total += 2 * patches * width * ids * (codebook.is_input + codebook.is_output)
+        values = arch.cell_width if arch.cell_layers else codebook.vocab_size
+        total += 2 * patches * width * arch.patch[0] * arch.patch[1] * values * (codebook.is_input + codebook.is_output)
+        a_block = (2 * arch.cell_reach + 1) * arch.cell_width * 2 * arch.cell_width + 2 * arch.cell_width**2
+        total += 2 * codebook.codec.capacity * 2 * arch.cell_layers * a_block
     conditions = 2 if context_canvases else 1  # one t for the canvas, another for its context
     patches *= canvases
     total += 2 * (256 * width + width * width + 2 * width * width)  # of t, and the last modulation

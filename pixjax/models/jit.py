@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from pixjax.models.attention import attend
+from pixjax.models.cells import CellBlock
 from pixjax.models.codebook import Codebook
 from pixjax.models.patches import patchify, unpatchify
 from pixjax.models.positions import rope_angles, rotate, sincos_table, time_features
@@ -210,7 +211,12 @@ class JiT(nn.Module):
             is_text = codebook.is_text(jnp.full(batch, NO_TYPE) if type_id is None else type_id)
             log_posterior_BCV = codebook.log_posterior(z, t)
         if codebook is not None and codebook.is_input:
-            ids = patchify(codebook.at_pixels(jnp.exp(log_posterior_BCV)), arch.patch).astype(arch.dtype)
+            cells_BCV = jnp.exp(log_posterior_BCV)
+            if arch.cell_layers:
+                cells_BCV = nn.Dense(arch.cell_width, kernel_init=_xavier, name="cells_in")(cells_BCV)
+                for layer in range(arch.cell_layers):
+                    cells_BCV = CellBlock(arch, name=f"cells_below_{layer}")(cells_BCV)
+            ids = patchify(codebook.at_pixels(cells_BCV), arch.patch).astype(arch.dtype)
             read = nn.Dense(arch.width, use_bias=False, dtype=arch.dtype, kernel_init=_xavier, name="embed_ids")(ids)
             x += jnp.where(is_text[:, None, None], read.astype(jnp.float32), 0.0)
         present_BN = None
@@ -249,8 +255,14 @@ class JiT(nn.Module):
         x_hat = unpatchify(nn.Dense(pixels * 3, kernel_init=_zeros, name="out")(x), arch.patch, arch.grid)
         if codebook is None or not codebook.is_output:
             return Prediction(x_hat)
-        logits = nn.Dense(pixels * codebook.vocab_size, kernel_init=_zeros, name="out_ids")(x)
-        logits_BCV = codebook.of_cells(unpatchify(logits, arch.patch, arch.grid))
+        width = arch.cell_width if arch.cell_layers else codebook.vocab_size
+        said = nn.Dense(pixels * width, kernel_init=_zeros, name="out_ids")(x)
+        logits_BCV = codebook.of_cells(unpatchify(said, arch.patch, arch.grid))
+        if arch.cell_layers:
+            above_BCW = cells_BCV + logits_BCV
+            for layer in range(arch.cell_layers):
+                above_BCW = CellBlock(arch, name=f"cells_above_{layer}")(above_BCW)
+            logits_BCV = nn.Dense(codebook.vocab_size, kernel_init=_zeros, name="cells_out")(above_BCW)
         log_probs = jax.nn.log_softmax(logits_BCV + log_posterior_BCV)
         return Prediction(jnp.where(is_text[:, None, None, None], codebook.mean(log_probs), x_hat), log_probs)
 

@@ -52,6 +52,9 @@ class Architecture:
     scan_layers: bool = True
     context_canvases: int = 0  # clean canvases that may be given beside the noisy one
     self_condition: bool = False  # the clean prediction of the step before may be given
+    cell_layers: int = 0  # of `CellBlock`s, below the transformer and as many above it
+    cell_width: int = 0
+    cell_reach: int = 0
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -107,6 +110,9 @@ def architecture(config: ModelConfig) -> Architecture:
         scan_layers=config.scan_layers,
         context_canvases=config.context_canvases,
         self_condition=config.self_condition,
+        cell_layers=config.cell_layers,
+        cell_width=config.cell_width,
+        cell_reach=config.cell_reach,
     )
 
 

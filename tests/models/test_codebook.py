@@ -11,13 +11,14 @@ from pixjax.codec import IMAGE, TEXT, CanvasCodec, to_float
 from pixjax.config import ModelConfig
 from pixjax.diffusion import matched_filter, noisy
 from pixjax.errors import InputError
-from pixjax.models import NO_TYPE, Codebook, JiT, architecture, predict, text_types
+from pixjax.models import NO_TYPE, Codebook, JiT, architecture, denoise, predict, text_types
 from pixjax.models.flops import forward_flops
 
 SIZE = 8
 MODEL = ModelConfig(
     variant="Ti", canvas_size=SIZE, patch_size="2", tagging="condition", depth=1, width=16, heads=1, in_context_tokens=0
 )
+CELLS = {"codebook_head": True, "codebook_input": True, "cell_layers": 2, "cell_width": 8, "cell_reach": 1}
 LETTERS = CanvasCodec(tokenizer="chars27", code="radix:3:1", canvas_size=SIZE, marker=False)
 # Two pixels a letter, after a marker: some cells lie in two patches, and the last pixel is in none.
 PAIRS = CanvasCodec(tokenizer="chars27", code="radix:2:2", canvas_size=SIZE, marker=True)
@@ -142,8 +143,41 @@ def test_a_marker_alone_tells_too_late():
         dataclasses.replace(MODEL, tagging="marker", codebook_head=True)
 
 
-def test_flops_are_what_the_compiler_counts():
-    model = JiT(dataclasses.replace(architecture(MODEL), width=128, dtype=jnp.float32), codebook())
+@pytest.mark.parametrize("codec", [LETTERS, PAIRS])
+def test_layers_over_cells_start_as_the_matched_filter(codec):
+    model = JiT(architecture(dataclasses.replace(MODEL, **CELLS)), codebook(codec))
+    z, t, _ = noisy_text(codec)
+    np.testing.assert_allclose(denoise(model, start(model), z, t), matched_filter(codec, NOISE_SCALE)(z, t), atol=1e-5)
+
+
+def test_layers_over_cells_follow_the_reading_order_and_reach_as_far_as_told():
+    """With the transformer's word for each cell cut off, a cell depends on those around it and on no others."""
+    config = dataclasses.replace(MODEL, **CELLS)
+    codec = CanvasCodec(
+        tokenizer="chars27", code="radix:3:1", layout="patch", patch_size="2", canvas_size=SIZE, marker=False
+    )
+    model = JiT(architecture(config), codebook(codec))
+    params = trained(model)
+    params["out_ids"] = jax.tree.map(jnp.zeros_like, params["out_ids"])
+    z, t, _ = noisy_text(codec, batch=1, t=(0.5,))
+    middle = codec.cell_index[30, 0]
+    changed = z.at[0, middle // SIZE, middle % SIZE].add(0.5)
+    moved = np.abs(predict(model, params, changed, t).log_probs - predict(model, params, z, t).log_probs).max(axis=-1)[
+        0
+    ]
+    reach = 2 * config.cell_layers * config.cell_reach
+    assert (moved[30 - reach : 30 + reach + 1] > 1e-6).all()
+    assert np.delete(moved, range(30 - reach, 30 + reach + 1)).max() == 0
+
+
+def test_layers_over_cells_need_the_codebook_at_both_ends():
+    with pytest.raises(InputError, match=r"stand between the codebook.s input and its head"):
+        dataclasses.replace(MODEL, cell_layers=1, codebook_head=True)
+
+
+@pytest.mark.parametrize("changes", [{}, {"cell_layers": 2, "cell_width": 32, "cell_reach": 2}])
+def test_flops_are_what_the_compiler_counts(changes):
+    model = JiT(dataclasses.replace(architecture(MODEL), width=128, dtype=jnp.float32, **changes), codebook())
     z, t = jnp.zeros((1, SIZE, SIZE, 3)), jnp.zeros(1)
     params = jax.eval_shape(model.init, jax.random.key(0), z, t)
     counted = jax.jit(model.apply).lower(params, z, t).compile().cost_analysis()["flops"]
