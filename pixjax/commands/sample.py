@@ -5,6 +5,21 @@ from typing import Any
 
 HELP = "make canvases with a trained model, and read or show each by its tag"
 
+_ASKED = (  # flags that are fields of a `Request` as they are
+    "modality",
+    "num",
+    "pages",
+    "seed",
+    "label",
+    "prompt",
+    "prompt_image",
+    "infill",
+    "blank",
+    "infill_image",
+    "mask",
+    "trajectory",
+)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workdir", required=True, metavar="DIR", help="of a training run, or pretrained:NAME")
@@ -73,59 +88,29 @@ def _add_infill(group: argparse._ArgumentGroup) -> None:
 def run(args: argparse.Namespace) -> None:
     import pathlib
 
-    from pixjax.config import MAX_SEED
-    from pixjax.errors import InputError
-
-    if not 0 <= args.seed <= MAX_SEED:
-        raise InputError(f"--seed={args.seed} has to be between 0 and {MAX_SEED}")
-    if args.num < 1:
-        raise InputError(f"--num={args.num} is too few: at least one canvas")
-    if args.pages < 1:
-        raise InputError(f"--pages={args.pages} has to be 1 or more")
-    if args.pages > 1 and args.modality != "text":
-        raise InputError(f"--pages={args.pages} is for text: add --modality=text")
-    if args.pages > 1 and (args.infill or args.infill_image or args.trajectory is not None):
-        raise InputError(f"--pages={args.pages} goes with neither --infill nor --trajectory: leave them out")
-    if (args.infill_image is None) != (args.mask is None):
-        raise InputError("--infill-image and --mask go together: one says what is known, the other where")
-    if args.infill is not None and args.infill_image is not None:
-        raise InputError("--infill fills in a text and --infill-image an image: give one of them")
+    from pixjax.evaluation.answer import Request, answer, prepare
     from pixjax.runtime import set_up
 
+    request = Request(
+        **{name: getattr(args, name) for name in _ASKED},
+        changes=_changes(args),
+    )
     set_up()
     import numpy as np
     from rich.console import Console
     from rich.progress import Progress
 
     from pixjax.codec import IMAGE, TEXT
-    from pixjax.evaluation.generate import generate
-    from pixjax.evaluation.infill import given_image, given_text
-    from pixjax.evaluation.pages import generate_pages, require_pages, write_pages
+    from pixjax.evaluation.pages import write_pages
     from pixjax.evaluation.pictures import contact_sheet, grid
-    from pixjax.evaluation.prompts import make_context, read_prompt
-    from pixjax.evaluation.request import require_possible
     from pixjax.evaluation.restore import load
     from pixjax.evaluation.samples import write_samples
-    from pixjax.evaluation.trajectory import chosen_steps, filmstrip, write_animation
+    from pixjax.evaluation.trajectory import filmstrip, write_animation
     from pixjax.training.watch import StopSignal
 
     out = pathlib.Path(args.out)
     denoiser = load(args.workdir, ema=args.ema, step=args.checkpoint)
-    wanted, given = args.modality, None
-    if args.infill is not None:
-        given = given_text(denoiser.codec, args.infill, args.blank)
-        wanted = "text" if wanted == "any" else wanted
-    elif args.infill_image is not None:
-        given = given_image(args.infill_image, args.mask, denoiser.config.model.canvas_size)
-        wanted = "image" if wanted == "any" else wanted
-    changes = _changes(args)
-    steps = denoiser.config.sampling.changed(**changes).steps
-    trajectory = chosen_steps(args.trajectory, steps) if args.trajectory is not None else ()
-    asked: dict[str, Any] = {"label": args.label, "given": given, "trajectory": trajectory, **changes}
-    prompt = read_prompt(denoiser, text=args.prompt, image=args.prompt_image)
-    require_possible(denoiser, wanted, prompted=bool(prompt) or args.pages > 1, **asked)
-    if args.pages > 1:
-        require_pages(denoiser)
+    task = prepare(denoiser, request)
     out.mkdir(parents=True, exist_ok=True)  # before the work, not after it
     total = args.num * args.pages
     console = Console(stderr=True)
@@ -133,17 +118,13 @@ def run(args: argparse.Namespace) -> None:
         StopSignal("writing what is made so far") as stop,
         Progress(console=console, disable=not console.is_terminal, transient=True) as bar,
     ):
-        task = bar.add_task("canvases", total=total)
-        watching: dict[str, Any] = {
-            "seed": args.seed,
-            "stop": lambda: bool(stop.received),
-            "progress": lambda count: bar.update(task, completed=count),
-        }
-        if args.pages > 1:
-            pages = generate_pages(denoiser, args.num, args.pages, prompt=prompt, **watching, **changes)
-        else:
-            context = make_context(denoiser, [prompt] * args.num)
-            pages = [generate(denoiser, wanted, args.num, context=context, **watching, **asked)]
+        bar_task = bar.add_task("canvases", total=total)
+        pages = answer(
+            denoiser,
+            task,
+            stop=lambda: bool(stop.received),
+            progress=lambda count: bar.update(bar_task, completed=count),
+        )
     made = pages[0]
     rows = write_pages(out, pages, denoiser.codec) if args.pages > 1 else write_samples(out, made, denoiser.codec)
     if stop.received:
@@ -155,8 +136,8 @@ def run(args: argparse.Namespace) -> None:
     for row in rows:
         print(f"--- text canvas {row['index']}, margin {row['margin']:.2f}\n{row['text']}")
     print(f"{total} canvases: {len(rows)} text, {int(np.sum(made.modality == IMAGE))} images; grid: {out / 'grid.png'}")
-    if trajectory:
-        filmstrip(made, trajectory).save(out / "trajectory.png")
+    if task.trajectory:
+        filmstrip(made, task.trajectory).save(out / "trajectory.png")
         write_animation(out / "trajectory.gif", made)
         print(f"trajectory: {out / 'trajectory.png'} and {out / 'trajectory.gif'}")
     if args.contact_sheet:

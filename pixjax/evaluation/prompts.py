@@ -22,11 +22,8 @@ def read_prompt(denoiser: Denoiser, *, text: str | None = None, image: str | Non
     """
     config, codec = denoiser.config.model, denoiser.codec
     options = " and ".join(name for name, value in (("--prompt-image", image), ("--prompt", text)) if value is not None)
-    if options and not config.context_canvases:
-        raise InputError(
-            f"{options}: this model was trained without context (model.context_canvases=0): leave it out, or train "
-            "with --config=context64"
-        )
+    if options:
+        require_context(denoiser, options)
     prompt: list[Part] = [] if image is None else [_read_picture(image, config.canvas_size)]
     room = config.context_canvases - len(prompt)
     if text:
@@ -44,6 +41,15 @@ def read_prompt(denoiser: Denoiser, *, text: str | None = None, image: str | Non
             )
         prompt.append(ids)
     return tuple(prompt)
+
+
+def require_context(denoiser: Denoiser, options: str) -> None:
+    """Raises `InputError` for a model without context; `options` names what needs one."""
+    if not denoiser.config.model.context_canvases:
+        raise InputError(
+            f"{options}: this model was trained without context (model.context_canvases=0): leave it out, or train "
+            "with --config=context64"
+        )
 
 
 def make_context(denoiser: Denoiser, prompts: Sequence[Sequence[Part]], canvases: int = 0) -> Context | None:

@@ -1,0 +1,125 @@
+"""A request in the words of a person, and the canvases that answer it: what `pixjax sample` and its page share."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pixjax.config import MAX_SEED
+from pixjax.data.source import Part
+from pixjax.errors import InputError
+from pixjax.evaluation.generate import Generated, generate
+from pixjax.evaluation.infill import Given, given_image, given_text
+from pixjax.evaluation.pages import generate_pages, require_pages
+from pixjax.evaluation.prompts import make_context, read_prompt
+from pixjax.evaluation.request import Wanted, require_possible
+from pixjax.evaluation.restore import Denoiser
+from pixjax.evaluation.trajectory import chosen_steps
+from pixjax.models import NO_LABEL
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is asked for: the flags of `pixjax sample`, by their names. Raises `InputError` for what no model could do.
+
+    changes: keys of `config.sampling` that are to be another than there.
+    """
+
+    modality: Wanted = "any"
+    num: int = 1
+    pages: int = 1
+    seed: int = 0
+    label: int = NO_LABEL
+    prompt: str | None = None
+    prompt_image: str | None = None
+    infill: str | None = None
+    blank: str = "_"
+    infill_image: str | None = None
+    mask: str | None = None
+    trajectory: str | None = None
+    changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        if not 0 <= self.seed <= MAX_SEED:
+            raise InputError(f"--seed={self.seed} has to be between 0 and {MAX_SEED}")
+        if self.num < 1:
+            raise InputError(f"--num={self.num} is too few: at least one canvas")
+        if self.pages < 1:
+            raise InputError(f"--pages={self.pages} has to be 1 or more")
+        if self.pages > 1 and self.modality != "text":
+            raise InputError(f"--pages={self.pages} is for text: add --modality=text")
+        if self.pages > 1 and (self.infill or self.infill_image or self.trajectory is not None):
+            raise InputError(f"--pages={self.pages} goes with neither --infill nor --trajectory: leave them out")
+        if (self.infill_image is None) != (self.mask is None):
+            raise InputError("--infill-image and --mask go together: one says what is known, the other where")
+        if self.infill is not None and self.infill_image is not None:
+            raise InputError("--infill fills in a text and --infill-image an image: give one of them")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Task:
+    """A request that a model can serve, its texts and files read."""
+
+    request: Request
+    wanted: Wanted
+    prompt: tuple[Part, ...]
+    given: Given | None
+    trajectory: tuple[int, ...]  # the steps, from 0, of the frames
+
+
+def prepare(denoiser: Denoiser, request: Request) -> Task:
+    """Reads what is asked for, before anything is computed or written.
+
+    Raises:
+      InputError: what this model cannot do, or a file or a value that is wrong.
+      OSError: a file of `infill_image` or `mask` that cannot be read.
+    """
+    wanted, given = request.modality, None
+    if request.infill is not None:
+        given = given_text(denoiser.codec, request.infill, request.blank)
+        wanted = "text" if wanted == "any" else wanted
+    elif request.infill_image is not None and request.mask is not None:
+        given = given_image(request.infill_image, request.mask, denoiser.config.model.canvas_size)
+        wanted = "image" if wanted == "any" else wanted
+    steps = denoiser.config.sampling.changed(**request.changes).steps
+    trajectory = chosen_steps(request.trajectory, steps) if request.trajectory is not None else ()
+    prompt = read_prompt(denoiser, text=request.prompt, image=request.prompt_image)
+    prompted = bool(prompt) or request.pages > 1
+    asked: dict[str, Any] = {"given": given, "trajectory": trajectory, "prompted": prompted, **request.changes}
+    require_possible(denoiser, wanted, request.label, **asked)
+    if request.pages > 1:
+        require_pages(denoiser)
+    return Task(request=request, wanted=wanted, prompt=prompt, given=given, trajectory=trajectory)
+
+
+def answer(
+    denoiser: Denoiser,
+    task: Task,
+    *,
+    context_canvases: int = 0,
+    stop: Callable[[], bool] = lambda: False,
+    progress: Callable[[int], object] = lambda made: None,
+) -> list[Generated]:
+    """The canvases of a task; of several pages, one `Generated` a page.
+
+    Args:
+      context_canvases: that a prompt is given, so that prompts of any length share one program; 0: as many as it needs.
+      stop: asked between two batches; when it says so, what is made so far is returned.
+      progress: told after each batch how many canvases there are.
+    """
+    request = task.request
+    watching: dict[str, Any] = {"seed": request.seed, "stop": stop, "progress": progress}
+    if request.pages > 1:
+        return generate_pages(denoiser, request.num, request.pages, prompt=task.prompt, **watching, **request.changes)
+    context = make_context(denoiser, [task.prompt] * request.num, context_canvases if task.prompt else 0)
+    made = generate(
+        denoiser,
+        task.wanted,
+        request.num,
+        label=request.label,
+        given=task.given,
+        context=context,
+        trajectory=task.trajectory,
+        **watching,
+        **request.changes,
+    )
+    return [made]
