@@ -26,6 +26,7 @@ COMMANDS = (
     "export",
     "doctor",
     "estimate",
+    "demo-ui",
 )
 
 
@@ -38,7 +39,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"pixjax {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name in COMMANDS:
-        module = importlib.import_module(f"pixjax.commands.{name}")
+        module = importlib.import_module(f"pixjax.commands.{name.replace('-', '_')}")
         command = commands.add_parser(name, help=module.HELP, description=module.HELP, allow_abbrev=False)
         module.add_arguments(command)
         if command.get_default("run") is None:  # a command with sub-commands has set one for each

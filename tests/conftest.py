@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 
 import pytest
 
@@ -46,3 +47,30 @@ def tiny_dict(**sections) -> dict:
 def tiny_config():
     """`tiny_config(training={"steps": 4})` is a `Config`."""
     return lambda **sections: Config.from_dict(tiny_dict(**sections))
+
+
+def _found(variable: str, *names: str) -> str | None:
+    return os.environ.get(variable) or next(filter(None, map(shutil.which, names)), None)
+
+
+@pytest.fixture
+def browser(tmp_path):
+    """A headless Chromium; a test that asks for one is skipped where there is none."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium: pip install 'pixjax[test]'")
+    chrome = _found("CHROME", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    driver = _found("CHROMEDRIVER", "chromedriver")
+    if not chrome or not driver:
+        pytest.skip("no Chromium with chromedriver found: install both, or set CHROME and CHROMEDRIVER")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chrome
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    for flag in (
+        "headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
+        "disable-component-update", "disable-sync", "disable-dev-shm-usage", f"user-data-dir={tmp_path / 'profile'}",
+    ):  # fmt: skip
+        options.add_argument(f"--{flag}")
+    started = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=driver))
+    started.set_page_load_timeout(20)
+    started.set_script_timeout(10)
+    yield started
+    started.quit()

@@ -30,6 +30,7 @@ from pixjax.evaluation.report import (
 )
 from pixjax.evaluation.report.blocks import Block
 from pixjax.evaluation.restore import Denoiser
+from pixjax.evaluation.token_names import token_names
 from pixjax.training.reporter import METRICS_FILE
 
 SHOWN_TEXTS = 8
@@ -234,16 +235,6 @@ def _texts(codec: CanvasCodec, samples: dict[str, Generated], metrics: dict[str,
 def _shaded(codec: CanvasCodec, made: Generated, index: int) -> ShadedText:
     ids, margin = codec.decode_ids(made.x[index])
     return ShadedText(token_names(codec, ids), margin.tolist(), f"sample {index}, mean margin {margin.mean():.2f}")
-
-
-def token_names(codec: CanvasCodec, ids: np.ndarray) -> tuple[str, ...]:
-    """What each token reads by itself: PAD, EOS and parts of a letter by name or number."""
-    special = {} if codec.pad_id == codec.eos_id else {codec.pad_id: "⟨pad⟩", codec.eos_id: "⟨end⟩"}
-    names: dict[int, str] = {}
-    for number in set(ids.tolist()):
-        text = special.get(number) or codec.text_tokenizer.decode(np.array([number]))
-        names[number] = f"⟨{number}⟩" if not text or "\ufffd" in text else text
-    return tuple(names[number] for number in ids.tolist())
 
 
 def _images(samples: dict[str, Generated], material: Material, metrics: dict[str, Any]) -> tuple[Block, ...]:

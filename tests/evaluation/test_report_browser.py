@@ -1,39 +1,9 @@
 """The report in a headless Chromium: it can be pointed at, read by keys, and fits a phone."""
 
-import os
-import shutil
-
-import pytest
 from report_under_test import CANVASES, HOSTILE, report_of
 
 from pixjax.evaluation.report import write_report
 from pixjax.evaluation.report.text import visible
-
-
-def found(variable: str, *names: str) -> str | None:
-    return os.environ.get(variable) or next(filter(None, map(shutil.which, names)), None)
-
-
-@pytest.fixture
-def browser(tmp_path):
-    webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium: pip install 'pixjax[test]'")
-    chrome = found("CHROME", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    driver = found("CHROMEDRIVER", "chromedriver")
-    if not chrome or not driver:
-        pytest.skip("no Chromium with chromedriver found: install both, or set CHROME and CHROMEDRIVER")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chrome
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    for flag in (
-        "headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
-        "disable-component-update", "disable-sync", "disable-dev-shm-usage", f"user-data-dir={tmp_path / 'profile'}",
-    ):  # fmt: skip
-        options.add_argument(f"--{flag}")
-    started = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=driver))
-    started.set_page_load_timeout(20)
-    started.set_script_timeout(10)
-    yield started
-    started.quit()
 
 
 def screen(browser, width: int, scheme: str) -> None:

@@ -40,7 +40,8 @@ def render(report: Report) -> str:
     """The page. It has no `style` attributes, which its policy would not let pass."""
     here = importlib.resources.files(__package__)
     script = (here / "page.js").read_text(encoding="utf-8")
-    style = (here / "page.css").read_text(encoding="utf-8") + column_rules()
+    sheets = ("shades.css", "page.css")  # what the page says of printing comes last, and counts
+    style = "".join((here / sheet).read_text(encoding="utf-8") for sheet in sheets) + column_rules()
     policy = (
         f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; "
         "base-uri 'none'; form-action 'none'"

@@ -8,7 +8,7 @@ from pixjax.evaluation.report.text import DASH, escape, indented_json
 
 _NUMBER = re.compile(r"[-−+±<>≤≥~]?\s?[\d.,]*\d[\d.,]*(e[-+]?\d+)?\s?[%kMGx×]?(\s*[±(\[].*)?|—|")
 _NOT_A_NUMBER = {"nan", "inf", "-inf", "+inf", "none"}
-_SHADES = 10  # of page.css, from a tie to perfect
+_SHADES = 10  # of shades.css, from a tie to perfect
 
 
 def prose_html(prose: Prose) -> str:

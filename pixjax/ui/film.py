@@ -1,0 +1,120 @@
+"""One sample as it came about, and what of it is seen at a step: the canvas, its text, the token of a pixel."""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+from PIL import Image, ImageDraw
+
+from pixjax.codec import TEXT, CanvasCodec, to_uint8
+from pixjax.evaluation.answer import Request, answer, prepare
+from pixjax.evaluation.restore import Denoiser
+from pixjax.evaluation.samples import until_the_end
+from pixjax.evaluation.token_names import token_names
+
+SIDE = 512  # pixels that a canvas is shown with, about
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Film:
+    """Clean predictions of one canvas on the way from noise, about [-1, 1]; the last is the sample itself."""
+
+    codec: CanvasCodec
+    x_hat: Float[np.ndarray, "frames height width 3"]
+    modality: Int[np.ndarray, " frames"]
+    step: tuple[int, ...]  # from 0
+    time: tuple[float, ...]
+    steps: int  # in all
+
+    def __len__(self) -> int:
+        return len(self.step)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Token:
+    """What a pixel belongs to. `id` is None where a pixel carries no token: the marker, an image, what is left over."""
+
+    x: int
+    y: int
+    color: tuple[int, int, int]
+    number: int | None = None  # in the order of reading, from 0
+    id: int | None = None
+    name: str = ""
+    margin: float | None = None
+    pixels: tuple[tuple[int, int], ...] = ()  # (x, y) of its cell
+    legal: tuple[tuple[int, int, int], ...] = ()  # the colours that the token is painted with, in the same order
+
+
+def make_film(denoiser: Denoiser, request: Request) -> Film:
+    """Samples one canvas. Prompts of any length, and seeds, share one compiled program.
+
+    Raises:
+      InputError: as `prepare` does, before anything is computed.
+    """
+    task = prepare(denoiser, dataclasses.replace(request, num=1, trajectory="even"))
+    (made,) = answer(denoiser, task, context_canvases=denoiser.config.model.context_canvases)
+    modality = np.full(len(task.trajectory), made.modality[0])
+    if denoiser.codec.marker:
+        modality = denoiser.codec.decode_modality(made.frames[0])[0]
+    return Film(
+        codec=denoiser.codec,
+        x_hat=made.frames[0],
+        modality=modality,
+        step=task.trajectory,
+        time=tuple(made.frame_times[0].tolist()),
+        steps=denoiser.config.sampling.changed(**request.changes).steps,
+    )
+
+
+def tokens_of(film: Film, frame: int) -> tuple[Int[np.ndarray, " tokens"], Float[np.ndarray, " tokens"]]:
+    """The ids that a frame is read as, up to the end of its text, and their margins; of an image none."""
+    if film.modality[frame] != TEXT:
+        return np.zeros(0, np.int32), np.zeros(0, np.float32)
+    ids, margin = film.codec.decode_ids(film.x_hat[frame])
+    content = len(until_the_end(ids, film.codec))
+    return ids[:content], margin[:content]
+
+
+def token_at(film: Film, frame: int, x: int, y: int) -> Token:
+    """The token that the pixel in column x and row y is a part of."""
+    codec, canvas = film.codec, to_uint8(film.x_hat[frame])
+    here = Token(x=x, y=y, color=_color(canvas[y, x]))
+    numbers, _ = np.nonzero(codec.cell_index == y * codec.canvas_size + x)
+    if film.modality[frame] != TEXT or not len(numbers):
+        return here
+    ids, margin = codec.decode_ids(film.x_hat[frame])
+    number = int(numbers[0])
+    chosen = ids[number : number + 1]
+    legal = to_uint8(codec.colors[chosen[0]])
+    return dataclasses.replace(
+        here,
+        number=number,
+        id=int(chosen[0]),
+        name=token_names(codec, chosen)[0],
+        margin=float(margin[number]),
+        pixels=tuple((int(p) % codec.canvas_size, int(p) // codec.canvas_size) for p in codec.cell_index[number]),
+        legal=tuple(map(_color, legal)),
+    )
+
+
+def _color(levels: UInt8[np.ndarray, "3"]) -> tuple[int, int, int]:
+    red, green, blue = levels.tolist()
+    return red, green, blue
+
+
+def picture(film: Film, frame: int, token: Token | None = None) -> Image.Image:
+    """The canvas enlarged, each pixel a sharp square; those of a token's cell, or the pixel alone, are outlined."""
+    scale = scale_of(film)
+    size = film.codec.canvas_size * scale
+    image = Image.fromarray(to_uint8(film.x_hat[frame])).resize((size, size), Image.Resampling.NEAREST)
+    draw = ImageDraw.Draw(image)
+    for x, y in (token.pixels or ((token.x, token.y),)) if token else ():
+        for inset, color in ((0, "white"), (1, "black")):  # one of them is seen on any colour
+            corners = (x * scale + inset, y * scale + inset, (x + 1) * scale - 1 - inset, (y + 1) * scale - 1 - inset)
+            draw.rectangle(corners, outline=color)
+    return image
+
+
+def scale_of(film: Film) -> int:
+    """Pixels of the picture for one of the canvas."""
+    return max(3, SIDE // film.codec.canvas_size)

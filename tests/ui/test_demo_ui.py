@@ -1,0 +1,128 @@
+"""`pixjax demo-ui`: what it refuses before anything is served, and its page in a headless Chromium."""
+
+import re
+import socket
+import sys
+
+import pytest
+
+from pixjax.cli import main
+from pixjax.evaluation.generate import _sample
+
+HOSTILE = "<img src=x onerror=alert(1)>${7*7}{{7*7}}"
+
+
+def test_without_gradio_it_says_what_to_install(workdir, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    for module in ("pixjax.ui.serve", "pixjax.ui.page"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    assert main(["demo-ui", f"--workdir={workdir}", "--no-browser"]) == 2
+    error = capsys.readouterr().err
+    assert error.endswith("pip install 'pixjax[ui]'\n")
+    assert error.count("\n") == 1
+
+
+def test_a_port_that_is_none_is_refused(workdir, capsys):
+    assert main(["demo-ui", f"--workdir={workdir}", "--port=70000"]) == 2
+    assert capsys.readouterr().err == "pixjax: --port=70000 is no port: choose 1024 to 65535\n"
+
+
+def test_a_port_in_use_and_a_folder_without_a_run_are_refused(workdir, tmp_path, capsys):
+    pytest.importorskip("gradio", reason="no gradio: pip install 'pixjax[ui]'")
+    assert main(["demo-ui", f"--workdir={tmp_path}", "--no-browser"]) == 2
+    assert "is not a workdir" in capsys.readouterr().err
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["demo-ui", f"--workdir={workdir}", "--no-browser", f"--port={port}"]) == 2
+    assert f"--port={port} cannot be had" in capsys.readouterr().err
+
+
+def test_the_page_samples_and_shows_in_a_browser(workdir, browser):
+    pytest.importorskip("gradio", reason="no gradio: pip install 'pixjax[ui]'")
+    from selenium.webdriver import ActionChains, Keys
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    from pixjax.ui.averages import Averages
+    from pixjax.ui.serve import served
+
+    def one(selector: str):
+        return browser.find_element(By.CSS_SELECTOR, selector)
+
+    def until(condition) -> None:
+        WebDriverWait(browser, 60, 0.05).until(lambda _: condition())
+
+    def fill(field: str, text: str) -> None:
+        box = one(f"#{field} textarea, #{field} input")
+        box.send_keys(Keys.CONTROL, "a")
+        box.send_keys(text)
+
+    def sample() -> None:
+        before = one("#text").get_attribute("innerHTML"), one("#problem").get_attribute("innerHTML")
+        one("#go").click()
+        until(lambda: (one("#text").get_attribute("innerHTML"), one("#problem").get_attribute("innerHTML")) != before)
+
+    def point(x: float, y: float) -> None:
+        """A click into the middle of a pixel of the canvas, of 16."""
+        canvas = one("#canvas img")
+        browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", canvas)
+        side = canvas.size["width"]
+        offset = (round(((x + 0.5) / 16 - 0.5) * side), round(((y + 0.5) / 16 - 0.5) * side))
+        ActionChains(browser, duration=0).move_to_element_with_offset(canvas, *offset).click().perform()
+        until(lambda: f"x {x}, y {y}" in one("#token").text)
+
+    with served(Averages(str(workdir)), f"{workdir}, step 4") as address:
+        assert address.startswith("http://127.0.0.1:")
+        browser.get(address)
+        until(lambda: browser.find_elements(By.CSS_SELECTOR, "#go"))
+
+        # What is written is shown as it is, shaded by its margin: what was given has a perfect one.
+        fill("infill", HOSTILE + "____")
+        sample()
+        until(lambda: browser.find_elements(By.CSS_SELECTOR, "#canvas img"))
+        tokens = browser.find_elements(By.CSS_SELECTOR, "#text [data-m]")
+        assert "".join(token.text for token in tokens[: len(HOSTILE)]).replace("\xa0", " ") == HOSTILE
+        assert {token.get_attribute("class") for token in tokens[: len(HOSTILE)]} == {"m10"}
+        made = one("#text").text
+
+        # A pixel names its token, at every step; the marker has none.
+        point(1, 0)
+        assert "token <\nid 60\nplace in the text 0\nmargin 1.00" in one("#token").text
+        point(0, 0)
+        assert "token none" in one("#token").text
+        point(12, 14)
+        last = one("#token").text
+        assert "step 2 of 2" in made
+        one("#slider input[type=range]").send_keys(Keys.ARROW_LEFT)
+        until(lambda: "step 1 of 2" in one("#text").text)
+        assert one("#token").text != last
+
+        # A wrong value is answered in the words of the command, and what was made stays.
+        fill("steps", "0")
+        sample()
+        assert one("#problem [role=alert]").text == "sampling.steps=0 has to be positive"
+        assert "step 1 of 2" in one("#text").text
+        fill("steps", "2")
+        fill("prompt", "<b>" * 99)
+        sample()
+        until(lambda: "--prompt has 297 tokens" in one("#problem").text)
+
+        # Another prompt and another seed run the same program.
+        fill("infill", Keys.BACKSPACE)
+        fill("prompt", "once")
+        sample()
+        until(lambda: one("#problem").text == "")
+        programs = _sample._cache_size()
+        fill("prompt", "upon a time")
+        fill("seed", "5")
+        sample()
+        assert _sample._cache_size() == programs
+
+        # It came from this machine alone, and may reach nothing else.
+        names = browser.execute_script("return performance.getEntriesByType('resource').map((entry) => entry.name)")
+        assert {re.sub(r"(?<=\d)/.*", "/", name) for name in names if not name.startswith("data:")} == {address}
+        blocked = """
+            document.addEventListener("securitypolicyviolation", (event) => arguments[0](event.effectiveDirective));
+            fetch("https://example.invalid/").catch(() => 0);
+        """
+        assert browser.execute_async_script(blocked) == "connect-src"
