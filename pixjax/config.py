@@ -18,8 +18,8 @@ Tagging = Literal["none", "marker", "condition", "both"]
 Remat = Literal["none", "full", "dots"]
 Attention = Literal["auto", "xla", "cudnn", "heads_first"]
 
-# One entry of a comma-separated list of sources begins with its scheme.
-_NEXT_SOURCE = re.compile(r",(?=[a-z_]+:)")
+# One entry of a comma-separated list of sources begins with its scheme, on the same line or the next.
+_NEXT_SOURCE = re.compile(r",\s*(?=[a-z_]+:)")
 
 
 def _require(condition: bool, message: str) -> None:

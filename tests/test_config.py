@@ -31,7 +31,7 @@ def test_overrides_take_the_type_of_their_key():
             "--config.training.learning_rate=1",
             "--config.model.patch_size=8",
             "--config.data.flip=false",
-            "--config.data.sources=text:a/*.txt,images:b,c.zip",
+            "--config.data.sources=text:a/*.txt,\n    images:b,c.zip",  # as a long command is typed
             "--config.data.weights=(1,2.5)",
             "--config.diffusion.time.image=uniform",
             "--config.training.ema_decays=0.5",

@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from pixjax.errors import InputError, RunError
-from pixjax.evaluation.report.text import escape
+from pixjax.evaluation.report.text import escape, visible
 from pixjax.models import NO_LABEL
 from pixjax.ui.averages import Averages
 from pixjax.ui.controls import Controls, controls_of
@@ -83,12 +83,12 @@ def _what(controls: Controls) -> dict[str, Any]:
     """Fields of a `Form`, by their names: what is asked for."""
     return {
         "modality": gr.Radio(
-            controls.modalities, value=controls.modalities[0], label="Modality", info=escape(controls.no_modality),
+            controls.modalities, value=controls.modalities[0], label="Modality", info=visible(controls.no_modality),
             elem_id="modality",
         ),
         "prompt": gr.Textbox(
             label="Prompt", lines=2, interactive=not controls.no_prompt, elem_id="prompt",
-            info=escape(controls.no_prompt) or "What to answer, or to go on from.",
+            info=visible(controls.no_prompt) or "What to answer, or to go on from.",
         ),
         "prompt_image": gr.Image(
             label="Prompt image", type="filepath", image_mode=None, sources=["upload"], height=130, buttons=[],
@@ -96,7 +96,7 @@ def _what(controls: Controls) -> dict[str, Any]:
         ),
         "infill": gr.Textbox(
             label="Fill in", placeholder="The ____ sat on the ____", interactive=not controls.no_infill,
-            info=escape(controls.no_infill) or "Each _ is one unknown token, and so is all after the end.",
+            info=visible(controls.no_infill) or "Each _ is one unknown token, and so is all after the end.",
             elem_id="infill",
         ),
     }  # fmt: skip
@@ -118,10 +118,10 @@ def _how(controls: Controls) -> dict[str, Any]:
     with gr.Row():
         fields["guidance"] = gr.Number(
             value=sampling.guidance, label="Guidance", interactive=not controls.no_guidance, min_width=120,
-            info=escape(controls.no_guidance) or "1 is none.", elem_id="guidance",
+            info=visible(controls.no_guidance) or "1 is none.", elem_id="guidance",
         )  # fmt: skip
         fields["label"] = gr.Number(
             value=NO_LABEL, label="Label", precision=0, interactive=not controls.no_label, min_width=120,
-            info=escape(controls.no_label) or f"Of a natural image; {NO_LABEL} is none.", elem_id="label",
+            info=visible(controls.no_label) or f"Of a natural image; {NO_LABEL} is none.", elem_id="label",
         )  # fmt: skip
     return fields
