@@ -34,10 +34,11 @@ def read_prompt(denoiser: Denoiser, *, text: str | None = None, image: str | Non
         if len(ids) > room * codec.capacity:
             most = max(room, 0) * codec.capacity
             taken = ", less one for --prompt-image" if prompt else ""
+            remedies = ["shorten it"] * bool(most) + ["leave one of the two out"] * bool(prompt)
             raise InputError(
-                f"--prompt has {len(ids):,} tokens, and the context of this model holds {most:,} "
-                f"({codec.capacity:,} a canvas, model.context_canvases={config.context_canvases}{taken}): shorten it"
-                f"{', or leave one of the two out' if prompt else ''}"
+                f"--prompt has {len(ids):,} token{'s'[: len(ids) > 1]}, and the context of this model holds {most:,} "
+                f"({codec.capacity:,} a canvas, model.context_canvases={config.context_canvases}{taken}): "
+                f"{', or '.join(remedies)}"
             )
         prompt.append(ids)
     return tuple(prompt)

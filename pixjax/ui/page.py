@@ -90,9 +90,9 @@ def _what(controls: Controls) -> dict[str, Any]:
             label="Prompt", lines=2, interactive=not controls.no_prompt, elem_id="prompt",
             info=visible(controls.no_prompt) or "What to answer, or to go on from.",
         ),
-        "prompt_image": gr.Image(
-            label="Prompt image", type="filepath", image_mode=None, sources=["upload"], height=130, buttons=[],
-            visible=not controls.no_prompt, elem_id="prompt_image",
+        "prompt_image": gr.File(  # an image field would decode it before it can be refused
+            label="Prompt image", type="filepath", height=110, visible=not controls.no_prompt,
+            elem_id="prompt_image",
         ),
         "infill": gr.Textbox(
             label="Fill in", placeholder="The ____ sat on the ____", interactive=not controls.no_infill,

@@ -130,6 +130,13 @@ def test_a_prompt_that_cannot_be_given_is_refused_in_one_line(denoiser, files, p
     assert "\n" not in str(caught.value)
 
 
+def test_a_text_beside_a_picture_that_fills_the_context_is_refused(denoiser, files):
+    model = dataclasses.replace(denoiser.config.model, context_canvases=1)
+    one = dataclasses.replace(denoiser, config=dataclasses.replace(denoiser.config, model=model))
+    with pytest.raises(InputError, match=r"has 1 token, and .* holds 0 .*: leave one of the two out$"):
+        read_prompt(one, text="x", image=str(files / "green.png"))
+
+
 def test_a_checkpoint_without_context_takes_no_prompt(denoiser, files):
     model = dataclasses.replace(denoiser.config.model, context_canvases=0)
     data = dataclasses.replace(denoiser.config.data, context_pages=0)

@@ -37,7 +37,7 @@ def test_a_port_in_use_and_a_folder_without_a_run_are_refused(workdir, tmp_path,
     assert f"--port={port} cannot be had" in capsys.readouterr().err
 
 
-def test_the_page_samples_and_shows_in_a_browser(workdir, browser):
+def test_the_page_samples_and_shows_in_a_browser(workdir, browser, tmp_path):
     pytest.importorskip("gradio", reason="no gradio: pip install 'pixjax[ui]'")
     from selenium.webdriver import ActionChains, Keys
     from selenium.webdriver.common.by import By
@@ -107,6 +107,11 @@ def test_the_page_samples_and_shows_in_a_browser(workdir, browser):
         fill("infill", Keys.BACKSPACE)
         fill("prompt", "<b>" * 99)
         sample(lambda: "--prompt has 297 tokens" in problem())
+        (tmp_path / "broken.png").write_text("no picture")
+        one("#prompt_image input[type=file]").send_keys(str(tmp_path / "broken.png"))
+        until(lambda: "broken" in one("#prompt_image").text)
+        sample(lambda: "broken.png is no picture that can be used" in problem())
+        one("#prompt_image button[aria-label=Clear]").click()
 
         # Another prompt and another seed run the same program.
         browser.find_element(By.XPATH, "//*[@id='modality']//label[contains(., 'text')]").click()
