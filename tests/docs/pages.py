@@ -1,4 +1,4 @@
-"""The pages, and what is to be found on them: blocks of code, links, anchors. What the tests of the documentation share."""
+"""The pages, and what is on them: blocks of code, links, anchors. What the tests of the documentation share."""
 
 import json
 import pathlib
