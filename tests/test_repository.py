@@ -1,12 +1,10 @@
-"""The files around the package: what they tell to type exists, what they link to is there, and versions agree."""
+"""The files around the package: what they tell to type exists, and versions agree. Pages are tested in `tests/docs`."""
 
 import pathlib
 import re
 import shlex
-import subprocess
 import tomllib
 
-import pytest
 import yaml
 
 import pixjax
@@ -16,7 +14,6 @@ from pixjax.config_file import read_config
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 WORKFLOW = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
-PAGES = ("CHANGELOG.md", "CONTRIBUTING.md", "launch/README.md")
 
 
 def workflow_lines() -> list[str]:
@@ -49,30 +46,6 @@ def test_the_workflow_tests_the_pythons_that_the_package_names():
     named = {c.rsplit(" ", 1)[1] for c in PROJECT["classifiers"] if re.search(r"Python :: 3\.\d", c)}
     assert set(WORKFLOW["jobs"]["test"]["strategy"]["matrix"]["python"]) == named
     assert PROJECT["requires-python"] == f">={min(named, key=lambda v: int(v.split('.')[1]))}"
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_links_lead_somewhere(page):
-    text = (ROOT / page).read_text(encoding="utf-8")
-    links = re.findall(r"\]\(([^)#]+)\)", text)
-    assert links
-    for link in links:
-        assert link.startswith("https://") or ((ROOT / page).parent / link).exists(), link
-
-
-def test_every_launch_command_that_is_told_prints_what_it_would_do():
-    commands = [shlex.split(line) for line in typed_in("launch/README.md") if line]
-    assert len(commands) == 10
-    for command in commands:
-        if command[0] == "sbatch":
-            command = ["launch/slurm.sbatch", *command[3:]]
-        script, *arguments = command
-        place = arguments.index("--") if "--" in arguments else len(arguments)
-        place = 0 if script.endswith(".sbatch") else place
-        dry = ["bash", str(ROOT / script), *arguments[:place], "--dry-run", *arguments[place:]]
-        done = subprocess.run(dry, capture_output=True, text=True, timeout=60)
-        assert done.returncode == 0, done.stderr
-        assert done.stdout
 
 
 def test_versions_agree_and_the_changelog_has_a_place_for_the_next_one():

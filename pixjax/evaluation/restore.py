@@ -108,7 +108,7 @@ def load(workdir: str | epath.PathLike, *, ema: str = "", step: int | None = Non
     Args:
       workdir: of a training run, or `pretrained:NAME`.
       ema: a decay in `training.ema_decays`, for instance "0.9999"; "none" for the raw parameters; empty for the
-      first average.
+        first average.
       step: of the checkpoint; None for the newest.
 
     Raises:
