@@ -9,7 +9,9 @@ from pixjax.config import Config, known_keys
 from pixjax.config_file import config_from_json, read_config
 from pixjax.errors import InputError
 
-PACKAGED = ("demo", "mixed64_marker", "mixed64_condition", "text64", "finetune_mixed64")
+PACKAGED = (
+    "demo", "mixed64_marker", "mixed64_condition", "text64", "finetune_mixed64", "letters16", "letters27_best", "small",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", PACKAGED)

@@ -7,6 +7,8 @@ import optax
 
 from pixjax.codec import CanvasCodec
 from pixjax.config import Config
+from pixjax.data import text_share
+from pixjax.errors import InputError
 from pixjax.models import Codebook, JiT, Params, architecture, text_types
 
 
@@ -19,10 +21,18 @@ class TrainState:
 
 
 def make_model(config: Config, codec: CanvasCodec | None = None) -> JiT:
-    """The denoiser of a config. `codec` is the config's, made from it when None."""
+    """The denoiser of a config. `codec` is the config's, made from it when None.
+
+    Raises `InputError` where a codebook would take images for text.
+    """
     model = config.model
     if not (model.codebook_head or model.codebook_input):
         return JiT(architecture(model))
+    if model.tagging == "none" and text_share(config) < 1:
+        raise InputError(
+            "with model.tagging='none' a codebook takes every canvas for text, and data.sources has images: set "
+            "model.tagging='condition' or 'both', or model.codebook_head=False and codebook_input=False"
+        )
     codebook = Codebook(
         codec=codec or CanvasCodec.from_config(config),
         noise_scale=config.diffusion.noise_scale,

@@ -12,6 +12,7 @@ from pixjax.errors import InputError
 from pixjax.evaluation.study import Comparison, run_folder, run_study
 from pixjax.evaluation.taxes import conclusion, mean_and_interval, taxes_of
 from pixjax.training.checkpoint import saved_steps
+from pixjax.training.state import make_model
 
 STUDY = """
 import ml_collections
@@ -92,15 +93,19 @@ def test_all_arms_of_a_seed_come_before_the_next_and_start_from_their_own_seed(s
     assert results["both"][5] == {"folder": "both-seed5", "judged_with": 0}  # all on the same canvases and noise
 
 
-def test_the_packaged_study_matches_samples_and_compute():
-    study = read_study("study_mixing", ["--config.training.steps=600"])
+@pytest.mark.parametrize(
+    ("name", "ways"), [("study_mixing", ("marker", "condition", "finetuned")), ("study_best", ("condition",))]
+)
+def test_the_packaged_studies_match_samples_and_compute(name, ways):
+    study = read_study(name, ["--config.training.steps=600"])
     seen = {}
     for arm in study.arms:
         config = study.config(arm, 0, epath.Path("w"))
         ratio = config.data.text_ratio
+        make_model(config)  # which refuses parts that do not fit the arm
         steps, before = config.training.steps, seen.get(arm.start_from, (0, 0))
         seen[arm.name] = (before[0] + steps * ratio, before[1] + steps * (1 - ratio))
-    for way in ("marker", "condition", "finetuned"):
+    for way in ways:
         assert seen[f"{way}_samples"] == pytest.approx((seen["text"][0], seen["image"][1]))
         assert sum(seen[f"{way}_compute"]) == pytest.approx(600)
 

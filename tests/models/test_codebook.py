@@ -13,6 +13,7 @@ from pixjax.diffusion import matched_filter, noisy
 from pixjax.errors import InputError
 from pixjax.models import NO_TYPE, Codebook, JiT, architecture, denoise, predict, text_types
 from pixjax.models.flops import forward_flops
+from pixjax.training.state import make_model
 
 SIZE = 8
 MODEL = ModelConfig(
@@ -182,3 +183,9 @@ def test_flops_are_what_the_compiler_counts(changes):
     params = jax.eval_shape(model.init, jax.random.key(0), z, t)
     counted = jax.jit(model.apply).lower(params, z, t).compile().cost_analysis()["flops"]
     assert 0.85 < forward_flops(model.arch, codebook=model.codebook) / counted <= 1.0
+
+
+def test_images_are_not_taken_for_text(tiny_config):
+    config = tiny_config(model={"tagging": "none", "codebook_head": True}, codec={"marker": False})
+    with pytest.raises(InputError, match="takes every canvas for text"):
+        make_model(config)

@@ -1,0 +1,52 @@
+"""Does mixing hurt a model that spells? Text alone, images alone, and both under a type embedding, by the text recipe.
+
+    pixjax study --config=study_best --workdir=runs/mixing_best \\
+        --config.data.sources='text:letters27/train.txt.gz,images:tiny-imagenet/train.zip' \\
+        --config.evaluation.validation='text:letters27/valid.txt.gz' \\
+        --config.evaluation.test='text:letters27/test.txt.gz,images:tiny-imagenet/val.zip'
+
+The recipe of `letters27_best` on 16x16 canvases in patches of 2x4, which serve both modalities, at matched samples and
+at matched compute as in `study_mixing`; sized for two CPU cores. Cost and result: docs/mixing.md.
+"""
+
+from pixjax.configs.letters27_best import get_config as letters27_best
+from pixjax.configs.study_mixing import CONDITION, IMAGE, TEXT, UNTAGGED
+
+NO_CODEBOOK = {"model.codebook_head": False, "model.codebook_input": False, "model.cell_layers": 0}
+
+
+def get_base():
+    config = letters27_best()
+    config.model.patch_size = "2x4"
+    config.codec.layout = "patch"
+    config.diffusion.time.image = "logit_normal:0.5:1.5"
+    config.data.sources = ("demo:text?part=train", "demo:images")
+    config.data.batch_size = 16
+    config.training.steps = 1000
+    config.training.checkpoint_every = 1000
+    config.evaluation.canvases = 256
+    config.evaluation.samples = 32
+    config.evaluation.num_times = 16
+    config.evaluation.reference_characters = 2**22
+    config.sampling.steps = 50
+    config.sampling.batch_size = 32
+    return config
+
+
+def get_study():
+    return {
+        "title": "Does mixing text and images hurt a model that spells?",
+        "base": get_base(),
+        "seeds": (0, 1),
+        "arms": {
+            "text": {"changes": UNTAGGED | TEXT, "about": "text alone"},
+            "image": {"changes": UNTAGGED | IMAGE | NO_CODEBOOK, "about": "images alone"},
+            "condition_samples": {"changes": CONDITION, "length": 2.0, "about": "a type embedding; matched samples"},
+            "condition_compute": {"changes": CONDITION, "about": "a type embedding tells; matched compute"},
+        },
+        "comparisons": [
+            {"name": f"condition, matched {match}", "reference": alone, "arm": f"condition_{match}"}
+            for match in ("samples", "compute")
+            for alone in ("text", "image")
+        ],
+    }
