@@ -11,6 +11,7 @@ from pixjax.errors import InputError
 
 PACKAGED = (
     "demo", "mixed64_marker", "mixed64_condition", "text64", "finetune_mixed64", "letters16", "letters27_best", "small",
+    "text8_best",
 )  # fmt: skip
 
 
