@@ -4,12 +4,16 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 RUNS ?= runs
 DEMO_FLAGS ?=
+STEPS ?= 50
 
 .PHONY: demo test lint types format docs wheel
 
 demo: $(INSTALLED)
 	$(BIN)/pixjax train --config=demo --workdir=$(RUNS)/demo $(DEMO_FLAGS)
+	@echo "--- what the model just trained in $(RUNS)/demo makes:"
 	$(BIN)/pixjax sample --workdir=$(RUNS)/demo --modality=any --num=16 --out=$(RUNS)/demo/samples --contact-sheet
+	@echo "--- what pretrained:small makes, which comes with pixjax and was trained for longer:"
+	$(BIN)/pixjax sample --workdir=pretrained:small --modality=any --num=6 --steps=$(STEPS) --out=$(RUNS)/demo/pretrained
 
 test: $(INSTALLED)
 	$(BIN)/pytest -n 2

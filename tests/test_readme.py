@@ -46,7 +46,10 @@ def smaller(words: tuple[str, ...]) -> list[str]:
     named = [word.split("=")[0] for word in words]
     fewer = [f"{n}={FEWER[n]}" if n in FEWER else word for n, word in zip(named, words, strict=True)]
     for_all_chips = ["--config.data.batch_size=16"] if words[0] == "estimate" else []
-    return [*fewer, *(SMALLER if "--config" in named else []), *for_all_chips]
+    smaller = SMALLER if "--config" in named else []
+    if any(word.endswith("init_from=pretrained:small") for word in words):  # whose model has its size
+        smaller = [flag for flag in SMALLER if not flag.startswith("--config.model.")]
+    return [*fewer, *smaller, *for_all_chips]
 
 
 @pytest.fixture
@@ -88,9 +91,10 @@ def test_the_commands_and_the_python_lines_do_what_the_pages_say(my_folder, caps
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")
 def test_make_demo_ends_with_text_and_a_contact_sheet(tmp_path):
     flags = " ".join([*SMALLER[:3], "--config.training.steps=2", "--config.sampling.steps=2"])
-    make = ["make", "--no-print-directory", "demo", f"RUNS={tmp_path}", f"DEMO_FLAGS={flags}"]
+    make = ["make", "--no-print-directory", "demo", f"RUNS={tmp_path}", f"DEMO_FLAGS={flags}", "STEPS=2"]
     done = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     sheet = tmp_path / "demo" / "samples" / "contact_sheet.png"
     assert f"contact sheet: {sheet}" in done.stdout
+    assert (tmp_path / "demo" / "pretrained" / "grid.png").exists()
     assert Image.open(sheet).width > 9 * 128

@@ -27,5 +27,7 @@ def get_config():
     config.data.text_ratio = 0.625
     config.training.steps = 2000
     config.training.learning_rate = 2e-3
+    config.sampling.sampler = "stochastic"
+    config.sampling.steps = 50
     config.sampling.batch_size = 8
     return config

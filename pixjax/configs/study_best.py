@@ -22,8 +22,8 @@ def get_base():
     config.diffusion.time.image = "logit_normal:0.5:1.5"
     config.data.sources = ("demo:text?part=train", "demo:images")
     config.data.batch_size = 16
-    config.training.steps = 1000
-    config.training.checkpoint_every = 1000
+    config.training.steps = 500
+    config.training.checkpoint_every = 500
     config.evaluation.canvases = 256
     config.evaluation.samples = 32
     config.evaluation.num_times = 16
