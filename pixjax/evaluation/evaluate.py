@@ -55,7 +55,7 @@ class Meter:
 
 def evaluate(
     denoiser: Denoiser,
-    raw: Denoiser,
+    raw: Denoiser | None,
     material: Material,
     parts: Parts,
     references: Parts,
@@ -69,7 +69,7 @@ def evaluate(
 
     Args:
       denoiser: of an average of the parameters; its config says how much is measured, and how canvases are sampled.
-      raw: the same without averaging, for the denoising curves.
+      raw: the same without averaging, for the denoising curves; None where it is not kept.
       material: what it is judged by.
       parts: where results are kept.
       references: where figures of the data alone are kept.
@@ -113,6 +113,7 @@ def evaluate(
                 f"{name}_denoising_{label}", functools.partial(_denoising, model, material, modality, seed, meter)
             )
             for label, model in (("average", denoiser), ("raw", raw))
+            if model is not None
         }
     samples: dict[str, Generated] = {}
     for wanted in _kinds(denoiser):

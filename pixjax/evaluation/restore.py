@@ -132,6 +132,12 @@ def load(workdir: str | epath.PathLike, *, ema: str = "", step: int | None = Non
     )
 
 
+def keeps_raw(workdir: epath.Path, step: int) -> bool:
+    """Whether a checkpoint has the parameters without averaging; that of an exported model has not."""
+    with Checkpoints(workdir) as checkpoints:
+        return "params" in checkpoints.meta(step)["trees"]
+
+
 def _choose_step(workdir: epath.Path, steps: list[int], step: int | None) -> int:
     if not steps:
         raise InputError(f"{workdir} has no checkpoint: train there first, or name another workdir")

@@ -17,7 +17,7 @@ from pixjax.evaluation.judges import load_judges, require_there
 from pixjax.evaluation.parts import Parts
 from pixjax.evaluation.references import Reference
 from pixjax.evaluation.report import write_report
-from pixjax.evaluation.restore import load
+from pixjax.evaluation.restore import keeps_raw, load
 from pixjax.evaluation.samples import write_samples
 from pixjax.training.provenance import versions
 
@@ -66,11 +66,15 @@ def evaluate_workdir(
     for uri in (*config.evaluation.test, *config.evaluation.validation):
         SourceUri.parse(uri)  # a source that is gone is a note, a misspelt one an error
     denoiser = dataclasses.replace(denoiser, config=config)
-    raw = dataclasses.replace(load(workdir, ema="none", step=denoiser.step), config=config)
+    raw = None
+    if keeps_raw(workdir, denoiser.step):
+        raw = dataclasses.replace(load(workdir, ema="none", step=denoiser.step), config=config)
     out.mkdir(parents=True, exist_ok=True)
 
     material = gather(config, denoiser.codec, denoiser.modalities)
     judges, notes = load_judges(inception, language_model, denoiser.modalities, material)
+    if raw is None:
+        notes += ("only an average of the parameters is kept: denoising is not shown without averaging",)
     material = dataclasses.replace(material, notes=material.notes + notes)
     for note in material.notes:
         say(f"note: {note}")
