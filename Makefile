@@ -16,7 +16,7 @@ demo: $(INSTALLED)
 	$(BIN)/pixjax sample --workdir=pretrained:small --modality=any --num=6 --steps=$(STEPS) --out=$(RUNS)/demo/pretrained
 
 test: $(INSTALLED)
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -12,7 +12,7 @@ from jaxtyping import Array
 from pixjax.codec import TEXT, CanvasCodec, to_float
 from pixjax.config import Config
 from pixjax.diffusion import denoising_loss, noisy, reading_loss, sample_times
-from pixjax.models import NO_LABEL, NO_TYPE, Context, JiT, denoise, predict, type_condition
+from pixjax.models import NO_LABEL, NO_TYPE, Context, JiT, predict, type_condition
 from pixjax.training.metrics import denoising_metrics
 from pixjax.training.optimizer import learning_rate_schedule, update_ema
 from pixjax.training.state import TrainState
@@ -59,7 +59,7 @@ def make_train_step(
         z, t, type_id, label = (problem[name] for name in ("z", "t", "type_id", "label"))
         first = jax.lax.cond(
             predicts_twice,
-            lambda: denoise(model, params, z, t, type_id, label, context=problem["context"]),
+            lambda: predict(model, params, z, t, type_id, label, context=problem["context"]).x_hat,
             lambda: jnp.zeros_like(z),
         )
         return problem | {"previous": first}

@@ -1,7 +1,7 @@
 """Every command in a `bash` block of a page is one that works.
 
-Executed, with smaller numbers: all of the README and of `docs/your_data.md`, and the codec and the regimes of
-`docs/concepts.md` (`tests/test_readme.py`); every command of the launchers, with `--dry-run` (here).
+Executed, with smaller numbers: all of the README (but for `estimate`) and of `docs/your_data.md`, and the codec and the
+regimes of `docs/concepts.md` (`tests/test_readme.py`); every command of the launchers, with `--dry-run` (here).
 
 Parsed (here): every other `pixjax` command, by the parser of its command, its config read and every override of it
 applied and checked; `make` by the targets, `pip install` by the extras, `python` by the script or module. Nothing else

@@ -55,8 +55,7 @@ def test_a_checkpoint_of_eight_devices_continues_on_one_and_on_two_by_two(tmp_pa
     finish(start(workdir, "training.steps=3", "training.mesh.fsdp=8", devices=8))
     finish(start(workdir, "training.steps=5"))
     finish(start(workdir, "training.steps=7", "training.mesh.data=2", "training.mesh.fsdp=2", devices=4))
-    finish(start(workdir, "training.steps=9", "training.mesh.fsdp=8", devices=8))
-    finish(start(alone, "training.steps=9"))
+    finish(start(alone, "training.steps=7"))
     losses = [[line["loss"] for line in curve(folder)] for folder in (workdir, alone)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
-    assert len(losses[0]) == 9
+    assert len(losses[0]) == 7

@@ -10,6 +10,7 @@ import pixjax.training.step as step_module
 from pixjax.codec import CanvasCodec
 from pixjax.config import Config
 from pixjax.errors import InputError
+from pixjax.models import Prediction
 from pixjax.training.metrics import add_up, averages
 from pixjax.training.state import TrainState, make_model
 
@@ -23,7 +24,7 @@ BATCH = {
 
 def update(monkeypatch, config, params, denoise):
     """The parameters after one step of gradient descent, and the metrics."""
-    monkeypatch.setattr(step_module, "denoise", denoise)
+    monkeypatch.setattr(step_module, "predict", lambda *inputs, **others: Prediction(denoise(*inputs, **others)))
     optimizer = optax.sgd(1.0)
     train_step = step_module.make_train_step(config, CanvasCodec.from_config(config), make_model(config), optimizer)
     state = TrainState(step=jnp.int32(5), params=params, opt_state=optimizer.init(params), ema={})
