@@ -163,7 +163,8 @@ def _measure(
             denoiser.params, log_prior, key, *inputs,
         )  # fmt: skip
         parts.append(jax.tree.map(lambda v, start=start: np.asarray(v, np.float64)[: len(canvases) - start], made))
-        done(batch * num_times)
+        reads = len(endpoints) if modality == TEXT and denoiser.config.model.codebook_head else 0
+        done(batch * (num_times + reads))  # the head also decodes at each end of the path
     return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
 
 

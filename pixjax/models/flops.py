@@ -18,7 +18,12 @@ def forward_flops(arch: Architecture, context_canvases: int = 0, codebook: Codeb
         values = arch.cell_width if arch.cell_layers else codebook.vocab_size
         total += 2 * patches * width * arch.patch[0] * arch.patch[1] * values * (codebook.is_input + codebook.is_output)
         a_block = (2 * arch.cell_reach + 1) * arch.cell_width * 2 * arch.cell_width + 2 * arch.cell_width**2
-        total += 2 * codebook.codec.capacity * 2 * arch.cell_layers * a_block
+        cells, vocab = codebook.codec.capacity, codebook.vocab_size
+        total += 2 * cells * 2 * arch.cell_layers * a_block
+        if arch.cell_layers:
+            total += 2 * cells * 2 * vocab * arch.cell_width  # into them and out of them
+        if codebook.is_output:
+            total += 2 * cells * vocab * 3 * codebook.codec.color_code.pixels  # the mean colour
     conditions = 2 if context_canvases else 1  # one t for the canvas, another for its context
     patches *= canvases
     total += 2 * (256 * width + width * width + 2 * width * width)  # of t, and the last modulation

@@ -38,7 +38,7 @@ def params_from(origin: str, like: Params, config: Config, codec: CanvasCodec, m
     with Checkpoints(workdir) as checkpoints:
         if not (steps := checkpoints.steps()):
             raise InputError(f"training.init_from={origin} has no checkpoint: train there first")
-        stored = checkpoints.tree(steps[-1], item)
+        stored = {name.split("/")[0] for name in checkpoints.tree(steps[-1], item)}
         new = [name for name in NEW_PARAMETERS if name in like and name not in stored]
         params = checkpoints.restore_params(steps[-1], item, {k: v for k, v in like.items() if k not in new})
     notes = [f"starting from step {steps[-1]} of {origin}"]

@@ -18,7 +18,8 @@ LOGICAL_AXES = (
     (r"mlp/w12/kernel", ("embed", "mlp")),
     (r"mlp/w3/kernel", ("mlp", "embed")),
     (r"(^|/)(out_)?modulation/kernel", ("embed", "mlp")),
-    (r"(time_in|time_out|embed_out|embed_in|embed_previous|embed_ids|out|out_ids)/kernel", (None, "embed")),
+    (r"(^|/)(time_in|time_out|embed_out|embed_in|embed_previous|embed_ids|out|out_ids)/kernel", (None, "embed")),
+    (r"(^|/)cells_(below|above)_\d+/mix/kernel", (None, "embed")),
 )
 MESH_AXES = {"embed": "fsdp", "heads": "tensor", "mlp": "tensor"}
 

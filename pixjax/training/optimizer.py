@@ -32,16 +32,15 @@ def make_optimizer(config: TrainingConfig) -> optax.GradientTransformation:
 
     b1, b2, decay = config.beta1, config.beta2, config.weight_decay
     if config.optimizer == "muon":
-        descend = optax.contrib.muon(
+        # Its own decay would know no mask outside of the blocks.
+        muon = optax.contrib.muon(
             1.0,
-            weight_decay=decay,
-            weight_decay_mask=decayed,
             adam_b1=b1,
             adam_b2=b2,
-            adam_weight_decay=decay,
             muon_weight_dimension_numbers=_matrices_of_blocks,
             consistent_rms=0.2,
         )
+        descend = optax.chain(muon, optax.add_decayed_weights(-decay, mask=decayed))
     else:
         descend = optax.adamw(1.0, b1=b1, b2=b2, weight_decay=decay, mask=decayed)
     clip = optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity()

@@ -88,9 +88,11 @@ def make_train_step(
         x_hat = prediction.x_hat
         loss, mse = denoising_loss(x_hat, x, t, mask, kind=diffusion.loss, t_eps=diffusion.t_eps)
         counted, ids = mask.reshape(len(t), -1)[:, cells], codec.decode_ids(x)[0]
-        if prediction.log_probs is not None and diffusion.text_loss == "cross_entropy":
+        if prediction.log_probs is not None and model.codebook and diffusion.text_loss == "cross_entropy":
             read = reading_loss(prediction.log_probs, ids, counted)
-            loss = jnp.where(modality == TEXT, diffusion.text_weight * read, loss)
+            # Text whose type is hidden is a canvas like any other: what it gets is the pixel head's.
+            is_read = (modality == TEXT) & model.codebook.is_text(problem["type_id"])
+            loss = jnp.where(is_read, diffusion.text_weight * read, loss)
         right = codec.decode_ids(jax.lax.stop_gradient(x_hat))[0] == ids
         correct, tokens = jnp.sum(right & counted, axis=1), jnp.sum(counted, axis=1)
         return jnp.mean(loss), denoising_metrics(loss, mse, correct, tokens, t, modality)

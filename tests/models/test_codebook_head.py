@@ -176,9 +176,11 @@ def test_layers_over_cells_need_the_codebook_at_both_ends():
         dataclasses.replace(MODEL, cell_layers=1, codebook_head=True)
 
 
+@pytest.mark.parametrize("tokenizer", ["chars27", "bytes"])
 @pytest.mark.parametrize("changes", [{}, {"cell_layers": 2, "cell_width": 32, "cell_reach": 2}])
-def test_flops_are_what_the_compiler_counts(changes):
-    model = JiT(dataclasses.replace(architecture(MODEL), width=128, dtype=jnp.float32, **changes), codebook())
+def test_flops_are_what_the_compiler_counts(changes, tokenizer):
+    codec = CanvasCodec(tokenizer=tokenizer, code="radix:auto:1", canvas_size=SIZE, marker=False)
+    model = JiT(dataclasses.replace(architecture(MODEL), width=128, dtype=jnp.float32, **changes), codebook(codec))
     z, t = jnp.zeros((1, SIZE, SIZE, 3)), jnp.zeros(1)
     params = jax.eval_shape(model.init, jax.random.key(0), z, t)
     counted = jax.jit(model.apply).lower(params, z, t).compile().cost_analysis()["flops"]

@@ -17,9 +17,10 @@ def test_warm_up_then_constant_or_cosine():
     assert [float(cosine(s)) for s in (0, 5, 10, 60, 110)] == pytest.approx([0.0, 0.5, 1.0, 0.5, 0.0], abs=1e-6)
 
 
-def test_only_kernels_are_decayed():
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_only_kernels_are_decayed(name):
     params = {"dense": {"kernel": jnp.ones(2), "bias": jnp.ones(2)}, "norm": {"scale": jnp.ones(2)}}
-    optimizer = make_optimizer(TrainingConfig(weight_decay=0.05))
+    optimizer = make_optimizer(TrainingConfig(weight_decay=0.05, optimizer=name))
     updates, _ = optimizer.update(jax.tree.map(jnp.zeros_like, params), optimizer.init(params), params)
     new = optax.apply_updates(params, updates)
     np.testing.assert_allclose(new["dense"]["kernel"], 0.95)

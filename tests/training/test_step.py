@@ -67,6 +67,23 @@ def test_a_codebook_head_is_trained_by_the_cross_entropy_of_what_was_painted(tin
     assert pixels["loss/image"] == tripled["loss/image"] == cross["loss/image"]
 
 
+def test_text_whose_type_is_hidden_teaches_the_pixel_head(tiny_config):
+    """What it is denoised by without a type; the codebook head says nothing of it."""
+    model = {"tagging": "condition", "text_condition": True, "codebook_head": True}
+    config = tiny_config(
+        model=model, codec={"marker": False}, data={"sources": ["demo:text"]}, training={"type_dropout": 1.0}
+    )
+    codec, model, optimizer = CanvasCodec.from_config(config), make_model(config), make_optimizer(config.training)
+    with make_batches(config, codec) as batches:
+        batch = next(batches)
+    before = dataclasses.replace(jax.jit(lambda: init_state(config, model, optimizer))(), step=jnp.int32(3))
+    after, _ = jax.jit(make_train_step(config, codec, model, optimizer))(before, batch)
+    moved = {
+        name: np.abs(after.params[name]["bias"] - before.params[name]["bias"]).max() for name in ("out", "out_ids")
+    }
+    assert moved["out"] > 0 == moved["out_ids"]
+
+
 def test_an_update_with_a_gradient_that_is_not_finite_changes_nothing_but_the_step(problem):
     config, state, batch, step = problem
     broken = dataclasses.replace(state, params=jax.tree.map(lambda x: x, state.params))
