@@ -7,13 +7,14 @@ from etils import epath
 
 import pixjax
 from pixjax.cli import main
+from pixjax.training.finetune import params_from
 from pixjax.training.run_files import find_workdir
 from pixjax.training.train import train
 
 
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory, tiny_config):
-    head = {"tagging": "none", "codebook_head": True, "codebook_input": True}
+    head = {"tagging": "none", "codebook_head": True, "codebook_input": True, "self_condition": True}
     config = tiny_config(model=head, codec={"marker": False}, data={"sources": ["demo:text"]}, training={"steps": 3})
     folder = tmp_path_factory.mktemp("runs") / "run"
     assert train(config, epath.Path(folder))
@@ -33,6 +34,14 @@ def test_a_published_model_is_the_average_that_was_asked_for(workdir, tmp_path, 
     assert main(["inspect", f"--workdir={out}", "--verify"]) == 0
     assert main(["inspect", f"--workdir={out}"]) == 0
     assert f"{sum(x.size for x in jax.tree.leaves(original.params)):,}" in capsys.readouterr().out
+
+
+def test_another_run_of_the_same_architecture_starts_from_every_parameter(workdir):
+    origin = pixjax.load(workdir)
+    fresh = jax.tree.map(jax.numpy.zeros_like, origin.params)
+    params, notes = params_from(str(workdir), fresh, origin.config, origin.codec, origin.model)
+    jax.tree.map(np.testing.assert_array_equal, params, origin.params)
+    assert notes == [f"starting from step 3 of {workdir}"]
 
 
 def test_nothing_is_overwritten_and_raw_parameters_are_not_published(workdir, tmp_path, capsys):
