@@ -6,7 +6,8 @@
         --config.evaluation.test='text:letters27/test.txt.gz,images:tiny-imagenet/val.zip'
 
 The recipe of `letters27_best` on 16x16 canvases in patches of 2x4, which serve both modalities, at matched samples and
-at as many updates (an update of the image arm, which has no layers over cells, costs 0.3 of the others'); sized for two CPU cores. Cost and result: docs/mixing.md.
+at as many updates (one of the image arm, which has no layers over cells, costs 0.3 of the others'); sized for two CPU
+cores. Cost and result: docs/mixing.md.
 """
 
 from pixjax.configs.letters27_best import get_config as letters27_best
