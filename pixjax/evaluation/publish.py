@@ -34,4 +34,14 @@ def publish(workdir: str, folder: epath.Path, *, ema: str = "", step: int | None
     write_run(folder, config, denoiser.codec)
     with Checkpoints(folder, keep=training) as checkpoints:
         checkpoints.save_average(denoiser.step, f"ema_{decay}", denoiser.params, config, denoiser.codec)
+    _forget_where(folder)
     return f"step {denoiser.step}, average {decay}"
+
+
+def _forget_where(folder: epath.Path) -> None:
+    """Orbax marks what is whole by a file that names the machine's path; that it is there is all that counts."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            _forget_where(path)
+        elif path.name == "commit_success.txt":
+            path.write_text("whole\n")

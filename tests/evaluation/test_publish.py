@@ -29,6 +29,7 @@ def test_a_published_model_is_the_average_that_was_asked_for(workdir, tmp_path, 
     published, original = pixjax.load(out), pixjax.load(workdir, ema=ema)
     jax.tree.map(np.testing.assert_array_equal, published.params, original.params)
     assert (published.step, published.codec, published.text_share) == (3, original.codec, 1.0)
+    assert not any(str(tmp_path).encode() in path.read_bytes() for path in out.rglob("*") if path.is_file())
     items = {path.name for path in (out / "checkpoints" / "3").iterdir() if path.is_dir()}
     assert items == {f"ema_{ema}", "config", "codec", "data", "meta"}
     assert main(["inspect", f"--workdir={out}", "--verify"]) == 0
