@@ -36,22 +36,25 @@ def _require_range(section: str, config: Any, **ranges: tuple[float, float]) -> 
 
 
 def parse_time_law(text: str) -> tuple[str, tuple[float, ...]]:
-    """`uniform`, `logit_normal:MEAN:STD`, `log_sigma:MEAN:STD` or `log_snr:MIN:MAX`, as its name and its numbers."""
+    """`uniform`, `logit_normal:MEAN:STD`, `log_sigma:MEAN:STD`, `log_snr:MIN:MAX` or `adaptive:MIN:MAX`, as its name
+    and its numbers.
+    """
     name, *numbers = text.split(":")
     try:
         parameters = tuple(float(n) for n in numbers)
     except ValueError:
         parameters = (math.nan,)
-    known = len(parameters) == {"uniform": 0, "logit_normal": 2, "log_sigma": 2, "log_snr": 2}.get(name)
+    count = {"uniform": 0, "logit_normal": 2, "log_sigma": 2, "log_snr": 2, "adaptive": 2}.get(name)
+    known = len(parameters) == count
     known = known and all(map(math.isfinite, parameters))
     if name in ("logit_normal", "log_sigma"):
         known = known and parameters[1] > 0
-    if name == "log_snr":
+    if name in ("log_snr", "adaptive"):
         known = known and -25 <= parameters[0] < parameters[1] <= 25
     _require(
         known,
         f"time law {text!r} is unknown: write uniform, logit_normal:MEAN:STD or log_sigma:MEAN:STD with STD above 0, "
-        "or log_snr:MIN:MAX with -25 <= MIN < MAX <= 25",
+        "or log_snr:MIN:MAX or adaptive:MIN:MAX with -25 <= MIN < MAX <= 25",
     )
     return name, parameters
 
@@ -111,6 +114,8 @@ class ModelConfig:
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 on accelerators, float32 on a CPU
     attention: Attention = "auto"  # pixjax/models/attention.py
     remat: Remat = "none"  # what the backward pass recomputes: full: a block; dots: all of it but matrix products
+    rope: Literal["2d", "1d"] = "2d"  # a patch turns with its row and its column, or with its place in reading order
+    modality_mlp: bool = False  # images have feed-forward layers of their own, under the same attention
     scan_layers: bool = True  # one compiled block, repeated; False: faster steps on a CPU, slower compilation
     self_condition: bool = False  # the network also sees what it predicted the step before
     context_canvases: int = 0  # clean canvases (a prompt, a page before) that may condition the one denoised
@@ -136,6 +141,10 @@ class ModelConfig:
             self.tagging != "marker" or not (self.codebook_head or self.codebook_input),
             "model.codebook_head and model.codebook_input are for canvases known to be text, which a marker alone does "
             "not tell: set model.tagging to 'condition' or 'both', or to 'none' for text alone",
+        )
+        _require(
+            not self.modality_mlp or self.uses_condition,
+            "model.modality_mlp=True goes by the type condition: set model.tagging to 'condition' or 'both'",
         )
         _require(
             not self.cell_layers or (self.codebook_head and self.codebook_input),
@@ -198,7 +207,8 @@ class DataConfig:
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TimeConfig:
     """The law of t in training, for each modality: `logit_normal:MEAN:STD`, `log_sigma:MEAN:STD` (σ of z / t),
-    `log_snr:MIN:MAX` (uniform in the log-SNR), or `uniform`.
+    `log_snr:MIN:MAX` (uniform in the log-SNR), `adaptive:MIN:MAX` (in proportion to the information that each log-SNR
+    takes from the data, as the run finds it: pixjax/diffusion/information.py), or `uniform`.
     """
 
     text: str = "logit_normal:-0.8:0.8"
@@ -215,7 +225,7 @@ class DiffusionConfig:
     noise_scale: float = 1.0
     t_eps: float = 0.05  # floor of 1-t in the v loss; sampling is not limited by it
     text_loss: Literal["cross_entropy", "pixels"] = "cross_entropy"  # of a codebook head; pixels: as any canvas
-    text_weight: float = 1.0  # of a text canvas in the loss, where an image has 1; for cross_entropy
+    text_weight: float = 1.0  # of a text canvas in the loss, where an image has 1
     time: TimeConfig = dataclasses.field(default_factory=TimeConfig)
 
     def __post_init__(self):

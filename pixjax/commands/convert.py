@@ -14,12 +14,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     import pathlib
 
-    from etils import epath
-
     from pixjax.evaluation.convert import write_converted
     from pixjax.evaluation.jit_files import read_jit_file
+    from pixjax.training.run_files import new_workdir
 
+    workdir = new_workdir(args.workdir)
     contents = read_jit_file(pathlib.Path(args.file))
-    for note in write_converted(contents, epath.Path(args.workdir), args.file):
+    for note in write_converted(contents, workdir, args.file):
         print(note)
     print(f"workdir: {args.workdir}")

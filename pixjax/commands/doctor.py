@@ -22,12 +22,11 @@ def run(args: argparse.Namespace) -> int:
     import dataclasses
     import json
 
-    from etils import epath
-
     from pixjax.config_file import read_config
     from pixjax.errors import InputError
+    from pixjax.training.run_files import new_workdir
 
-    workdir = epath.Path(args.workdir) if args.workdir else None
+    workdir = new_workdir(args.workdir) if args.workdir else None
     if args.overrides and not args.config:
         raise InputError(f"{args.overrides[0].split('=')[0]} changes a config: name it with --config")
     config = read_config(args.config, args.overrides) if args.config else None

@@ -33,10 +33,13 @@ def run(args: argparse.Namespace) -> None:
 
         print(f"{args.out}: {publish(args.workdir, epath.Path(args.out), ema=args.ema, step=args.checkpoint)}")
         return
+    from pixjax.errors import InputError
     from pixjax.evaluation.convert import read_for_jit
     from pixjax.evaluation.jit_files import require_writable, write_jit_file
     from pixjax.training.run_files import find_workdir
 
+    if args.ema:
+        raise InputError(f"--ema={args.ema} is for --to=workdir: JiT's file holds the parameters and every average")
     out = pathlib.Path(args.out)
     require_writable(out)
     contents = read_for_jit(find_workdir(args.workdir), args.checkpoint)

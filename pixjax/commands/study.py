@@ -14,10 +14,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from etils import epath
-
     from pixjax.config_file import read_study
+    from pixjax.training.run_files import new_workdir
 
+    workdir = new_workdir(args.workdir)
     study = read_study(args.config, args.overrides, _seeds(args.seeds))
     from pixjax.runtime import set_up
 
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> None:
     from pixjax.evaluation.taxes import conclusion, taxes_of
     from pixjax.training.watch import StopSignal
 
-    workdir, baselines = epath.Path(args.workdir), read_baselines(args.baselines)
+    baselines = read_baselines(args.baselines)
     workdir.mkdir(parents=True, exist_ok=True)
     with StopSignal("keeping what is done so far") as stop:
         try:

@@ -28,20 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from etils import epath
-
     from pixjax.config_file import read_config
-    from pixjax.errors import InputError
-    from pixjax.training.run_files import PRETRAINED
+    from pixjax.training.run_files import new_workdir
 
-    if args.workdir.startswith(PRETRAINED):
-        raise InputError(
-            f"--workdir={args.workdir} comes with pixjax and is not trained in: choose another --workdir, and start "
-            f"from its weights with --config.training.init_from={args.workdir}"
-        )
+    workdir = new_workdir(args.workdir)
     config = read_config(args.config, args.overrides)  # wrong input is told before jax is loaded
     from pixjax.runtime import set_up
     from pixjax.training.train import train
 
     set_up(args)
-    return 0 if train(config, epath.Path(args.workdir)) else args.stopped_exit_code
+    return 0 if train(config, workdir) else args.stopped_exit_code

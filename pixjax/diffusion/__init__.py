@@ -1,8 +1,9 @@
 """The Gaussian path between noise (t = 0) and a clean canvas (t = 1), learned as the clean canvas."""
 
-from pixjax.diffusion.codebook import matched_filter, project
 from pixjax.diffusion.guidance import guide
 from pixjax.diffusion.infill import Known, keep_known
+from pixjax.diffusion.information import Information, no_information, remember, seen_information
+from pixjax.diffusion.legal_colors import matched_filter, project
 from pixjax.diffusion.loss import denoising_loss, reading_loss
 from pixjax.diffusion.path import Denoise, noisy
 from pixjax.diffusion.sampler import ONCE, Frames, Repeats, sample
@@ -14,6 +15,7 @@ __all__ = [
     "ONCE",
     "Denoise",
     "Frames",
+    "Information",
     "Known",
     "Predict",
     "Repeats",
@@ -21,11 +23,14 @@ __all__ = [
     "guide",
     "keep_known",
     "matched_filter",
+    "no_information",
     "noisy",
     "project",
     "reading_loss",
+    "remember",
     "sample",
     "sample_times",
+    "seen_information",
     "time_grid",
     "time_grids",
     "time_law",

@@ -9,6 +9,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+MIN_TIME = 1e-4  # below it a canvas says nothing
+_MIN_SIGMA = 1e-4  # below it nothing changes: the nearest colour is certain
+
 Denoise = Callable[[Float[Array, "batch height width 3"], Float[Array, " batch"]], Float[Array, "batch height width 3"]]
 
 
@@ -29,6 +32,16 @@ def noisy(
 def time_at(log_snr: Float[Array, "..."], noise_scale: float) -> Float[Array, "..."]:
     """The t at which the path has this log-SNR."""
     return jax.nn.sigmoid(0.5 * log_snr + jnp.log(noise_scale))
+
+
+def sigma_at(t: Float[Array, "..."], noise_scale: float) -> Float[Array, "..."]:
+    """σ of z / t, kept from what float32 cannot hold at both ends of time."""
+    return jnp.maximum((1 - t) * noise_scale / jnp.maximum(t, MIN_TIME), _MIN_SIGMA)
+
+
+def log_snr_at(t: Float[Array, "..."], noise_scale: float) -> Float[Array, "..."]:
+    """The log-SNR of the path at t in (0, 1)."""
+    return 2 * (jnp.log(t) - jnp.log1p(-t) - jnp.log(noise_scale))
 
 
 def toward(

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from pixjax.codec import TEXT
 from pixjax.config import TimeConfig, parse_time_law
+from pixjax.diffusion.information import BINS, Information, draw_times
 from pixjax.diffusion.path import time_at
 
 
@@ -47,7 +48,20 @@ class LogSnr:
         return time_at(jax.random.uniform(key, shape, minval=self.low, maxval=self.high), self.noise_scale)
 
 
-def time_law(text: str, noise_scale: float = 1.0) -> TimeLaw:
+@dataclasses.dataclass(frozen=True)
+class Adaptive:
+    """Between two log-SNRs, where the run has found information; evenly as long as it has found none."""
+
+    low: float
+    high: float
+    noise_scale: float
+    information: Float[Array, "2 bins"]
+
+    def sample(self, key: jax.Array, shape: tuple[int, ...]) -> Float[Array, "..."]:
+        return draw_times(key, shape, self.information, self.low, self.high, self.noise_scale)
+
+
+def time_law(text: str, noise_scale: float = 1.0, information: Float[Array, "2 bins"] | None = None) -> TimeLaw:
     """Reads what `TimeConfig` holds; raises `InputError` for anything else.
 
     `log_sigma` is EDM's (arXiv 2206.00364): log σ of z / t is normal, which is a logit-normal t.
@@ -58,14 +72,21 @@ def time_law(text: str, noise_scale: float = 1.0) -> TimeLaw:
     first, second = parameters
     if name == "log_snr":
         return LogSnr(first, second, noise_scale)
+    if name == "adaptive":
+        return Adaptive(first, second, noise_scale, jnp.zeros((2, BINS)) if information is None else information)
     return LogitNormal(first if name == "logit_normal" else math.log(noise_scale) - first, second)
 
 
 def sample_times(
-    key: jax.Array, modality: Int[Array, " batch"], config: TimeConfig, noise_scale: float = 1.0
+    key: jax.Array,
+    modality: Int[Array, " batch"],
+    config: TimeConfig,
+    noise_scale: float = 1.0,
+    information: Information | None = None,
 ) -> Float[Array, " batch"]:
     """A time for each canvas, from the law of its modality."""
     text_key, image_key = jax.random.split(key)
-    text = time_law(config.text, noise_scale).sample(text_key, modality.shape)
-    image = time_law(config.image, noise_scale).sample(image_key, modality.shape)
+    known = information or {}
+    text = time_law(config.text, noise_scale, known.get("text")).sample(text_key, modality.shape)
+    image = time_law(config.image, noise_scale, known.get("image")).sample(image_key, modality.shape)
     return jnp.where(modality == TEXT, text, image)

@@ -10,11 +10,11 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 from pixjax.codec import TEXT, CanvasCodec, to_float
 from pixjax.diffusion import denoising_loss, noisy
 from pixjax.errors import InputError
+from pixjax.models import Prediction
 from pixjax.training.metrics import MODALITY_NAMES, add_up, weighted
 
-DenoiseTagged = Callable[
-    [Float[Array, "batch height width 3"], Float[Array, " batch"], Int[Array, " batch"]],
-    Float[Array, "batch height width 3"],
+PredictTagged = Callable[
+    [Float[Array, "batch height width 3"], Float[Array, " batch"], Int[Array, " batch"]], Prediction
 ]
 
 # Fine towards the data, where a color code is decided.
@@ -22,7 +22,7 @@ TIMES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.
 
 
 def denoising_curves(
-    denoise_fn: DenoiseTagged,
+    predict_fn: PredictTagged,
     codec: CanvasCodec,
     canvases: UInt8[np.ndarray, "n height width 3"],
     modality: Int[np.ndarray, " n"],
@@ -41,8 +41,9 @@ def denoising_curves(
     on `batch_size` but for rounding.
 
     Args:
-      denoise_fn: (z, t, modality) to the clean prediction in [-1, 1], jittable; modality (TEXT or IMAGE) is for a type
-        condition. Give a `jax.tree_util.Partial` of a function and its parameters, so that these are not compiled in.
+      predict_fn: (z, t, modality) to a `Prediction`, jittable; modality (TEXT or IMAGE) is for a type condition. Text
+        is what its `log_probs` read where there are any, and else what the nearest colours say. Give a
+        `jax.tree_util.Partial` of a function and its parameters, so that these are not compiled in.
       loss_mask: the pixels, and with them the tokens, that count.
       times: in [0, 1), 0 is noise.
       sharding: of a batch over devices, which `batch_size` has to divide by; None for one device.
@@ -64,7 +65,7 @@ def denoising_curves(
             f"canvases {canvases.shape}, modality {modality.shape} and loss_mask {loss_mask.shape} do not fit: "
             "give [n, height, width, 3], [n] and [n, height, width], n at least 1"
         )
-    function = denoise_fn if isinstance(denoise_fn, jax.tree_util.Partial) else jax.tree_util.Partial(denoise_fn)
+    function = predict_fn if isinstance(predict_fn, jax.tree_util.Partial) else jax.tree_util.Partial(predict_fn)
     sums = []
     for start in range(0, len(canvases), batch_size):
         index = np.arange(start, start + batch_size)
@@ -79,7 +80,7 @@ def denoising_curves(
 
 
 @jax.jit(static_argnums=0)
-def _sums(codec: CanvasCodec, denoise_fn, times, noise_scale, key, index, real, canvases, modality, mask):
+def _sums(codec: CanvasCodec, predict_fn, times, noise_scale, key, index, real, canvases, modality, mask):
     """The sums and counts of every metric, each [times, 2], over one batch."""
     x = to_float(canvases)
     noise = jax.vmap(lambda i: jax.random.normal(jax.random.fold_in(key, i), x.shape[1:]))(index)
@@ -90,9 +91,10 @@ def _sums(codec: CanvasCodec, denoise_fn, times, noise_scale, key, index, real, 
 
     def at(time):
         t = jnp.full(len(x), time)
-        x_hat = denoise_fn(noisy(x, noise, t, noise_scale), t, modality)
+        x_hat, log_probs = predict_fn(noisy(x, noise, t, noise_scale), t, modality)
+        found = codec.decode_ids(x_hat)[0] if log_probs is None else jnp.argmax(log_probs, axis=-1)
         _, mse = denoising_loss(x_hat, x, t, mask, kind="x", t_eps=0.0)
-        correct = jnp.sum((codec.decode_ids(x_hat)[0] == ids) & counted, axis=1)
+        correct = jnp.sum((found == ids) & counted, axis=1)
         sums = {
             f"x_mse/{name}": weighted(mse, ((modality == value) & real).astype(jnp.float32))
             for value, name in MODALITY_NAMES.items()

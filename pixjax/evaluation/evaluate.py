@@ -26,7 +26,7 @@ from pixjax.evaluation.parts import Parts
 from pixjax.evaluation.perplexity import perplexity
 from pixjax.evaluation.restore import Denoiser
 from pixjax.evaluation.text_metrics import text_metrics
-from pixjax.models import NO_LABEL, denoise, type_condition
+from pixjax.models import NO_LABEL, predict, type_condition
 from pixjax.training.mesh import batch_sharding
 
 # Text has bits per dimension too, but only those of images are what others report.
@@ -206,7 +206,7 @@ class _Tagged:
 
     def __call__(self, params, z, t, modality):
         label = jnp.full(len(z), NO_LABEL, jnp.int32)
-        return denoise(self._model, params, z, t, type_condition(self._config, modality), label)
+        return predict(self._model, params, z, t, type_condition(self._config, modality), label)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Tagged) and vars(self) == vars(other)
@@ -304,10 +304,10 @@ def _seconds_per_canvas(denoiser: Denoiser, repeats: int = 5) -> float:
     size = denoiser.config.model.canvas_size
     inputs = (np.zeros((batch, size, size, 3), np.float32), np.full(batch, 0.5, np.float32))
     inputs = jax.device_put(inputs, batch_sharding(denoiser.mesh))
-    forward = jax.jit(denoise, static_argnums=0)
+    forward = jax.jit(predict, static_argnums=0)
     times = []
     for _ in range(repeats + 1):
         began = time.perf_counter()
-        forward(denoiser.model, denoiser.params, *inputs).block_until_ready()
+        jax.block_until_ready(forward(denoiser.model, denoiser.params, *inputs))
         times.append(time.perf_counter() - began)
     return statistics.median(times[1:]) / batch

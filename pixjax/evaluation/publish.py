@@ -29,12 +29,16 @@ def publish(workdir: str, folder: epath.Path, *, ema: str = "", step: int | None
         )
     denoiser = load(workdir, ema=ema, step=step)
     decay = float(ema) if ema else denoiser.config.training.ema_decays[0]
-    training = dataclasses.replace(denoiser.config.training, ema_decays=(decay,))
+    training = dataclasses.replace(denoiser.config.training, ema_decays=(decay,), init_from="")
     config = dataclasses.replace(denoiser.config, training=training)
-    write_run(folder, config, denoiser.codec)
-    with Checkpoints(folder, keep=training) as checkpoints:
+    unfinished = folder.parent / f"{folder.name}.unfinished"
+    if unfinished.exists():
+        unfinished.rmtree()
+    write_run(unfinished, config, denoiser.codec)
+    with Checkpoints(unfinished, keep=training) as checkpoints:
         checkpoints.save_average(denoiser.step, f"ema_{decay}", denoiser.params, config, denoiser.codec)
-    _forget_where(folder)
+    _forget_where(unfinished)
+    unfinished.rename(folder)
     return f"step {denoiser.step}, average {decay}"
 
 

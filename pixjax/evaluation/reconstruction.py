@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, UInt8
 
 from pixjax.codec import CanvasCodec, to_float
 from pixjax.codec.scale import Array as AnyArray
-from pixjax.diffusion.codebook import each_cell
+from pixjax.diffusion.legal_colors import each_cell
 from pixjax.evaluation.bound import Reconstruct
 
 

@@ -53,6 +53,11 @@ def require_possible(
         raise InputError(f"--modality={wanted} is not what there is to fill in: leave it out")
     if wrong := [step for step in trajectory if not 0 <= step < settings.steps]:
         raise InputError(f"step {wrong[0]} is not one of the {settings.steps} steps: choose 0 to {settings.steps - 1}")
+    if settings.project_from < 1 and model.codebook_head:
+        raise InputError(
+            f"sampling.project_from={settings.project_from} draws colours toward legal ones, and a codebook head says "
+            "the mean legal colour already: leave it at 1"
+        )
     has_direction = prompted or label != NO_LABEL or denoiser.config.training.type_dropout > 0
     if settings.guidance != 1 and ("guidance" in changes or has_direction):
         _require_guidance(denoiser, prompted, label, settings.guidance)

@@ -117,13 +117,14 @@ def load(workdir: str | epath.PathLike, *, ema: str = "", step: int | None = Non
     path = find_workdir(workdir)
     config, codec = read_run(path)
     decays = [str(d) for d in config.training.ema_decays]
-    if ema not in ("", "none", *decays):
-        raise InputError(f"--ema={ema} is not kept in {path}: choose one of {', '.join(decays)}, or none")
     item = "params" if ema == "none" else f"ema_{ema or decays[0]}"
     model = make_model(config, codec)
     mesh = make_mesh(MeshConfig())
     with Checkpoints(path) as checkpoints:
         step = _choose_step(path, checkpoints.steps(), step)
+        known = decays + ["none"] * ("params" in checkpoints.meta(step)["trees"])
+        if ema not in ("", *known):
+            raise InputError(f"--ema={ema} is not kept in {path}: choose one of {', '.join(known)}")
         shapes = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
         like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated(mesh)), shapes)
         params = checkpoints.restore_params(step, item, like)

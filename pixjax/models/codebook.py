@@ -11,9 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from pixjax.codec import CanvasCodec
-
-_MIN_SIGMA = 1e-4  # below it nothing changes: the nearest colour is certain
-_MIN_TIME = 1e-4  # below it a canvas says nothing
+from pixjax.diffusion.path import MIN_TIME, per_canvas, sigma_at
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,10 +35,11 @@ class Codebook:
         self, z: Float[Array, "batch height width 3"], t: Float[Array, " batch"]
     ) -> Float[Array, "batch cells vocab"]:
         """log p(id | the pixels of its cell) under a uniform prior, in nats."""
-        t = jnp.maximum(t.astype(jnp.float32), _MIN_TIME)[:, None]
-        sigma = jnp.maximum((1 - t) * self.noise_scale / t, _MIN_SIGMA)
-        cells = (z.astype(jnp.float32).reshape(len(z), -1, 3) / t[..., None])[:, self.codec.cell_index]
-        return self.codec.color_code.decode_soft(cells, jnp.broadcast_to(sigma, cells.shape[:2]))
+        t = t.astype(jnp.float32)
+        y = z.astype(jnp.float32) / per_canvas(jnp.maximum(t, MIN_TIME))
+        cells = y.reshape(len(z), -1, 3)[:, self.codec.cell_index]
+        sigma = jnp.broadcast_to(sigma_at(t, self.noise_scale)[:, None], cells.shape[:2])
+        return self.codec.color_code.decode_soft(cells, sigma)
 
     def at_pixels(self, values: Float[Array, "batch cells vocab"]) -> Float[Array, "batch height width vocab"]:
         """What belongs to a cell at each of its pixels; zero where no cell is."""
@@ -56,7 +55,14 @@ class Codebook:
 
     def mean(self, log_probs: Float[Array, "batch cells vocab"]) -> Float[Array, "batch height width 3"]:
         """The expected canvas; black, as text canvases are, where no cell is."""
-        side, colors = self.codec.canvas_size, jnp.asarray(self.codec.colors)
-        means = jnp.einsum("bcv,vpd->bcpd", jnp.exp(log_probs), colors)
-        blank = jnp.full((len(log_probs), side * side, 3), -1.0)
-        return blank.at[:, self.codec.cell_index].set(means).reshape(-1, side, side, 3)
+        colors = jnp.asarray(self.codec.colors)
+        return self._canvas(jnp.einsum("bcv,vpd->bcpd", jnp.exp(log_probs), colors))
+
+    def likeliest(self, log_probs: Float[Array, "batch cells vocab"]) -> Float[Array, "batch height width 3"]:
+        """The canvas of the likeliest id of each cell, every colour a legal one."""
+        return self._canvas(jnp.asarray(self.codec.colors)[jnp.argmax(log_probs, axis=-1)])
+
+    def _canvas(self, colors: Float[Array, "batch cells pixels 3"]) -> Float[Array, "batch height width 3"]:
+        side = self.codec.canvas_size
+        blank = jnp.full((len(colors), side * side, 3), -1.0)
+        return blank.at[:, self.codec.cell_index].set(colors).reshape(-1, side, side, 3)

@@ -29,7 +29,8 @@ def forward_flops(arch: Architecture, context_canvases: int = 0, codebook: Codeb
     total += 2 * (256 * width + width * width + 2 * width * width)  # of t, and the last modulation
     start = arch.in_context_start if arch.in_context_tokens else 0
     for first, last, tokens in ((0, start, patches), (start, arch.depth, patches + arch.in_context_tokens)):
-        a_token = 2 * (4 * width * width + 3 * width * hidden) + 4 * tokens * width  # matrices, then scores and mixing
+        mlps = 1 + arch.modality_mlp  # both are computed, and one is taken
+        a_token = 2 * (4 * width * width + 3 * mlps * width * hidden) + 4 * tokens * width  # matrices, scores, mixing
         total += (last - first) * (tokens * a_token + conditions * 2 * 6 * width * width)
     return total
 

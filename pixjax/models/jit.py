@@ -11,11 +11,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from pixjax.models.attention import attend
+from pixjax.codec import IMAGE
+from pixjax.models.blocks import Block, modulate, norm
 from pixjax.models.cells import CellBlock
 from pixjax.models.codebook import Codebook
 from pixjax.models.patches import patchify, unpatchify
-from pixjax.models.positions import rope_angles, rotate, sincos_table, time_features
+from pixjax.models.positions import rope_angles, sincos_table, time_features
 from pixjax.models.presets import Architecture
 
 Params = dict[str, Any]
@@ -47,79 +48,9 @@ _normal = nn.initializers.normal(0.02)
 _zeros = nn.initializers.zeros_init()
 
 
-def _norm(name: str) -> nn.RMSNorm:
-    return nn.RMSNorm(epsilon=1e-6, dtype=jnp.float32, name=name)
-
-
 def _rows_or_zero(table, index):
     """Rows of an embedding; zeros where the index is negative."""
     return jnp.where((index >= 0)[..., None], table[jnp.maximum(index, 0)], 0.0)
-
-
-def _modulate(x_BND, shift_BND, scale_BND):
-    return x_BND * (1 + scale_BND) + shift_BND
-
-
-class Attention(nn.Module):
-    arch: Architecture
-
-    @nn.compact
-    def __call__(self, x_BND, angles_NP, present_BN):
-        arch = self.arch
-        batch, tokens, width = x_BND.shape
-        qkv = nn.Dense(3 * width, dtype=arch.dtype, kernel_init=_xavier, name="qkv")(x_BND)
-        q, k, v = (x.reshape(batch, tokens, arch.heads, arch.head_width) for x in jnp.split(qkv, 3, axis=-1))
-        q = rotate(_norm("q_norm")(q), angles_NP).astype(arch.dtype)
-        k = rotate(_norm("k_norm")(k), angles_NP).astype(arch.dtype)
-        out_BNHK = attend(q, k, v, arch.attention, present_BN)
-        return nn.Dense(width, dtype=arch.dtype, kernel_init=_xavier, name="proj")(out_BNHK.reshape(x_BND.shape))
-
-
-class SwiGLU(nn.Module):
-    arch: Architecture
-
-    @nn.compact
-    def __call__(self, x_BND, drop):
-        width = x_BND.shape[-1]
-        hidden = self.arch.mlp_width
-        gate, value = jnp.split(
-            nn.Dense(2 * hidden, dtype=self.arch.dtype, kernel_init=_xavier, name="w12")(x_BND), 2, axis=-1
-        )
-        return nn.Dense(width, dtype=self.arch.dtype, kernel_init=_xavier, name="w3")(drop(nn.silu(gate) * value))
-
-
-class Block(nn.Module):
-    """One transformer block, written as the body of a scan over layers."""
-
-    arch: Architecture
-    deterministic: bool
-    context_tokens: int = 0  # the last ones: patches of clean canvases
-
-    @nn.compact
-    def __call__(self, x_BND, drops: Array, c_BCD, angles_NP, present_BN):
-        """`drops` is a scalar: whether this layer, one of the middle half, uses dropout.
-
-        `c_BCD` is one condition for all tokens, or two: of the canvas, and of the context that follows it.
-        """
-        arch = self.arch
-
-        def drop(x):
-            if arch.dropout == 0 or self.deterministic:
-                return x
-            return jnp.where(drops, nn.Dropout(arch.dropout, deterministic=False)(x), x)
-
-        modulation = nn.Dense(6 * arch.width, dtype=arch.dtype, kernel_init=_zeros, name="modulation")(nn.silu(c_BCD))
-        if self.context_tokens:
-            of_canvas, of_context = jnp.split(modulation, 2, axis=1)
-            own = x_BND.shape[1] - self.context_tokens
-            modulation = jnp.concatenate(
-                [jnp.repeat(of_canvas, own, axis=1), jnp.repeat(of_context, self.context_tokens, axis=1)], axis=1
-            )
-        shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = jnp.split(modulation.astype(jnp.float32), 6, axis=-1)
-        h = _modulate(_norm("norm1")(x_BND), shift_a, scale_a).astype(arch.dtype)
-        x_BND = x_BND + gate_a * drop(Attention(arch, name="attention")(h, angles_NP, present_BN))
-        h = _modulate(_norm("norm2")(x_BND), shift_m, scale_m).astype(arch.dtype)
-        return x_BND + gate_m * SwiGLU(arch, name="mlp")(h, drop), None
 
 
 def predict(
@@ -210,16 +141,13 @@ class JiT(nn.Module):
         if codebook is not None:
             is_text = codebook.is_text(jnp.full(batch, NO_TYPE) if type_id is None else type_id)
             log_posterior_BCV = codebook.log_posterior(z, t)
-        if codebook is not None and codebook.is_input:
-            cells_BCV = jnp.exp(log_posterior_BCV)
-            if arch.cell_layers:
-                cells_BCV = nn.Dense(arch.cell_width, kernel_init=_xavier, name="cells_in")(cells_BCV)
-                for layer in range(arch.cell_layers):
-                    cells_BCV = CellBlock(arch, name=f"cells_below_{layer}")(cells_BCV)
-            ids = patchify(codebook.at_pixels(cells_BCV), arch.patch).astype(arch.dtype)
-            read = nn.Dense(arch.width, use_bias=False, dtype=arch.dtype, kernel_init=_xavier, name="embed_ids")(ids)
-            x += jnp.where(is_text[:, None, None], read.astype(jnp.float32), 0.0)
-        present_BN = None
+            cells_BCW = self._cells_below(log_posterior_BCV) if codebook.is_input else None
+            if cells_BCW is not None:
+                x += jnp.where(is_text[:, None, None], self._embed_cells(cells_BCW), 0.0)
+        present_BN, image_BN = None, None
+        if arch.modality_mlp:
+            is_image = jnp.zeros(batch, bool) if type_id is None else type_id == IMAGE
+            image_BN = jnp.broadcast_to(is_image[:, None], (batch, len(table)))
         if arch.context_canvases:
             segment = self.param("context_segment", _normal, (arch.context_canvases, arch.width))
             context_modality = self.param("context_modality", _normal, (NUM_TYPES, arch.width))
@@ -235,36 +163,64 @@ class JiT(nn.Module):
             c_BCD = jnp.concatenate([c_BCD, of_clean[:, None]], axis=1)
             there = jnp.repeat(context.present, len(table), axis=1)
             present_BN = jnp.concatenate([jnp.ones((batch, len(table)), bool), there], axis=1)
+            if image_BN is not None:
+                modality = jnp.full((batch, pages), NO_TYPE) if context.modality is None else context.modality
+                image_BN = jnp.concatenate([image_BN, jnp.repeat(modality == IMAGE, len(table), axis=1)], axis=1)
 
         start = arch.in_context_start if arch.in_context_tokens else 0
         if start:
-            x = self._blocks(x, c_BCD, present_BN, 0, start, 0, deterministic, "blocks_before")
+            x = self._blocks(x, c_BCD, present_BN, image_BN, 0, start, 0, deterministic, "blocks_before")
         if arch.in_context_tokens:
             place = self.param("in_context_position", _normal, (arch.in_context_tokens, arch.width))
             x = jnp.concatenate([condition_BD[:, None] + place, x], axis=1)
             if present_BN is not None:
                 always = jnp.ones((batch, arch.in_context_tokens), bool)
                 present_BN = jnp.concatenate([always, present_BN], axis=1)
-        x = self._blocks(x, c_BCD, present_BN, start, arch.depth, arch.in_context_tokens, deterministic, "blocks")
+            if image_BN is not None:
+                image_BN = jnp.concatenate([jnp.repeat(image_BN[:, :1], len(place), axis=1), image_BN], axis=1)
+        x = self._blocks(
+            x, c_BCD, present_BN, image_BN, start, arch.depth, arch.in_context_tokens, deterministic, "blocks"
+        )
         x = x[:, arch.in_context_tokens : arch.in_context_tokens + len(table)]
 
         modulation = nn.Dense(2 * arch.width, kernel_init=_zeros, name="out_modulation")(nn.silu(c_BCD[:, :1]))
         shift, scale = jnp.split(modulation, 2, axis=-1)
-        x = _modulate(_norm("out_norm")(x), shift, scale)
+        x = modulate(norm("out_norm")(x), shift, scale)
         pixels = arch.patch[0] * arch.patch[1]
         x_hat = unpatchify(nn.Dense(pixels * 3, kernel_init=_zeros, name="out")(x), arch.patch, arch.grid)
         if codebook is None or not codebook.is_output:
             return Prediction(x_hat)
-        width = arch.cell_width if arch.cell_layers else codebook.vocab_size
-        said = nn.Dense(pixels * width, kernel_init=_zeros, name="out_ids")(x)
-        logits_BCV = codebook.of_cells(unpatchify(said, arch.patch, arch.grid))
-        if arch.cell_layers:
-            above_BCW = cells_BCV + logits_BCV
-            for layer in range(arch.cell_layers):
-                above_BCW = CellBlock(arch, name=f"cells_above_{layer}")(above_BCW)
-            logits_BCV = nn.Dense(codebook.vocab_size, kernel_init=_zeros, name="cells_out")(above_BCW)
-        log_probs = jax.nn.log_softmax(logits_BCV + log_posterior_BCV)
+        log_probs = self._read_cells(x, cells_BCW, log_posterior_BCV)
         return Prediction(jnp.where(is_text[:, None, None, None], codebook.mean(log_probs), x_hat), log_probs)
+
+    def _cells_below(self, log_posterior_BCV) -> Float[Array, "batch cells width"]:
+        """What the pixels of each cell say of it, and with `Architecture.cell_layers` also those of its neighbours."""
+        arch, cells = self.arch, jnp.exp(log_posterior_BCV)
+        if arch.cell_layers:
+            cells = nn.Dense(arch.cell_width, kernel_init=_xavier, name="cells_in")(cells)
+            for layer in range(arch.cell_layers):
+                cells = CellBlock(arch, name=f"cells_below_{layer}")(cells)
+        return cells
+
+    def _embed_cells(self, cells_BCW) -> Float[Array, "batch tokens width"]:
+        """The cells of each patch as a token."""
+        arch, codebook = self.arch, cast(Codebook, self.codebook)
+        patches = patchify(codebook.at_pixels(cells_BCW), arch.patch).astype(arch.dtype)
+        embed = nn.Dense(arch.width, use_bias=False, dtype=arch.dtype, kernel_init=_xavier, name="embed_ids")
+        return embed(patches).astype(jnp.float32)
+
+    def _read_cells(self, x_BND, cells_BCW, log_posterior_BCV) -> Float[Array, "batch cells vocab"]:
+        """log p(id) of each cell: the network's logits, from its tokens and what came from below, and the posterior."""
+        arch, codebook = self.arch, cast(Codebook, self.codebook)
+        values = arch.cell_width if arch.cell_layers else codebook.vocab_size
+        said = nn.Dense(arch.patch[0] * arch.patch[1] * values, kernel_init=_zeros, name="out_ids")(x_BND)
+        above = codebook.of_cells(unpatchify(said, arch.patch, arch.grid))
+        if arch.cell_layers:
+            above += cells_BCW
+            for layer in range(arch.cell_layers):
+                above = CellBlock(arch, name=f"cells_above_{layer}")(above)
+            above = nn.Dense(codebook.vocab_size, kernel_init=_zeros, name="cells_out")(above)
+        return jax.nn.log_softmax(above + log_posterior_BCV)
 
     def _condition(self, batch: int, type_id, label) -> Float[Array, "batch width"]:
         arch = self.arch
@@ -280,7 +236,9 @@ class JiT(nn.Module):
             condition += table[jnp.where(label < 0, arch.num_classes, label)]
         return condition
 
-    def _blocks(self, x_BND, c_BCD, present_BN, first: int, last: int, unrotated: int, deterministic: bool, name: str):
+    def _blocks(
+        self, x_BND, c_BCD, present_BN, image_BN, first: int, last: int, unrotated: int, deterministic: bool, name: str
+    ):
         """Blocks `first` to `last`. Their parameters are stacked along a leading layer axis."""
         arch = self.arch
         patches = arch.grid[0] * arch.grid[1]
@@ -288,8 +246,8 @@ class JiT(nn.Module):
         layers = jnp.arange(first, last)
         drops = (layers >= arch.depth // 4) & (layers < arch.depth // 4 * 3)
         canvases = 1 + context_tokens // patches
-        angles = jnp.asarray(rope_angles(*arch.grid, arch.head_width, unrotated, canvases))
-        rest = (c_BCD, angles, present_BN)
+        angles = jnp.asarray(rope_angles(*arch.grid, arch.head_width, unrotated, canvases, kind=arch.rope))
+        rest = (c_BCD, angles, present_BN, image_BN)
         if not (arch.scan_layers or self.is_initializing()):
             return self._unrolled(x_BND, drops, rest, deterministic, context_tokens, name)
         body = Block
@@ -299,7 +257,7 @@ class JiT(nn.Module):
             body,
             variable_axes={"params": 0},
             split_rngs={"params": True, "dropout": True},
-            in_axes=(0, nn.broadcast, nn.broadcast, nn.broadcast),
+            in_axes=(0, nn.broadcast, nn.broadcast, nn.broadcast, nn.broadcast),
             length=last - first,
         )
         return scanned(arch, deterministic, context_tokens, name=name)(x_BND, drops, *rest)[0]

@@ -19,17 +19,28 @@ def _sincos(position: np.ndarray, width: int) -> np.ndarray:
 
 
 def rope_angles(
-    rows: int, columns: int, head_width: int, unrotated: int = 0, canvases: int = 1, theta: float = 1e4
+    rows: int,
+    columns: int,
+    head_width: int,
+    unrotated: int = 0,
+    canvases: int = 1,
+    *,
+    kind: str = "2d",
+    theta: float = 1e4,
 ) -> Float[np.ndarray, "tokens pairs"]:
-    """Angles of the 2-D rotary embedding: half of a head's pairs turn with the row, half with the column.
+    """Angles of the rotary embedding.
 
     Args:
+      kind: `2d`, half of a head's pairs turn with the row, half with the column; or `1d`, all of them with the place
+        in reading order.
       unrotated: tokens without a place that come first (in-context tokens); their angle is zero.
       canvases: that follow each other, each with the same places.
     """
-    frequencies = theta ** (-np.arange(0, head_width // 2, 2) / (head_width // 2))
     row, column = np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij")
-    angles = np.concatenate([p.reshape(-1, 1) * frequencies for p in (row, column)], axis=-1)
+    positions = (row, column) if kind == "2d" else (row * columns + column,)
+    turned = head_width // len(positions)  # channels that each of them turns, in pairs
+    frequencies = theta ** (-np.arange(0, turned, 2) / turned)
+    angles = np.concatenate([p.reshape(-1, 1) * frequencies for p in positions], axis=-1)
     return np.concatenate([np.zeros((unrotated, head_width // 2)), *[angles] * canvases]).astype(np.float32)
 
 

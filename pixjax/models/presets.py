@@ -1,7 +1,7 @@
 """The sizes: from `ModelConfig` to the numbers that the modules are built with."""
 
 import dataclasses
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -50,6 +50,8 @@ class Architecture:
     attention: Attention
     remat: Remat
     scan_layers: bool = True
+    rope: Literal["2d", "1d"] = "2d"
+    modality_mlp: bool = False  # images have a SwiGLU of their own in each block
     context_canvases: int = 0  # clean canvases that may be given beside the noisy one
     self_condition: bool = False  # the clean prediction of the step before may be given
     cell_layers: int = 0  # of `CellBlock`s, below the transformer and as many above it
@@ -108,6 +110,8 @@ def architecture(config: ModelConfig) -> Architecture:
         attention=config.attention,
         remat=config.remat,
         scan_layers=config.scan_layers,
+        rope=config.rope,
+        modality_mlp=config.modality_mlp,
         context_canvases=config.context_canvases,
         self_condition=config.self_condition,
         cell_layers=config.cell_layers,

@@ -1,9 +1,9 @@
 """Checkpoints: named orbax items in `WORKDIR/checkpoints/STEP/`, verified when they are read.
 
-`params`, one `ema_DECAY` for each average, and `opt_state` are separate items, so that evaluation restores one average
-alone, and onto whatever devices it has. Beside them `data` is the state of the input and of the log, `config` and
-`codec` say what was trained, and `meta` what wrote it: versions, the tree of every item, and a digest of every array,
-since a flipped byte in stored arrays restores silently.
+`params`, one `ema_DECAY` for each average, `opt_state` and, with an adaptive law of t, `information` are separate
+items, so that evaluation restores one average alone, and onto whatever devices it has. Beside them `data` is the state
+of the input and of the log, `config` and `codec` say what was trained, and `meta` what wrote it: versions, the tree of
+every item, and a digest of every array, since a flipped byte in stored arrays restores silently.
 """
 
 import base64
@@ -167,6 +167,7 @@ class Checkpoints:
             params=restored["params"],
             opt_state=restored["opt_state"],
             ema={decay: restored[f"ema_{decay}"] for decay in like.ema},
+            information=restored.get("information", {}),
         )
         return state, self.facts(step)["data"]
 
@@ -283,7 +284,8 @@ def _preservation(training: TrainingConfig) -> keep_rules.AnyPreservationPolicy:
 
 def _items(state: TrainState) -> dict[str, Any]:
     averages = {f"ema_{decay}": average for decay, average in state.ema.items()}
-    return {"params": state.params, "opt_state": state.opt_state, **averages}
+    information = {"information": state.information} if state.information else {}
+    return {"params": state.params, "opt_state": state.opt_state, **averages, **information}
 
 
 def _codec_dict(codec: CanvasCodec) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Start a run from the parameters of another one."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,13 +14,9 @@ from pixjax.training.checkpoint import Checkpoints
 from pixjax.training.run_files import find_workdir, read_run
 from pixjax.training.state import init_params
 
-# A condition that the first run did not have begins untrained; every other parameter has to be there.
-NEW_PARAMETERS = (
-    "type_embedding",
-    "class_embedding",
-    "embed_previous",
-    "context_segment",
-    "context_modality",
+# A condition or a codebook that the first run did not have begins untrained; every other parameter has to be there.
+NEW_PARAMETERS = re.compile(
+    "type_embedding|class_embedding|embed_previous|context_segment|context_modality|embed_ids|out_ids|cells_.*"
 )
 
 
@@ -39,7 +36,7 @@ def params_from(origin: str, like: Params, config: Config, codec: CanvasCodec, m
         if not (steps := checkpoints.steps()):
             raise InputError(f"training.init_from={origin} has no checkpoint: train there first")
         stored = {name.split("/")[0] for name in checkpoints.tree(steps[-1], item)}
-        new = [name for name in NEW_PARAMETERS if name in like and name not in stored]
+        new = [name for name in sorted(like) if NEW_PARAMETERS.fullmatch(name) and name not in stored]
         params = checkpoints.restore_params(steps[-1], item, {k: v for k, v in like.items() if k not in new})
     notes = [f"starting from step {steps[-1]} of {origin}"]
     if new:

@@ -15,8 +15,8 @@ from pixjax.errors import InputError
 LOGICAL_AXES = (
     (r"attention/qkv/kernel", ("embed", "heads")),
     (r"attention/proj/kernel", ("heads", "embed")),
-    (r"mlp/w12/kernel", ("embed", "mlp")),
-    (r"mlp/w3/kernel", ("mlp", "embed")),
+    (r"mlp(_image)?/w12/kernel", ("embed", "mlp")),
+    (r"mlp(_image)?/w3/kernel", ("mlp", "embed")),
     (r"(^|/)(out_)?modulation/kernel", ("embed", "mlp")),
     (r"(^|/)(time_in|time_out|embed_out|embed_in|embed_previous|embed_ids|out|out_ids)/kernel", (None, "embed")),
     (r"(^|/)cells_(below|above)_\d+/mix/kernel", (None, "embed")),

@@ -37,6 +37,16 @@ def find_workdir(name: str | os.PathLike) -> epath.Path:
     return folder / wanted
 
 
+def new_workdir(name: str) -> epath.Path:
+    """The folder of a `--workdir` that is written to. Raises `InputError` for a model that comes with the package."""
+    if name.startswith(PRETRAINED):
+        raise InputError(
+            f"--workdir={name} comes with pixjax and is not written to: choose another --workdir, and start from its "
+            f"weights with --config.training.init_from={name}"
+        )
+    return epath.Path(name)
+
+
 def write_run(workdir: epath.Path, config: Config, codec: CanvasCodec) -> None:
     """Makes a workdir self-describing: nothing but itself is needed to use what was trained in it."""
     workdir.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,7 @@
 """What training carries from step to step."""
 
+import functools
+
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -8,8 +10,11 @@ import optax
 from pixjax.codec import CanvasCodec
 from pixjax.config import Config
 from pixjax.data import text_share
+from pixjax.diffusion import Information, no_information
 from pixjax.errors import InputError
 from pixjax.models import Codebook, JiT, Params, architecture, text_types
+
+_MOST_PROBABILITIES = 2**23  # of a codebook, on one canvas: 32 MiB each time they are held
 
 
 @flax.struct.dataclass
@@ -18,6 +23,7 @@ class TrainState:
     params: Params
     opt_state: optax.OptState
     ema: dict[str, Params]  # by decay, "0.9999"
+    information: Information = flax.struct.field(default_factory=dict)  # of an adaptive law of t
 
 
 def make_model(config: Config, codec: CanvasCodec | None = None) -> JiT:
@@ -33,8 +39,14 @@ def make_model(config: Config, codec: CanvasCodec | None = None) -> JiT:
             "with model.tagging='none' a codebook takes every canvas for text, and data.sources has images: set "
             "model.tagging='condition' or 'both', or model.codebook_head=False and codebook_input=False"
         )
+    codec = codec or CanvasCodec.from_config(config)
+    if codec.capacity * codec.vocab_size > _MOST_PROBABILITIES:
+        raise InputError(
+            f"a codebook holds a probability for each of {codec.vocab_size:,} ids in each of {codec.capacity:,} cells, "
+            "too many for one canvas: choose a smaller vocabulary, such as codec.tokenizer=bytes, or smaller canvases"
+        )
     codebook = Codebook(
-        codec=codec or CanvasCodec.from_config(config),
+        codec=codec,
         noise_scale=config.diffusion.noise_scale,
         text_types=text_types(model),
         is_input=model.codebook_input,
@@ -43,6 +55,7 @@ def make_model(config: Config, codec: CanvasCodec | None = None) -> JiT:
     return JiT(architecture(model), codebook)
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def init_params(model: JiT, key: jax.Array) -> Params:
     size = model.arch.canvas_size
     return model.init(key, jnp.zeros((1, size, size, 3)), jnp.zeros(1))["params"]
@@ -58,4 +71,10 @@ def start_state(config: Config, params: Params, optimizer: optax.GradientTransfo
     """The state of a run that starts from given parameters."""
     # Copies: a donated state may not hold one buffer twice.
     ema = {str(decay): jax.tree.map(jnp.copy, params) for decay in config.training.ema_decays}
-    return TrainState(step=jnp.zeros((), jnp.int32), params=params, opt_state=optimizer.init(params), ema=ema)
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        opt_state=optimizer.init(params),
+        ema=ema,
+        information=no_information(config.diffusion.time),
+    )

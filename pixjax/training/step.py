@@ -11,7 +11,15 @@ from jaxtyping import Array
 
 from pixjax.codec import TEXT, CanvasCodec, to_float
 from pixjax.config import Config
-from pixjax.diffusion import denoising_loss, noisy, reading_loss, sample_times
+from pixjax.diffusion import (
+    Information,
+    denoising_loss,
+    noisy,
+    reading_loss,
+    remember,
+    sample_times,
+    seen_information,
+)
 from pixjax.models import NO_LABEL, NO_TYPE, Context, JiT, predict, type_condition
 from pixjax.training.metrics import denoising_metrics
 from pixjax.training.optimizer import learning_rate_schedule, update_ema
@@ -39,11 +47,11 @@ def make_train_step(
     schedule = learning_rate_schedule(training)
     cells = jnp.asarray(codec.cell_index[:, 0])
 
-    def make_problem(batch: Batch, key: jax.Array) -> Problem:
+    def make_problem(batch: Batch, key: jax.Array, information: Information) -> Problem:
         """The batch, noised: what the model is given and what it should say."""
         time_key, noise_key, label_key, type_key = jax.random.split(key, 4)
         x, modality = to_float(batch["canvas"]), batch["modality"]
-        t = sample_times(time_key, modality, diffusion.time, diffusion.noise_scale)
+        t = sample_times(time_key, modality, diffusion.time, diffusion.noise_scale, information)
         z = noisy(x, jax.random.normal(noise_key, x.shape), t, diffusion.noise_scale)
         hidden = jax.random.bernoulli(label_key, training.label_dropout, modality.shape)
         type_id = type_condition(config.model, modality)
@@ -88,14 +96,18 @@ def make_train_step(
         x_hat = prediction.x_hat
         loss, mse = denoising_loss(x_hat, x, t, mask, kind=diffusion.loss, t_eps=diffusion.t_eps)
         counted, ids = mask.reshape(len(t), -1)[:, cells], codec.decode_ids(x)[0]
-        if prediction.log_probs is not None and model.codebook and diffusion.text_loss == "cross_entropy":
-            read = reading_loss(prediction.log_probs, ids, counted)
+        found = codec.decode_ids(jax.lax.stop_gradient(x_hat))[0]
+        if prediction.log_probs is not None and model.codebook:
             # Text whose type is hidden is a canvas like any other: what it gets is the pixel head's.
             is_read = (modality == TEXT) & model.codebook.is_text(problem["type_id"])
-            loss = jnp.where(is_read, diffusion.text_weight * read, loss)
-        right = codec.decode_ids(jax.lax.stop_gradient(x_hat))[0] == ids
+            found = jnp.where(is_read[:, None], jnp.argmax(prediction.log_probs, axis=-1), found)
+            if diffusion.text_loss == "cross_entropy":
+                loss = jnp.where(is_read, reading_loss(prediction.log_probs, ids, counted), loss)
+        loss = jnp.where(modality == TEXT, diffusion.text_weight, 1.0) * loss
+        right = found == ids
         correct, tokens = jnp.sum(right & counted, axis=1), jnp.sum(counted, axis=1)
-        return jnp.mean(loss), denoising_metrics(loss, mse, correct, tokens, t, modality)
+        seen = seen_information(diffusion.time, mse, t, modality, diffusion.noise_scale)
+        return jnp.mean(loss), (denoising_metrics(loss, mse, correct, tokens, t, modality), seen)
 
     def gradient(params, problem: Problem, key: jax.Array, predicts_twice: Array):
         parts = training.accumulate
@@ -117,20 +129,22 @@ def make_train_step(
             return jax.tree.map(jnp.add, total, part(index)), None
 
         zeros = jax.tree.map(lambda v: jnp.zeros(v.shape, v.dtype), jax.eval_shape(part, 0))
-        (grads, metrics), _ = jax.lax.scan(add, zeros, jnp.arange(parts))
-        return jax.tree.map(lambda g: g / parts, grads), metrics
+        (grads, sums), _ = jax.lax.scan(add, zeros, jnp.arange(parts))
+        return jax.tree.map(lambda g: g / parts, grads), sums
 
     def train_step(state: TrainState, batch: Batch):
         key = jax.random.fold_in(jax.random.key(training.seed), state.step)
         problem_key, dropout_key, twice_key = jax.random.split(key, 3)
         predicts_twice = jax.random.bernoulli(twice_key, training.self_condition)
-        grads, metrics = gradient(state.params, make_problem(batch, problem_key), dropout_key, predicts_twice)
+        problem = make_problem(batch, problem_key, state.information)
+        grads, (metrics, seen) = gradient(state.params, problem, dropout_key, predicts_twice)
         norm = optax.global_norm(grads)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         rate = schedule(state.step)
         params = optax.apply_updates(state.params, optax.tree.scale(rate, updates))
         ema = {d: update_ema(average, params, state.step, float(d)) for d, average in state.ema.items()}
-        updated = dataclasses.replace(state, params=params, opt_state=opt_state, ema=ema)
+        information = remember(state.information, seen)
+        updated = dataclasses.replace(state, params=params, opt_state=opt_state, ema=ema, information=information)
         kept = jax.tree.map(lambda new, old: jnp.where(jnp.isfinite(norm), new, old), updated, state)
         metrics |= {
             "gradient_norm": jnp.stack([norm, 1.0]),

@@ -9,6 +9,7 @@ from pixjax.codec import IMAGE, TEXT, CanvasCodec, to_float
 from pixjax.codec.noise import ErrorRate
 from pixjax.errors import InputError
 from pixjax.evaluation.denoising import denoising_curves
+from pixjax.models import Prediction
 
 CODEC = CanvasCodec("chars27", "radix:3:1", canvas_size=16)
 TEXTS = 6
@@ -28,7 +29,7 @@ def canvases():
 
 def rescaled(z, t, modality):
     """What noise leaves of the canvas, undone in scale: x + σ·ε with σ = s(1-t)/t."""
-    return z / t[:, None, None, None]
+    return Prediction(z / t[:, None, None, None])
 
 
 def test_a_perfect_denoiser_has_no_error(canvases):
@@ -55,7 +56,7 @@ def test_error_and_accuracy_are_those_of_the_noise(canvases):
 
 def test_a_denoiser_that_says_grey_errs_by_the_power_of_what_counts(canvases):
     painted, modality, mask = canvases
-    curves = denoising_curves(lambda z, t, m: 0 * z, CODEC, *canvases, times=(0.3,))
+    curves = denoising_curves(lambda z, t, m: Prediction(0 * z), CODEC, *canvases, times=(0.3,))
     for name, value in (("text", TEXT), ("image", IMAGE)):
         of_it = [np.mean(np.square(to_float(p)[m])) for p, m in zip(painted, mask, strict=True)]
         np.testing.assert_allclose(curves[f"x_mse/{name}"], np.mean(np.array(of_it)[modality == value]), rtol=1e-5)
@@ -66,7 +67,7 @@ def test_one_wrong_token_costs_its_canvas(canvases):
 
     def spoilt(z, t, modality):
         row, column = np.divmod(CODEC.cell_index[2, 0], 16)
-        return rescaled(z, t, modality).at[:, row, column].multiply(-3.0)
+        return Prediction(rescaled(z, t, modality).x_hat.at[:, row, column].multiply(-3.0))
 
     middle = (painted[:TEXTS].reshape(TEXTS, -1, 3)[:, CODEC.cell_index[2, 0]] == 128).all(axis=1)
     wrong = np.count_nonzero(~middle)  # grey stays grey
@@ -82,13 +83,27 @@ def test_what_is_not_counted_may_be_wrong(canvases):
     only = slice(TEXTS - 1, TEXTS)
 
     def right_where_it_counts(z, t, modality):
-        return jnp.where(mask[only, ..., None], rescaled(z, t, modality), 1.0)
+        return Prediction(jnp.where(mask[only, ..., None], rescaled(z, t, modality).x_hat, 1.0))
 
     args = painted[only], modality[only], mask[only]
     curves = denoising_curves(right_where_it_counts, CODEC, *args, times=(0.5,), noise_scale=0.0, batch_size=1)
     assert curves["x_mse/text"] == pytest.approx(0, abs=1e-10)
     assert curves["token_accuracy/text"] == curves["exact_canvases/text"] == 1
     assert "x_mse/image" not in curves
+
+
+def test_text_is_what_the_likeliest_ids_read_where_the_network_says_them(canvases):
+    """Its mean colours may lie next to another one."""
+
+    def certain_of_the_blank(z, t, modality):
+        log_probs = jnp.zeros((len(z), CODEC.capacity, 27)).at[:, :, CODEC.pad_id].set(1.0)
+        return Prediction(rescaled(z, t, modality).x_hat, log_probs)
+
+    ids = CODEC.nearest_ids(canvases[0][:TEXTS])
+    counted = np.arange(CODEC.capacity) < np.array([CODEC.capacity] * (TEXTS - 1) + [3])[:, None]
+    curves = denoising_curves(certain_of_the_blank, CODEC, *canvases, times=(0.9,), noise_scale=0.0)
+    assert curves["token_accuracy/text"] == pytest.approx(np.mean(ids[counted] == CODEC.pad_id))
+    assert curves["x_mse/text"] == pytest.approx(0, abs=1e-10)
 
 
 def test_curves_do_not_depend_on_batches_and_change_with_the_seed(canvases):
@@ -103,7 +118,7 @@ def test_curves_do_not_depend_on_batches_and_change_with_the_seed(canvases):
 
 def test_parameters_are_an_argument_and_the_modality_reaches_the_model(canvases):
     def level(value, z, t, modality):
-        return jnp.where((modality == TEXT)[:, None, None, None], value, z / t[:, None, None, None])
+        return Prediction(jnp.where((modality == TEXT)[:, None, None, None], value, z / t[:, None, None, None]))
 
     found = [
         denoising_curves(

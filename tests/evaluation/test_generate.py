@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from etils import epath
 from PIL import Image
+from untrained import untrained
 
-from pixjax.codec import IMAGE, TEXT, CanvasCodec
-from pixjax.data import text_share
+from pixjax.codec import IMAGE, TEXT
 from pixjax.errors import InputError, RunError
 from pixjax.evaluation.generate import _sample, generate
 from pixjax.evaluation.infill import given_text
@@ -20,12 +20,10 @@ from pixjax.evaluation.inspect import describe
 from pixjax.evaluation.pictures import contact_sheet, grid
 from pixjax.evaluation.prompts import make_context, read_prompt
 from pixjax.evaluation.request import require_possible
-from pixjax.evaluation.restore import Denoiser, load
+from pixjax.evaluation.restore import load
 from pixjax.evaluation.samples import write_samples
 from pixjax.models import NO_LABEL, NO_TYPE
-from pixjax.training.mesh import make_mesh
 from pixjax.training.run_files import read_run, write_run
-from pixjax.training.state import init_params, make_model
 from pixjax.training.train import train
 
 
@@ -60,16 +58,6 @@ def test_a_sample_does_not_depend_on_how_many_are_made(denoiser):
     np.testing.assert_array_equal(many.canvases[:2], few.canvases)
     other = generate(denoiser, "any", 2, seed=4)
     assert (other.canvases != few.canvases).any()
-
-
-def untrained(config):
-    """A denoiser with the parameters that its config starts from."""
-    model = make_model(config)
-    params = init_params(model, jax.random.key(0))
-    mesh = make_mesh(config.training.mesh)
-    codec = CanvasCodec.from_config(config)
-    share = text_share(config)
-    return Denoiser(config=config, codec=codec, step=0, model=model, params=params, mesh=mesh, text_share=share)
 
 
 def test_with_a_type_condition_any_draws_the_modality_by_the_text_ratio(tiny_config):

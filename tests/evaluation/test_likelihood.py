@@ -2,33 +2,17 @@
 
 import dataclasses
 
-import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from untrained import untrained
 
-from pixjax.codec import IMAGE, TEXT, CanvasCodec
-from pixjax.config import MeshConfig
+from pixjax.codec import IMAGE, TEXT
 from pixjax.errors import InputError
 from pixjax.evaluation.likelihood import evaluate_likelihood
 from pixjax.evaluation.reconstruction import unigram_log_prior
-from pixjax.evaluation.restore import Denoiser
-from pixjax.training.mesh import make_mesh
-from pixjax.training.state import init_params, make_model
 
 ENDPOINTS = (-6.0, 2.0, 6.0)
-
-
-def untrained(config):
-    model = make_model(config)
-    return Denoiser(
-        config=config,
-        codec=CanvasCodec.from_config(config),
-        step=0,
-        model=model,
-        params=init_params(model, jax.random.key(0)),
-        mesh=make_mesh(MeshConfig()),
-        text_share=0.5,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -187,3 +171,21 @@ def test_an_untrained_codebook_head_takes_the_bits_of_a_fair_guess(tiny_config):
     result = evaluate_likelihood(denoiser, test, TEXT, validation=test, num_times=32, endpoints=(-4.0, 0.0, 4.0))
     np.testing.assert_allclose(result["endpoints"]["network"], np.log2(27), rtol=0.02)
     assert result["bits_per_token"] == result["network"]["bits_per_token"]
+
+
+def test_a_codebook_head_that_knows_the_frequencies_takes_their_cross_entropy(tiny_config):
+    """Of letters over two pixels, beside a marker, on canvases with PAD: its bias is the logarithm of the frequencies,
+    which is all that is to be known of them, and so the bound is exact wherever the path ends.
+    """
+    head = {"tagging": "both", "text_condition": True, "codebook_head": True, "codebook_input": True}
+    denoiser = untrained(tiny_config(model=head, codec={"code": "radix:2:2"}))
+    log_prior = np.log(np.arange(1, 28) / 378)
+    bias = jnp.tile(jnp.asarray(log_prior / 2, jnp.float32), 16)  # each of a letter's two pixels says a half
+    params = denoiser.params | {"out_ids": denoiser.params["out_ids"] | {"bias": bias}}
+    *test, ids, lengths = text_canvases(denoiser.codec, 48, 0, 40)
+    result = evaluate_likelihood(
+        dataclasses.replace(denoiser, params=params), test, TEXT, validation=test, num_times=32, endpoints=(-4.0, 0, 4)
+    )
+    counted = ids[np.arange(denoiser.codec.capacity) < lengths[:, None]]
+    assert result["tokens"] == len(counted)
+    np.testing.assert_allclose(result["endpoints"]["network"], -log_prior[counted].mean() / np.log(2), rtol=0.02)

@@ -1,4 +1,4 @@
-"""A small workdir to share: it is used as the run that it comes from, and is not trained in."""
+"""A small workdir to share: it is used as the run that it comes from, and is not written to."""
 
 import jax
 import numpy as np
@@ -54,13 +54,26 @@ def test_nothing_is_overwritten_and_raw_parameters_are_not_published(workdir, tm
     assert not (tmp_path / "new").exists()
 
 
+def test_an_average_that_is_not_there_is_answered_with_those_that_are(workdir, tmp_path, capsys):
+    out = tmp_path / "small"
+    assert main(["export", "--to=workdir", f"--workdir={workdir}", f"--out={out}"]) == 0
+    for folder, known in ((workdir, "0.9, 0.5, none"), (out, "0.9")):
+        assert main(["sample", f"--workdir={folder}", "--ema=0.7", f"--out={tmp_path / 'samples'}"]) == 2
+        assert capsys.readouterr().err.strip().endswith(f"choose one of {known}")
+    assert main(["export", "--to=jit", f"--workdir={workdir}", "--out=jit.pth", "--ema=0.9"]) == 2
+    assert "--ema=0.9 is for --to=workdir" in capsys.readouterr().err
+
+
 def test_a_name_that_the_package_does_not_have(capsys):
     assert main(["inspect", "--workdir=pretrained:enormous"]) == 2
     assert "pretrained:enormous does not come with pixjax: choose one of" in capsys.readouterr().err
 
 
-def test_a_model_of_the_package_is_not_trained_in(capsys):
-    assert main(["train", "--config=demo", "--workdir=pretrained:small"]) == 2
+@pytest.mark.parametrize(
+    "command", ["train --config=demo", "study --config=study_best", "doctor", "convert --from=jit x"]
+)
+def test_a_model_of_the_package_is_not_written_to(command, capsys):
+    assert main([*command.split(), "--workdir=pretrained:small"]) == 2
     assert "--config.training.init_from=pretrained:small" in capsys.readouterr().err
 
 

@@ -5,16 +5,19 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
+from pixjax import models
 from pixjax.codec import IMAGE, TEXT, CanvasCodec, to_float
 from pixjax.config import ModelConfig
 from pixjax.diffusion import matched_filter, noisy
 from pixjax.errors import InputError
-from pixjax.models import NO_TYPE, Codebook, JiT, architecture, denoise, predict, text_types
+from pixjax.models import NO_TYPE, Codebook, JiT, architecture, text_types
 from pixjax.models.flops import forward_flops
-from pixjax.training.state import make_model
+from pixjax.training.state import init_params, make_model
 
+predict, denoise = (jax.jit(function, static_argnums=0) for function in (models.predict, models.denoise))
 SIZE = 8
 MODEL = ModelConfig(
     variant="Ti", canvas_size=SIZE, patch_size="2", tagging="condition", depth=1, width=16, heads=1, in_context_tokens=0
@@ -33,16 +36,13 @@ def codebook(codec=LETTERS, is_input=True, is_output=True):
 
 
 def start(model, seed=0):
-    return model.init(jax.random.key(seed), jnp.zeros((1, SIZE, SIZE, 3)), jnp.zeros(1))["params"]
+    return init_params(model, jax.random.key(seed))
 
 
 def trained(model):
     """Parameters of which none is zero, as if it had been trained."""
-    leaves, tree = jax.tree.flatten(start(model))
-    keys = jax.random.split(jax.random.key(7), len(leaves))
-    return jax.tree.unflatten(
-        tree, [x + 0.1 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
-    )
+    moved = jax.jit(lambda like: optax.tree.random_like(jax.random.key(7), like, jax.random.normal))(start(model))
+    return jax.tree.map(lambda x, by: x + 0.1 * by, start(model), moved)
 
 
 def noisy_text(codec, batch=3, t=(0.2, 0.5, 0.8)):
@@ -118,7 +118,7 @@ def test_both_ends_of_time_are_finite_and_so_are_their_gradients():
     def total(params):
         return jnp.sum(predict(model, params, z, jnp.array([0.0, 0.5, 1.0])).x_hat ** 2)
 
-    value, grads = jax.value_and_grad(total)(trained(model))
+    value, grads = jax.jit(jax.value_and_grad(total))(trained(model))
     assert np.isfinite(value)
     assert all(np.isfinite(g).all() for g in jax.tree.leaves(grads))
 

@@ -5,14 +5,18 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
+from pixjax import models
+from pixjax.codec import IMAGE, TEXT
 from pixjax.config import ModelConfig
 from pixjax.errors import InputError
 from pixjax.models import NO_TYPE, VARIANTS, Context, JiT, architecture
 from pixjax.models.patches import patchify, unpatchify
 from pixjax.models.positions import rope_angles, rotate, sincos_table
 
+denoise = jax.jit(models.denoise, static_argnums=0)
 SMALL = ModelConfig(
     variant="Ti",
     canvas_size=8,
@@ -28,10 +32,13 @@ SMALL = ModelConfig(
 def random_params(model: JiT, seed: int = 0):
     """Random values everywhere: the zero-initialised layers would hide what lies behind them."""
     size = model.arch.canvas_size
-    params = jax.jit(model.init)(jax.random.key(seed), jnp.zeros((1, size, size, 3)), jnp.zeros(1))["params"]
-    leaves, tree = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.key(seed + 1), len(leaves))
-    return jax.tree.unflatten(tree, [0.3 * jax.random.normal(k, x.shape) for k, x in zip(keys, leaves, strict=True)])
+    shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, size, size, 3)), jnp.zeros(1))["params"]
+
+    @jax.jit
+    def draw():
+        return optax.tree.random_like(jax.random.key(seed), shapes, jax.random.normal)
+
+    return jax.tree.map(lambda x: 0.3 * x, draw())
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +58,7 @@ def test_output_starts_at_zero():
     model = JiT(architecture(SMALL))
     z, t, type_id, _ = inputs()
     params = jax.jit(model.init)(jax.random.key(0), z, t)["params"]
-    np.testing.assert_array_equal(model.apply({"params": params}, z, t, type_id), 0.0)
+    np.testing.assert_array_equal(denoise(model, params, z, t, type_id), 0.0)
 
 
 def test_every_output_patch_depends_on_every_input_patch(small):
@@ -186,6 +193,46 @@ def test_rope_makes_scores_a_function_of_the_offset_alone():
     scores = np.asarray(turned_q @ turned_k.T).reshape(rows, columns, rows, columns)
     np.testing.assert_allclose(scores[0, 1, 2, 4], scores[2, 0, 4, 3], rtol=1e-4)
     assert abs(scores[0, 1, 2, 4] - scores[0, 1, 4, 2]) > 1e-3
+
+
+def test_one_dimensional_rope_goes_by_the_offset_in_reading_order():
+    angles = rope_angles(5, 6, 16, kind="1d")
+    q, k = jax.random.normal(jax.random.key(0), (2, 16))
+    turned_q, turned_k = (rotate(jnp.tile(x, (1, 30, 1, 1)), angles)[0, :, 0] for x in (q, k))
+    scores = np.asarray(turned_q @ turned_k.T)
+    np.testing.assert_allclose(scores[4, 7], scores[20, 23], rtol=1e-3)  # over the end of a line or within one
+    assert abs(scores[4, 7] - scores[4, 10]) > 1e-3
+    assert len(np.unique(angles[1])) == 8  # every pair turns at a rate of its own
+
+
+@pytest.mark.parametrize("scan_layers", [True, False])
+def test_images_have_feed_forward_layers_of_their_own(scan_layers):
+    """Text, its context and its in-context tokens go through the first ones, images and theirs through the others."""
+    config = dataclasses.replace(
+        SMALL, modality_mlp=True, context_canvases=2, in_context_tokens=2, scan_layers=scan_layers
+    )
+    model = JiT(architecture(config))
+    params = random_params(model)
+    z, t = jax.random.normal(jax.random.key(7), (2, 8, 8, 3)), jnp.full(2, 0.4)
+    pages = jax.random.normal(jax.random.key(8), (2, 2, 8, 8, 3))
+    modality = jnp.array([TEXT, IMAGE])
+    context = Context(pages, jnp.ones((2, 2), bool), jnp.tile(modality[:, None], (1, 2)))
+
+    def denoised(without=""):
+        def keep(path, value):
+            return value * (without not in [key.key for key in path])
+
+        return denoise(model, jax.tree_util.tree_map_with_path(keep, params), z, t, modality, context=context)
+
+    for name, untouched in (("mlp_image", 0), ("mlp", 1)):
+        moved = np.abs(denoised(without=name) - denoised()).max(axis=(1, 2, 3))
+        assert moved[untouched] == 0
+        assert moved[1 - untouched] > 1e-3
+
+
+def test_feed_forward_layers_of_a_modality_need_to_be_told_it():
+    with pytest.raises(InputError, match=r"model\.modality_mlp=True goes by the type condition"):
+        dataclasses.replace(SMALL, modality_mlp=True, tagging="marker")
 
 
 def test_tokens_without_a_place_are_not_turned():

@@ -6,9 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pixjax import models
 from pixjax.config import ModelConfig
-from pixjax.models import JiT, architecture, denoise
+from pixjax.models import JiT, architecture
 
+denoise = jax.jit(models.denoise, static_argnums=0)
 CONFIG = ModelConfig(variant="Ti", canvas_size=8, patch_size="4", depth=1, width=16, heads=1, dtype="float32")
 MODEL = JiT(architecture(dataclasses.replace(CONFIG, self_condition=True)))
 WITHOUT = JiT(architecture(CONFIG))

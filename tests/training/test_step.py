@@ -48,16 +48,17 @@ def test_accumulation_equals_the_large_batch_to_rounding(problem, updated):
 
 def test_a_codebook_head_is_trained_by_the_cross_entropy_of_what_was_painted(tiny_config):
     """Before any update that of the matched filter; the loss of an image is that of its pixels, and weighs 1."""
-    head = {"tagging": "condition", "codebook_head": True, "codebook_input": True}
-    config = tiny_config(model=head, codec={"marker": False}, training={"optimizer": "muon"})
+    head = {"tagging": "condition", "codebook_head": True, "codebook_input": True, "depth": 1}
+    config = tiny_config(model=head, codec={"marker": False})
+    codec, optimizer = CanvasCodec.from_config(config), make_optimizer(config.training)
+    start = jax.jit(lambda: init_state(config, make_model(config, codec), optimizer))()
+    with make_batches(config, codec) as batches:
+        batch = next(batches)
     losses = {}
     for changes in ({"text_weight": 1.0}, {"text_weight": 3.0}, {"text_loss": "pixels"}):
         changed = dataclasses.replace(config, diffusion=dataclasses.replace(config.diffusion, **changes))
-        codec, model, optimizer = CanvasCodec.from_config(config), make_model(changed), make_optimizer(config.training)
-        with make_batches(changed, codec) as batches:
-            batch = next(batches)
-        state = jax.jit(lambda model=model, optimizer=optimizer: init_state(config, model, optimizer))()
-        state, metrics = jax.jit(make_train_step(changed, codec, model, optimizer))(state, batch)
+        step = jax.jit(make_train_step(changed, codec, make_model(changed, codec), optimizer))
+        state, metrics = step(start, batch)
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
         losses[next(iter(changes.values()))] = averages(add_up({}, [metrics]))
     cross, tripled, pixels = losses[1.0], losses[3.0], losses["pixels"]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from etils import epath
 
-from pixjax.codec import TEXT, CanvasCodec
+from pixjax.codec import IMAGE, TEXT, CanvasCodec
 from pixjax.codec.train_bpe import train_bpe
 from pixjax.errors import InputError, RunError
 from pixjax.evaluation.restore import load
@@ -120,10 +120,23 @@ def test_a_run_may_start_from_weights_without_context(finished, tiny_config):
     shapes = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
     like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated(mesh)), shapes)
     params, (note,) = params_from(str(finished), like, config, CanvasCodec.from_config(config), model)
-    assert "new here: context_segment, context_modality" in note
+    assert "new here: context_modality, context_segment" in note
     pretrained = load(finished)
     z, t = jax.random.normal(jax.random.key(0), (2, 16, 16, 3)), jnp.array([0.3, 0.7])
     np.testing.assert_allclose(denoise(model, params, z, t), pretrained.denoise(z, t), atol=1e-5)
+
+
+def test_a_run_may_gain_the_codebook_of_text(finished, tiny_config):
+    head = {"tagging": "both", "codebook_head": True, "codebook_input": True, "cell_layers": 1}
+    config = tiny_config(model=head)
+    model, mesh = make_model(config), make_mesh(config.training.mesh)
+    shapes = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
+    like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated(mesh)), shapes)
+    params, (note,) = params_from(str(finished), like, config, CanvasCodec.from_config(config), model)
+    assert "cells_above_0, cells_below_0, cells_in, cells_out, embed_ids, out_ids" in note
+    z, t = jax.random.normal(jax.random.key(0), (2, 16, 16, 3)), jnp.array([0.3, 0.7])
+    images = denoise(model, params, z, t, jnp.full(2, IMAGE))
+    np.testing.assert_allclose(images, load(finished).denoise(z, t), atol=1e-5)
 
 
 def test_finetuning_refuses_another_architecture(finished, tmp_path, tiny_config):

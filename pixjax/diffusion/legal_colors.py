@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from pixjax.codec import CanvasCodec
-from pixjax.diffusion.path import Denoise, per_canvas
+from pixjax.diffusion.path import MIN_TIME, Denoise, per_canvas, sigma_at
 from pixjax.diffusion.steps import Predict
 
 _POSTERIORS = 2**24  # probabilities held at once: a vocabulary times the cells of a batch may be far more
@@ -21,9 +21,9 @@ def matched_filter(codec: CanvasCodec, noise_scale: float, log_prior: Float[Arra
     """The mean legal colour of each cell given its noisy pixels and a unigram prior; black where no cell is."""
 
     def denoise(z, t):
-        sigma = (1 - t) * noise_scale / t
         black = jnp.full(z.shape, -1.0)
-        return mean_colors(codec, z / per_canvas(t), sigma, elsewhere=black, log_prior=log_prior)
+        sigma = sigma_at(t, noise_scale)
+        return mean_colors(codec, z / per_canvas(jnp.maximum(t, MIN_TIME)), sigma, elsewhere=black, log_prior=log_prior)
 
     return denoise
 
@@ -49,8 +49,7 @@ def project(
 
     def projected(z, t, previous):
         x_hat = predict(z, t, previous)
-        sigma = (1 - t) * noise_scale / jnp.maximum(t, 1e-6)
-        legal = mean_colors(codec, x_hat, sigma, elsewhere=x_hat)
+        legal = mean_colors(codec, x_hat, sigma_at(t, noise_scale), elsewhere=x_hat)
         share = jnp.where((t >= start) & is_text(x_hat), strength, 0.0)
         return x_hat + per_canvas(share) * (legal - x_hat)
 

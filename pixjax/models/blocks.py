@@ -1,0 +1,89 @@
+"""The blocks of the transformer: attention and SwiGLU, each modulated by the condition (adaLN-Zero).
+
+Shape suffixes as in jit.py.
+"""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from pixjax.models.attention import attend
+from pixjax.models.positions import rotate
+from pixjax.models.presets import Architecture
+
+_xavier = nn.initializers.xavier_uniform()
+_zeros = nn.initializers.zeros_init()
+
+
+def norm(name: str) -> nn.RMSNorm:
+    return nn.RMSNorm(epsilon=1e-6, dtype=jnp.float32, name=name)
+
+
+def modulate(x_BND, shift_BND, scale_BND):
+    return x_BND * (1 + scale_BND) + shift_BND
+
+
+class Attention(nn.Module):
+    arch: Architecture
+
+    @nn.compact
+    def __call__(self, x_BND, angles_NP, present_BN):
+        arch = self.arch
+        batch, tokens, width = x_BND.shape
+        qkv = nn.Dense(3 * width, dtype=arch.dtype, kernel_init=_xavier, name="qkv")(x_BND)
+        q, k, v = (x.reshape(batch, tokens, arch.heads, arch.head_width) for x in jnp.split(qkv, 3, axis=-1))
+        q = rotate(norm("q_norm")(q), angles_NP).astype(arch.dtype)
+        k = rotate(norm("k_norm")(k), angles_NP).astype(arch.dtype)
+        out_BNHK = attend(q, k, v, arch.attention, present_BN)
+        return nn.Dense(width, dtype=arch.dtype, kernel_init=_xavier, name="proj")(out_BNHK.reshape(x_BND.shape))
+
+
+class SwiGLU(nn.Module):
+    arch: Architecture
+
+    @nn.compact
+    def __call__(self, x_BND, drop):
+        width = x_BND.shape[-1]
+        hidden = self.arch.mlp_width
+        gate, value = jnp.split(
+            nn.Dense(2 * hidden, dtype=self.arch.dtype, kernel_init=_xavier, name="w12")(x_BND), 2, axis=-1
+        )
+        return nn.Dense(width, dtype=self.arch.dtype, kernel_init=_xavier, name="w3")(drop(nn.silu(gate) * value))
+
+
+class Block(nn.Module):
+    """One transformer block, written as the body of a scan over layers."""
+
+    arch: Architecture
+    deterministic: bool
+    context_tokens: int = 0  # the last ones: patches of clean canvases
+
+    @nn.compact
+    def __call__(self, x_BND, drops: Array, c_BCD, angles_NP, present_BN, image_BN):
+        """`drops` is a scalar: whether this layer, one of the middle half, uses dropout.
+
+        `c_BCD` is one condition for all tokens, or two: of the canvas, and of the context that follows it. `image_BN`
+        says with `Architecture.modality_mlp` which tokens are known to be of an image.
+        """
+        arch = self.arch
+
+        def drop(x):
+            if arch.dropout == 0 or self.deterministic:
+                return x
+            return jnp.where(drops, nn.Dropout(arch.dropout, deterministic=False)(x), x)
+
+        modulation = nn.Dense(6 * arch.width, dtype=arch.dtype, kernel_init=_zeros, name="modulation")(nn.silu(c_BCD))
+        if self.context_tokens:
+            of_canvas, of_context = jnp.split(modulation, 2, axis=1)
+            own = x_BND.shape[1] - self.context_tokens
+            modulation = jnp.concatenate(
+                [jnp.repeat(of_canvas, own, axis=1), jnp.repeat(of_context, self.context_tokens, axis=1)], axis=1
+            )
+        shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = jnp.split(modulation.astype(jnp.float32), 6, axis=-1)
+        h = modulate(norm("norm1")(x_BND), shift_a, scale_a).astype(arch.dtype)
+        x_BND = x_BND + gate_a * drop(Attention(arch, name="attention")(h, angles_NP, present_BN))
+        h = modulate(norm("norm2")(x_BND), shift_m, scale_m).astype(arch.dtype)
+        out = SwiGLU(arch, name="mlp")(h, drop)
+        if arch.modality_mlp:
+            out = jnp.where(image_BN[..., None], SwiGLU(arch, name="mlp_image")(h, drop), out)
+        return x_BND + gate_m * out, None
