@@ -41,6 +41,37 @@ class Context(NamedTuple):
     modality: Int[Array, "batch pages"] | None = None  # 0 text, 1 image; -1 (or None): not said
 
 
+class _Tokens(NamedTuple):
+    """What goes through the blocks: a canvas, then its context; in-context tokens come before them."""
+
+    x_BND: Float[Array, "batch tokens width"]
+    c_BCD: Float[Array, "batch conditions width"]  # of the canvas, and of its context
+    present_BN: Bool[Array, "batch tokens"] | None  # None: all of them
+    image_BN: Bool[Array, "batch tokens"]  # known to be of an image
+
+    def followed_by(self, clean_BPND, c_of_clean_1D, context: Context) -> "_Tokens":
+        batch, pages, patches, width = clean_BPND.shape
+        own = jnp.ones(self.x_BND.shape[:2], bool)
+        modality = jnp.full((batch, pages), NO_TYPE) if context.modality is None else context.modality
+        c_of_clean = jnp.broadcast_to(c_of_clean_1D, (batch, 1, width))
+        return _Tokens(
+            jnp.concatenate([self.x_BND, clean_BPND.reshape(batch, -1, width)], axis=1),
+            jnp.concatenate([self.c_BCD, c_of_clean], axis=1),
+            jnp.concatenate([own, jnp.repeat(context.present, patches, axis=1)], axis=1),
+            jnp.concatenate([self.image_BN, jnp.repeat(modality == IMAGE, patches, axis=1)], axis=1),
+        )
+
+    def led_by(self, first_BND) -> "_Tokens":
+        """In-context tokens are always there, and of the modality of the canvas."""
+        always = jnp.ones(first_BND.shape[:2], bool)
+        return _Tokens(
+            jnp.concatenate([first_BND, self.x_BND], axis=1),
+            self.c_BCD,
+            None if self.present_BN is None else jnp.concatenate([always, self.present_BN], axis=1),
+            jnp.concatenate([always & self.image_BN[:, :1], self.image_BN], axis=1),
+        )
+
+
 _REMAT_POLICIES = {"full": None, "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable}
 
 _xavier = nn.initializers.xavier_uniform()
@@ -136,7 +167,7 @@ class JiT(nn.Module):
                 hidden += embed_previous(patchify(previous, arch.patch).astype(arch.dtype))
             return embed_out(hidden).astype(jnp.float32) + table
 
-        c_BCD = (embed_time(t) + condition_BD)[:, None]
+        is_text = jnp.zeros(batch, bool)
         x = embed(z, previous if arch.self_condition else None)
         if codebook is not None:
             is_text = codebook.is_text(jnp.full(batch, NO_TYPE) if type_id is None else type_id)
@@ -144,10 +175,9 @@ class JiT(nn.Module):
             cells_BCW = self._cells_below(log_posterior_BCV) if codebook.is_input else None
             if cells_BCW is not None:
                 x += jnp.where(is_text[:, None, None], self._embed_cells(cells_BCW), 0.0)
-        present_BN, image_BN = None, None
-        if arch.modality_mlp:
-            is_image = jnp.zeros(batch, bool) if type_id is None else type_id == IMAGE
-            image_BN = jnp.broadcast_to(is_image[:, None], (batch, len(table)))
+        c_BCD = (embed_time(t) + condition_BD)[:, None]
+        is_image = jnp.zeros(batch, bool) if type_id is None else type_id == IMAGE
+        tokens = _Tokens(x, c_BCD, None, jnp.broadcast_to(is_image[:, None], x.shape[:2]))
         if arch.context_canvases:
             segment = self.param("context_segment", _normal, (arch.context_canvases, arch.width))
             context_modality = self.param("context_modality", _normal, (NUM_TYPES, arch.width))
@@ -158,30 +188,16 @@ class JiT(nn.Module):
             if context.modality is not None:
                 clean += _rows_or_zero(context_modality, context.modality)[:, :, None]
             clean = jnp.where(context.present[..., None, None], clean, 0.0)
-            x = jnp.concatenate([x, clean.reshape(batch, -1, arch.width)], axis=1)
-            of_clean = jnp.broadcast_to(embed_time(jnp.ones(1)), (batch, arch.width))
-            c_BCD = jnp.concatenate([c_BCD, of_clean[:, None]], axis=1)
-            there = jnp.repeat(context.present, len(table), axis=1)
-            present_BN = jnp.concatenate([jnp.ones((batch, len(table)), bool), there], axis=1)
-            if image_BN is not None:
-                modality = jnp.full((batch, pages), NO_TYPE) if context.modality is None else context.modality
-                image_BN = jnp.concatenate([image_BN, jnp.repeat(modality == IMAGE, len(table), axis=1)], axis=1)
+            tokens = tokens.followed_by(clean, embed_time(jnp.ones(1)), context)
 
         start = arch.in_context_start if arch.in_context_tokens else 0
         if start:
-            x = self._blocks(x, c_BCD, present_BN, image_BN, 0, start, 0, deterministic, "blocks_before")
+            tokens = self._blocks(tokens, 0, start, 0, deterministic, "blocks_before")
         if arch.in_context_tokens:
             place = self.param("in_context_position", _normal, (arch.in_context_tokens, arch.width))
-            x = jnp.concatenate([condition_BD[:, None] + place, x], axis=1)
-            if present_BN is not None:
-                always = jnp.ones((batch, arch.in_context_tokens), bool)
-                present_BN = jnp.concatenate([always, present_BN], axis=1)
-            if image_BN is not None:
-                image_BN = jnp.concatenate([jnp.repeat(image_BN[:, :1], len(place), axis=1), image_BN], axis=1)
-        x = self._blocks(
-            x, c_BCD, present_BN, image_BN, start, arch.depth, arch.in_context_tokens, deterministic, "blocks"
-        )
-        x = x[:, arch.in_context_tokens : arch.in_context_tokens + len(table)]
+            tokens = tokens.led_by(condition_BD[:, None] + place)
+        tokens = self._blocks(tokens, start, arch.depth, arch.in_context_tokens, deterministic, "blocks")
+        x = tokens.x_BND[:, arch.in_context_tokens : arch.in_context_tokens + len(table)]
 
         modulation = nn.Dense(2 * arch.width, kernel_init=_zeros, name="out_modulation")(nn.silu(c_BCD[:, :1]))
         shift, scale = jnp.split(modulation, 2, axis=-1)
@@ -236,20 +252,18 @@ class JiT(nn.Module):
             condition += table[jnp.where(label < 0, arch.num_classes, label)]
         return condition
 
-    def _blocks(
-        self, x_BND, c_BCD, present_BN, image_BN, first: int, last: int, unrotated: int, deterministic: bool, name: str
-    ):
+    def _blocks(self, tokens: "_Tokens", first: int, last: int, unrotated: int, deterministic: bool, name: str):
         """Blocks `first` to `last`. Their parameters are stacked along a leading layer axis."""
-        arch = self.arch
+        arch, x_BND = self.arch, tokens.x_BND
         patches = arch.grid[0] * arch.grid[1]
         context_tokens = x_BND.shape[1] - unrotated - patches
         layers = jnp.arange(first, last)
         drops = (layers >= arch.depth // 4) & (layers < arch.depth // 4 * 3)
         canvases = 1 + context_tokens // patches
         angles = jnp.asarray(rope_angles(*arch.grid, arch.head_width, unrotated, canvases, kind=arch.rope))
-        rest = (c_BCD, angles, present_BN, image_BN)
+        rest = (tokens.c_BCD, angles, tokens.present_BN, tokens.image_BN)
         if not (arch.scan_layers or self.is_initializing()):
-            return self._unrolled(x_BND, drops, rest, deterministic, context_tokens, name)
+            return tokens._replace(x_BND=self._unrolled(x_BND, drops, rest, deterministic, context_tokens, name))
         body = Block
         if arch.remat != "none":  # prevent_cse is not needed inside a scan
             body = nn.remat(Block, prevent_cse=False, policy=_REMAT_POLICIES[arch.remat])
@@ -260,7 +274,8 @@ class JiT(nn.Module):
             in_axes=(0, nn.broadcast, nn.broadcast, nn.broadcast, nn.broadcast),
             length=last - first,
         )
-        return scanned(arch, deterministic, context_tokens, name=name)(x_BND, drops, *rest)[0]
+        x_BND, _ = scanned(arch, deterministic, context_tokens, name=name)(x_BND, drops, *rest)
+        return tokens._replace(x_BND=x_BND)
 
     def _unrolled(self, x_BND, drops, rest, deterministic: bool, context_tokens: int, name: str):
         """The same blocks one after another: compiled each, and without the copies that a scan makes."""
