@@ -123,6 +123,18 @@ def test_both_ends_of_time_are_finite_and_so_are_their_gradients():
     assert all(np.isfinite(g).all() for g in jax.tree.leaves(grads))
 
 
+def test_half_precision_says_nearly_the_same():
+    config = dataclasses.replace(MODEL, **CELLS, dtype="float32")
+    whole, half = (
+        JiT(architecture(dataclasses.replace(config, dtype=dtype)), codebook()) for dtype in ("float32", "bfloat16")
+    )
+    z, t, _ = noisy_text(LETTERS)
+    expected, found = (predict(model, trained(whole), z, t) for model in (whole, half))
+    assert found.log_probs.dtype == found.x_hat.dtype == jnp.float32
+    np.testing.assert_allclose(np.exp(found.log_probs), np.exp(expected.log_probs), atol=0.02)
+    np.testing.assert_allclose(np.exp(found.log_probs).sum(axis=-1), 1.0, rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("changes", "types"),
     [

@@ -14,9 +14,11 @@ import pytest
 
 @pytest.fixture(scope="module")
 def config_file(tmp_path_factory, tiny_config):
-    """The tiny config as a file, for the command line."""
+    """A tiny config as a file, for the command line; every kind of layer that there is, for a mesh to split."""
     path = tmp_path_factory.mktemp("config") / "tiny.py"
-    values = tiny_config().to_dict()
+    codebook = {"codebook_head": True, "codebook_input": True, "cell_layers": 1, "cell_width": 16}
+    model = {"tagging": "both", "modality_mlp": True, **codebook}
+    values = tiny_config(model=model, diffusion={"time": {"text": "adaptive:-6:10"}}).to_dict()
     path.write_text(f"from ml_collections import ConfigDict\ndef get_config():\n  return ConfigDict({values!r})\n")
     return path
 
