@@ -16,7 +16,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from pixjax.diffusion import noisy
 from pixjax.diffusion.path import Denoise, per_canvas, time_at
@@ -54,15 +54,15 @@ class Bound:
 
 
 def stratified_log_snr(
-    key: jax.Array, batch: int, num_times: int, low: float, high: float
+    key: jax.Array, batch: int, num_times: int, low: float, high: float, counted: int | Int[Array, ""]
 ) -> Float[Array, "batch times"]:
-    """Uniform over [low, high), evenly spread over a canvas's samples and over the batch, by one random offset.
+    """Uniform over [low, high), evenly spread over a canvas's samples and the counted canvases, by one random offset.
 
-    Each value by itself is uniform, so that averages are unbiased; together they leave no gap (arXiv 2107.00630,
-    appendix I.1).
+    Each value by itself is uniform, so that averages are unbiased; those of the first `counted` canvases together leave
+    no gap (arXiv 2107.00630, appendix I.1).
     """
-    rank = jnp.arange(num_times) * batch + jnp.arange(batch)[:, None]
-    return low + (high - low) * jnp.mod(rank / (batch * num_times) + jax.random.uniform(key), 1.0)
+    place = (jnp.arange(num_times) + jnp.arange(batch)[:, None] / counted) / num_times
+    return low + (high - low) * jnp.mod(place + jax.random.uniform(key), 1.0)
 
 
 def variational_bound(
@@ -76,6 +76,7 @@ def variational_bound(
     endpoints: tuple[float, ...],
     num_times: int,
     key: jax.Array,
+    counted: int | Int[Array, ""] | None = None,
 ) -> Bound:
     """Unbiased estimates of all terms, from `num_times` noisy canvases of each canvas.
 
@@ -85,11 +86,13 @@ def variational_bound(
       mask: the pixels that are counted.
       reconstruct: the decoder at the end of the path, see `reconstruction.py`.
       log_snr_min, endpoints: the range of log-SNR, the endpoints in ascending order.
+      counted: canvases that are, the first of the batch; None is all. The times are spread over them.
       key: two bounds with the same key and range look at the same noisy canvases.
     """
     time_key, noise_key, end_key = jax.random.split(key, 3)
     batch, span = len(x), endpoints[-1] - log_snr_min
-    log_snr = stratified_log_snr(time_key, batch, num_times, log_snr_min, endpoints[-1])
+    counted = batch if counted is None else counted
+    log_snr = stratified_log_snr(time_key, batch, num_times, log_snr_min, endpoints[-1], counted)
 
     def squared_norm(values: Array) -> Float[Array, " batch"]:
         return jnp.sum(jnp.where(mask[..., None], jnp.square(values), 0.0), axis=(1, 2, 3))

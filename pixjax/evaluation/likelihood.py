@@ -160,7 +160,7 @@ def _measure(
         key = jax.random.fold_in(jax.random.key(seed), number)
         made = _bounds(
             denoiser.model, denoiser.config, denoiser.codec, modality, endpoints, num_times,
-            denoiser.params, log_prior, key, *inputs,
+            denoiser.params, log_prior, key, min(batch, len(canvases) - start), *inputs,
         )  # fmt: skip
         parts.append(jax.tree.map(lambda v, start=start: np.asarray(v, np.float64)[: len(canvases) - start], made))
         reads = len(endpoints) if modality == TEXT and denoiser.config.model.codebook_head else 0
@@ -170,7 +170,18 @@ def _measure(
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3, 4, 5))
 def _bounds(
-    model, config, codec: CanvasCodec, modality: int, endpoints, num_times: int, params, log_prior, key, canvas, mask
+    model,
+    config,
+    codec: CanvasCodec,
+    modality: int,
+    endpoints,
+    num_times: int,
+    params,
+    log_prior,
+    key,
+    counted,
+    canvas,
+    mask,
 ) -> dict[str, Bound]:
     type_id = type_condition(config.model, jnp.full(len(canvas), modality, jnp.int32))
     label = jnp.full(len(canvas), NO_LABEL, jnp.int32)
@@ -196,6 +207,7 @@ def _bounds(
         endpoints=endpoints,
         num_times=num_times,
         key=key,
+        counted=counted,
     )
     if modality != TEXT:
         return {"network": bound(network, reconstruct=image_reconstruction())}
