@@ -10,8 +10,8 @@ from pixjax.config_file import config_from_json, read_config
 from pixjax.errors import InputError
 
 PACKAGED = (
-    "demo", "mixed64_marker", "mixed64_condition", "text64", "finetune_mixed64", "letters16", "letters27_best", "small",
-    "text8_best",
+    "demo", "mixed64_marker", "mixed64_condition", "text64", "finetune_mixed64", "letters16", "letters27_best",
+    "mixed_best", "small", "text8_best",
 )  # fmt: skip
 
 
