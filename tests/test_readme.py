@@ -28,6 +28,7 @@ SMALLER = [
     "--config.model.in_context_tokens=1",
     "--config.data.batch_size=2",
     "--config.training.steps=2",
+    "--config.training.optimizer=adamw",
     "--config.sampling.steps=2",
     "--config.evaluation.num_times=2",
     "--config.evaluation.batch_size=4",

@@ -5,6 +5,8 @@ this density, as the network has it so far, spends every update where there is s
 CDCD (arXiv 2211.15089), which fits the cross-entropy over time, found without a fit.
 """
 
+from collections.abc import Iterator
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
@@ -15,7 +17,7 @@ from pixjax.diffusion.path import log_snr_at, time_at
 
 BINS = 64
 FLOOR = 0.05  # share of the times that are spread evenly, so that no log-SNR is lost sight of
-MEMORY = 0.98  # of what was seen, how much is left after an update
+MEMORY = 0.99  # of what was seen, how much is left after an update
 _HARDLY = 0.1  # of a canvas
 
 # By modality, sums over the canvases of a bin of log-SNR: of nats a dimension and unit of log-SNR, and of canvases.
@@ -24,8 +26,7 @@ Information = dict[str, Float[Array, "2 bins"]]
 
 def no_information(config: TimeConfig) -> Information:
     """Before the first update, for the modalities whose law is adaptive."""
-    laws = {"text": config.text, "image": config.image}
-    return {name: jnp.zeros((2, BINS)) for name, law in laws.items() if parse_time_law(law)[0] == "adaptive"}
+    return {name: jnp.zeros((2, BINS)) for name, *_ in _adaptive(config)}
 
 
 def seen_information(
@@ -37,16 +38,21 @@ def seen_information(
 ) -> Information:
     """What the canvases of one batch say."""
     log_snr = log_snr_at(t, noise_scale)
-    nats = 0.5 * jnp.exp(log_snr) * mse
     seen = {}
-    for name, law, value in (("text", config.text, TEXT), ("image", config.image, IMAGE)):
+    for name, value, low, high in _adaptive(config):
+        nats = jnp.where(modality == value, 0.5 * jnp.exp(log_snr) * mse, 0.0)
+        place = jnp.clip(((log_snr - low) / (high - low) * BINS).astype(jnp.int32), 0, BINS - 1)
+        bins = jax.nn.one_hot(place, BINS) * (modality == value)[:, None]
+        seen[name] = jnp.stack([nats @ bins, bins.sum(axis=0)])
+    return seen
+
+
+def _adaptive(config: TimeConfig) -> Iterator[tuple[str, int, float, float]]:
+    """Name, modality and bounds of each adaptive law."""
+    for name, value, law in (("text", TEXT, config.text), ("image", IMAGE, config.image)):
         kind, numbers = parse_time_law(law)
         if kind == "adaptive":
-            low, high = numbers
-            place = jnp.clip(((log_snr - low) / (high - low) * BINS).astype(jnp.int32), 0, BINS - 1)
-            bins = jax.nn.one_hot(place, BINS) * (modality == value)[:, None]
-            seen[name] = jnp.stack([nats @ bins, bins.sum(axis=0)])
-    return seen
+            yield name, value, numbers[0], numbers[1]
 
 
 def remember(information: Information, seen: Information) -> Information:
@@ -64,9 +70,9 @@ def draw_times(
 ) -> Float[Array, "..."]:
     """Times whose log-SNR lies between two and has the density of the information that was seen there."""
     nats, canvases = information
-    # A bin that was hardly seen is taken for an average one: at first all are.
-    average = jnp.where(canvases.sum() > 0, nats.sum() / jnp.maximum(canvases.sum(), 1e-6), 1.0)
-    density = (nats + _HARDLY * average) / (canvases + _HARDLY)
+    # A bin that was hardly seen is taken for an average one; as long as no information was found, all are.
+    average = jnp.mean(nats / jnp.maximum(canvases, _HARDLY))
+    density = jnp.where(average > 0, (nats + _HARDLY * average) / (canvases + _HARDLY), 1.0)
     share = (1 - FLOOR) * density / density.sum() + FLOOR / BINS
     at_edges = jnp.concatenate([jnp.zeros(1), jnp.cumsum(share)])
     log_snr = jnp.interp(jax.random.uniform(key, shape), at_edges / at_edges[-1], jnp.linspace(low, high, BINS + 1))

@@ -50,15 +50,16 @@ class LogSnr:
 
 @dataclasses.dataclass(frozen=True)
 class Adaptive:
-    """Between two log-SNRs, where the run has found information; evenly as long as it has found none."""
+    """Between two log-SNRs, where the run has found information; evenly as long as it has found none (None)."""
 
     low: float
     high: float
     noise_scale: float
-    information: Float[Array, "2 bins"]
+    information: Float[Array, "2 bins"] | None
 
     def sample(self, key: jax.Array, shape: tuple[int, ...]) -> Float[Array, "..."]:
-        return draw_times(key, shape, self.information, self.low, self.high, self.noise_scale)
+        information = jnp.zeros((2, BINS)) if self.information is None else self.information
+        return draw_times(key, shape, information, self.low, self.high, self.noise_scale)
 
 
 def time_law(text: str, noise_scale: float = 1.0, information: Float[Array, "2 bins"] | None = None) -> TimeLaw:
@@ -73,7 +74,7 @@ def time_law(text: str, noise_scale: float = 1.0, information: Float[Array, "2 b
     if name == "log_snr":
         return LogSnr(first, second, noise_scale)
     if name == "adaptive":
-        return Adaptive(first, second, noise_scale, jnp.zeros((2, BINS)) if information is None else information)
+        return Adaptive(first, second, noise_scale, information)
     return LogitNormal(first if name == "logit_normal" else math.log(noise_scale) - first, second)
 
 

@@ -226,6 +226,8 @@ def _require_expressible(config: Config) -> None:
         raise InputError("model.self_condition=True: JiT's tensors have no place for an earlier prediction")
     if model.codebook_head or model.codebook_input:
         raise InputError("model.codebook_head or codebook_input: JiT's tensors have no place for legal colours")
+    if model.rope != "2d":
+        raise InputError(f"model.rope={model.rope}: JiT turns its patches with row and column")
     if model.patch[0] != model.patch[1]:
         raise InputError(f"model.patch_size={model.patch_size} is not square: JiT has square patches only")
 

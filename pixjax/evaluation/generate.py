@@ -14,11 +14,10 @@ from pixjax.codec import IMAGE, TEXT, CanvasCodec, to_float, to_uint8
 from pixjax.codec.scale import Array as AnyArray
 from pixjax.config import Config, SamplingConfig
 from pixjax.diffusion import ONCE, Frames, Known, Repeats, guide, keep_known, project, sample, time_grids
-from pixjax.diffusion.path import per_canvas
 from pixjax.evaluation.infill import Given
 from pixjax.evaluation.request import MODALITIES, Wanted, require_possible
 from pixjax.evaluation.restore import Denoiser
-from pixjax.models import NO_LABEL, NO_TYPE, Context, JiT, Params, predict, type_condition
+from pixjax.models import NO_LABEL, NO_TYPE, Context, JiT, Params, denoise, type_condition
 from pixjax.training.mesh import batch_sharding
 
 
@@ -196,31 +195,26 @@ def _sample(
 ) -> tuple[Array, Frames]:
     noise_scale = config.diffusion.noise_scale
     conditions = {"type_id": type_condition(config.model, batch.modality), "label": batch.label}
-    conditions |= {"context": batch.context, "last": batch.grid[:, -2]}  # the time of the last prediction
+    conditions |= {"context": batch.context}
 
     def network(z, t, previous, under):
         type_id, label, context = under["type_id"], under["label"], under["context"]
-        prediction = predict(model, params, z, t, type_id, label, context=context, previous=previous)
-        if prediction.log_probs is None or model.codebook is None:
-            return prediction.x_hat
-        # The last prediction is what is read: the likeliest ids, as a mean of colours may lie next to a third one.
-        is_read = model.codebook.is_text(type_id) & (t >= under["last"])
-        return jnp.where(per_canvas(is_read), model.codebook.likeliest(prediction.log_probs), prediction.x_hat)
+        return denoise(model, params, z, t, type_id, label, context=context, previous=previous)
 
     def is_text(x_hat):
         return (codec.decode_modality(x_hat)[0] if method.chooses else batch.modality) == TEXT
 
-    def denoise(z, t, previous):
+    def predict(z, t, previous):
         return network(z, t, previous, conditions)
 
     if method.guides:
         scale, interval = numbers["guidance"], numbers["guidance_interval"]
-        denoise = guide(network, conditions, _hidden(conditions, method), scale=scale, interval=interval)
+        predict = guide(network, conditions, _hidden(conditions, method), scale=scale, interval=interval)
     if method.projects:
         start, strength = numbers["project_from"], numbers["project_strength"]
-        denoise = project(denoise, codec, is_text, noise_scale=noise_scale, start=start, strength=strength)
+        predict = project(predict, codec, is_text, noise_scale=noise_scale, start=start, strength=strength)
     return sample(
-        keep_known(denoise, batch.known),
+        keep_known(predict, batch.known),
         jax.vmap(lambda i: jax.random.fold_in(key, 2 * i))(batch.index),
         batch.grid.T,
         (config.model.canvas_size, config.model.canvas_size, 3),
@@ -245,5 +239,4 @@ def _hidden(conditions: dict[str, Any], method: _Method) -> dict[str, Any]:
         context = context._replace(present=jnp.zeros_like(context.present))
     if method.hides_type:
         type_id = jnp.where(keeps_label | (label != NO_LABEL), type_id, NO_TYPE)
-    hidden = {"type_id": type_id, "label": jnp.where(keeps_label, label, NO_LABEL), "context": context}
-    return conditions | hidden
+    return {"type_id": type_id, "label": jnp.where(keeps_label, label, NO_LABEL), "context": context}

@@ -19,7 +19,7 @@ def publish(workdir: str, folder: epath.Path, *, ema: str = "", step: int | None
       What was written.
 
     Raises:
-      InputError: as `load`, or the folder exists.
+      InputError: as `load`, or the folder exists, or FOLDER.unfinished, in which it is written.
     """
     if folder.exists():
         raise InputError(f"--out={folder} exists: choose a new folder")
@@ -33,7 +33,7 @@ def publish(workdir: str, folder: epath.Path, *, ema: str = "", step: int | None
     config = dataclasses.replace(denoiser.config, training=training)
     unfinished = folder.parent / f"{folder.name}.unfinished"
     if unfinished.exists():
-        unfinished.rmtree()
+        raise InputError(f"{unfinished} exists, left by an export that did not end or is going on: remove it first")
     write_run(unfinished, config, denoiser.codec)
     with Checkpoints(unfinished, keep=training) as checkpoints:
         checkpoints.save_average(denoiser.step, f"ema_{decay}", denoiser.params, config, denoiser.codec)

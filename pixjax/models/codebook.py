@@ -55,14 +55,7 @@ class Codebook:
 
     def mean(self, log_probs: Float[Array, "batch cells vocab"]) -> Float[Array, "batch height width 3"]:
         """The expected canvas; black, as text canvases are, where no cell is."""
-        colors = jnp.asarray(self.codec.colors)
-        return self._canvas(jnp.einsum("bcv,vpd->bcpd", jnp.exp(log_probs), colors))
-
-    def likeliest(self, log_probs: Float[Array, "batch cells vocab"]) -> Float[Array, "batch height width 3"]:
-        """The canvas of the likeliest id of each cell, every colour a legal one."""
-        return self._canvas(jnp.asarray(self.codec.colors)[jnp.argmax(log_probs, axis=-1)])
-
-    def _canvas(self, colors: Float[Array, "batch cells pixels 3"]) -> Float[Array, "batch height width 3"]:
-        side = self.codec.canvas_size
-        blank = jnp.full((len(colors), side * side, 3), -1.0)
-        return blank.at[:, self.codec.cell_index].set(colors).reshape(-1, side, side, 3)
+        side, colors = self.codec.canvas_size, jnp.asarray(self.codec.colors)
+        means = jnp.einsum("bcv,vpd->bcpd", jnp.exp(log_probs), colors)
+        blank = jnp.full((len(log_probs), side * side, 3), -1.0)
+        return blank.at[:, self.codec.cell_index].set(means).reshape(-1, side, side, 3)

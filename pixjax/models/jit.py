@@ -167,13 +167,12 @@ class JiT(nn.Module):
                 hidden += embed_previous(patchify(previous, arch.patch).astype(arch.dtype))
             return embed_out(hidden).astype(jnp.float32) + table
 
-        is_text = jnp.zeros(batch, bool)
         x = embed(z, previous if arch.self_condition else None)
         if codebook is not None:
             is_text = codebook.is_text(jnp.full(batch, NO_TYPE) if type_id is None else type_id)
             log_posterior_BCV = codebook.log_posterior(z, t)
-            cells_BCW = self._cells_below(log_posterior_BCV) if codebook.is_input else None
-            if cells_BCW is not None:
+            cells_BCW = self._cells_below(log_posterior_BCV)
+            if codebook.is_input:
                 x += jnp.where(is_text[:, None, None], self._embed_cells(cells_BCW), 0.0)
         c_BCD = (embed_time(t) + condition_BD)[:, None]
         is_image = jnp.zeros(batch, bool) if type_id is None else type_id == IMAGE

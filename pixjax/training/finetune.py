@@ -45,8 +45,9 @@ def params_from(origin: str, like: Params, config: Config, codec: CanvasCodec, m
         )()
         params = params | fresh
         notes[0] += f"; new here: {', '.join(new)}"
-    # The shapes of a pixel model do not tell one code from another, so a reader has to be told.
+    # The shapes do not tell one code from another, nor how patches are turned, so a reader has to be told.
     notes += _differences(origin_codec.to_dict(), codec.to_dict(), "codec.")
+    notes += _differences({"rope": origin_config.model.rope}, {"rope": config.model.rope}, "model.")
     notes += _differences(
         {"noise_scale": origin_config.diffusion.noise_scale},
         {"noise_scale": config.diffusion.noise_scale},

@@ -12,20 +12,36 @@ from jax.typing import DTypeLike
 from pixjax.config import Config
 from pixjax.data.context import empty_context
 from pixjax.errors import InputError
-from pixjax.models import JiT
+from pixjax.models import Codebook, JiT
 from pixjax.training.mesh import batch_sharding, replicated, state_shardings
 from pixjax.training.state import TrainState, init_state
 from pixjax.training.step import TrainStep
 
+_MOST_PROBABILITIES = 2**23  # of a codebook, on one canvas: 32 MiB each time they are held
+
 
 def place_state(config: Config, model: JiT, optimizer: optax.GradientTransformation, mesh: Mesh) -> TrainState:
-    """The state of a run, a `ShapeDtypeStruct` with its sharding for each array."""
+    """The state of a run, a `ShapeDtypeStruct` with its sharding for each array.
+
+    Raises `InputError` where a codebook has too large a vocabulary to be trained.
+    """
+    _require_few_probabilities(model.codebook)
     shapes = jax.eval_shape(lambda: init_state(config, model, optimizer))
 
     def place(x: jax.ShapeDtypeStruct, sharding: NamedSharding) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
 
     return jax.tree.map(place, shapes, state_shardings(mesh, shapes))
+
+
+def _require_few_probabilities(codebook: Codebook | None) -> None:
+    if codebook is not None and codebook.codec.capacity * codebook.vocab_size > _MOST_PROBABILITIES:
+        raise InputError(
+            f"a codebook holds a probability for each of {codebook.vocab_size:,} ids in each of "
+            f"{codebook.codec.capacity:,} cells, too many for one canvas: choose a smaller vocabulary, such as "
+            "codec.tokenizer=bytes, smaller canvases, or model.codebook_head=False, model.codebook_input=False and "
+            "model.cell_layers=0"
+        )
 
 
 def canvases_per_device(config: Config, shards: int) -> int:

@@ -14,8 +14,6 @@ from pixjax.diffusion import Information, no_information
 from pixjax.errors import InputError
 from pixjax.models import Codebook, JiT, Params, architecture, text_types
 
-_MOST_PROBABILITIES = 2**23  # of a codebook, on one canvas: 32 MiB each time they are held
-
 
 @flax.struct.dataclass
 class TrainState:
@@ -39,14 +37,8 @@ def make_model(config: Config, codec: CanvasCodec | None = None) -> JiT:
             "with model.tagging='none' a codebook takes every canvas for text, and data.sources has images: set "
             "model.tagging='condition' or 'both', or model.codebook_head=False and codebook_input=False"
         )
-    codec = codec or CanvasCodec.from_config(config)
-    if codec.capacity * codec.vocab_size > _MOST_PROBABILITIES:
-        raise InputError(
-            f"a codebook holds a probability for each of {codec.vocab_size:,} ids in each of {codec.capacity:,} cells, "
-            "too many for one canvas: choose a smaller vocabulary, such as codec.tokenizer=bytes, or smaller canvases"
-        )
     codebook = Codebook(
-        codec=codec,
+        codec=codec or CanvasCodec.from_config(config),
         noise_scale=config.diffusion.noise_scale,
         text_types=text_types(model),
         is_input=model.codebook_input,

@@ -103,11 +103,11 @@ def make_train_step(
             found = jnp.where(is_read[:, None], jnp.argmax(prediction.log_probs, axis=-1), found)
             if diffusion.text_loss == "cross_entropy":
                 loss = jnp.where(is_read, reading_loss(prediction.log_probs, ids, counted), loss)
-        loss = jnp.where(modality == TEXT, diffusion.text_weight, 1.0) * loss
+        weighted = jnp.where(modality == TEXT, diffusion.text_weight, 1.0) * loss  # the log compares over weights
         right = found == ids
         correct, tokens = jnp.sum(right & counted, axis=1), jnp.sum(counted, axis=1)
         seen = seen_information(diffusion.time, mse, t, modality, diffusion.noise_scale)
-        return jnp.mean(loss), (denoising_metrics(loss, mse, correct, tokens, t, modality), seen)
+        return jnp.mean(weighted), (denoising_metrics(loss, mse, correct, tokens, t, modality), seen)
 
     def gradient(params, problem: Problem, key: jax.Array, predicts_twice: Array):
         parts = training.accumulate

@@ -20,13 +20,13 @@ def log_snrs(information, modality=TEXTS, seed=0):
     return np.asarray(log_snr_at(t, NOISE_SCALE))
 
 
-def learned(centre: float, updates: int, information):
+def learned(centre: float, updates: int, information, canvases=256):
     """As of a network whose information is a bell of width 1 around a log-SNR."""
+    texts = TEXTS[:canvases]
     for update in range(updates):
-        log_snr = log_snrs(information, TEXTS[:256], update)
+        log_snr = log_snrs(information, texts, update)
         t, mse = time_at(log_snr, NOISE_SCALE), 2 * np.exp(-log_snr - 0.5 * (log_snr - centre) ** 2)
-        seen = seen_information(LAW, jnp.asarray(mse), t, TEXTS[:256], NOISE_SCALE)
-        information = remember(information, seen)
+        information = remember(information, seen_information(LAW, jnp.asarray(mse), t, texts, NOISE_SCALE))
     return information
 
 
@@ -36,12 +36,21 @@ def test_before_anything_is_seen_it_is_even_between_its_bounds():
     assert np.histogram(found, 8, (-6, 10))[0] == pytest.approx(np.full(8, 2500), rel=0.1)
 
 
-def test_it_goes_where_the_information_is_and_leaves_no_place_out():
-    found = log_snrs(learned(2.0, 60, no_information(LAW)))
+@pytest.mark.parametrize(("canvases", "updates"), [(8, 400), (256, 60)])
+def test_it_goes_where_the_information_is_and_leaves_no_place_out(canvases, updates):
+    found = log_snrs(learned(2.0, updates, no_information(LAW), canvases))
     near = found[np.abs(found - 2) < 3]
-    assert (near.mean(), near.std()) == pytest.approx((2.0, 1.0), abs=0.1)
-    assert 0.02 < np.mean(np.abs(found - 2) > 4) < 0.06
+    assert (near.mean(), near.std()) == pytest.approx((2.0, 1.0), abs=0.2)
+    assert 0.015 < np.mean(np.abs(found - 2) > 4) < 0.08  # the floor's are 0.025
     assert np.histogram(found, 16, (-6, 10))[0].min() > 20
+
+
+def test_where_no_error_is_left_it_is_even():
+    """A codebook is exact above the log-SNR at which its colours are told apart."""
+    t = time_at(jnp.linspace(5.0, 9.0, 8), NOISE_SCALE)
+    seen = seen_information(LAW, jnp.zeros(8), t, TEXTS[:8], NOISE_SCALE)
+    found = log_snrs(remember(no_information(LAW), seen))
+    assert np.histogram(found, 8, (-6, 10))[0] == pytest.approx(np.full(8, 2500), rel=0.1)
 
 
 def test_what_moved_is_found_again():
@@ -53,8 +62,8 @@ def test_each_modality_keeps_its_own_law():
     """Images under another law teach this one nothing, and are drawn as ever."""
     assert no_information(LAW).keys() == {"text"}
     modality = jnp.tile(jnp.array([TEXT, IMAGE]), 4)
-    t = time_at(jnp.full(8, 1.0), NOISE_SCALE)
-    seen = seen_information(LAW, jnp.ones(8), t, modality, NOISE_SCALE)["text"]
+    t = jnp.where(modality == TEXT, time_at(1.0, NOISE_SCALE), 1.0)
+    seen = seen_information(LAW, jnp.where(modality == TEXT, 1.0, 0.0), t, modality, NOISE_SCALE)["text"]
     assert seen[1].sum() == 4
     assert seen[0].sum() == pytest.approx(4 * 0.5 * np.e, rel=1e-4)
     images = log_snrs(no_information(LAW), jnp.full(5000, IMAGE))

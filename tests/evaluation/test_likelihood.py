@@ -9,7 +9,7 @@ from untrained import untrained
 
 from pixjax.codec import IMAGE, TEXT
 from pixjax.errors import InputError
-from pixjax.evaluation.likelihood import evaluate_likelihood
+from pixjax.evaluation.likelihood import _measure, evaluate_likelihood
 from pixjax.evaluation.reconstruction import unigram_log_prior
 
 ENDPOINTS = (-6.0, 2.0, 6.0)
@@ -140,6 +140,13 @@ def test_batches_and_a_last_one_that_is_not_full_change_nothing_but_the_noise(de
     ]
     assert results[0]["dims"] == results[1]["dims"]
     np.testing.assert_allclose(results[0]["bits_per_dim"], results[1]["bits_per_dim"], rtol=0.002)
+
+
+def test_the_times_are_spread_over_the_canvases_that_fill_a_part_of_a_batch(denoiser):
+    canvases, mask = image_canvases(3, 0)
+    options = {"endpoints": (6.0,), "num_times": 2, "batch_size": 8, "seed": 0, "done": lambda n: None}
+    bound = _measure(denoiser, canvases, mask, IMAGE, None, **options)["network"]
+    np.testing.assert_allclose(np.diff(np.sort(bound.log_snr.reshape(-1))), 16 / 6, atol=1e-4)
 
 
 def test_what_cannot_be_measured_is_refused(denoiser):

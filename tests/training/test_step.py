@@ -6,6 +6,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from pixjax.codec import CanvasCodec
@@ -74,20 +75,28 @@ def test_so_it_does_with_a_codebook_and_an_adaptive_law(tiny_config):
 def test_a_codebook_head_is_trained_by_the_cross_entropy_of_what_was_painted(tiny_config):
     """Before any update that of the matched filter; the loss of an image is that of its pixels, and weighs 1."""
     head = {"tagging": "condition", "codebook_head": True, "codebook_input": True, "depth": 1}
-    config = tiny_config(model=head, codec={"marker": False})
+    config = tiny_config(model=head, codec={"marker": False}, training={"clip_norm": 0.0})
     codec, optimizer = CanvasCodec.from_config(config), make_optimizer(config.training)
     start = jax.jit(lambda: init_state(config, make_model(config, codec), optimizer))()
     with make_batches(config, codec) as batches:
         batch = next(batches)
-    losses = {}
-    for changes in ({"text_weight": 1.0}, {"text_weight": 3.0}, {"text_loss": "pixels"}):
+    losses, momentum = {}, {}
+    for name, changes in {
+        "cross": {"text_weight": 1.0},
+        "tripled": {"text_weight": 3.0},
+        "pixels": {"text_loss": "pixels"},
+    }.items():
         changed = dataclasses.replace(config, diffusion=dataclasses.replace(config.diffusion, **changes))
         step = jax.jit(make_train_step(changed, codec, make_model(changed, codec), optimizer))
         state, metrics = step(start, batch)
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
-        losses[next(iter(changes.values()))] = averages(add_up({}, [metrics]))
-    cross, tripled, pixels = losses[1.0], losses[3.0], losses["pixels"]
-    np.testing.assert_allclose(tripled["loss/text"], 3 * cross["loss/text"], rtol=1e-5)
+        losses[name], momentum[name] = averages(add_up({}, [metrics])), optax.tree.get(state.opt_state, "mu")
+    cross, tripled, pixels = losses["cross"], losses["tripled"], losses["pixels"]
+    assert tripled["loss/text"] == cross["loss/text"]  # the log does not depend on the weight, the gradient does
+    for name, times in (("out_ids", 3), ("out", 1)):
+        of_one, of_three = (momentum[weight][name]["bias"] for weight in ("cross", "tripled"))
+        np.testing.assert_allclose(of_three, times * of_one, rtol=1e-4, atol=1e-7)
+        assert np.abs(of_one).max() > 1e-6
     assert 0 < cross["loss/text"] < np.log(27)
     assert pixels["loss/text"] != cross["loss/text"]
     assert pixels["loss/image"] == tripled["loss/image"] == cross["loss/image"]
