@@ -2,9 +2,12 @@
 
     pixjax train --config=demo --workdir=runs/demo
 
-Canvases of 32x32 pixels, the 27 letters as corners, edges and faces of the colour cube, the tag in the marker pixel.
-Nothing is downloaded. Two CPU cores: two and a half minutes, 60 canvases a second; the loss of text falls from 11.9 to
-1.36, that of images from 1.40 to 0.20 (means of the first and the last 20 steps).
+The text recipe of docs/text.md in small, on canvases of 32x32 pixels: the 27 letters as corners, edges and faces of the
+colour cube, a codebook at both ends, a layer over single letters below and above the transformer, Muon. A type
+embedding tells the model what a canvas is, and a marker in its corner tells everybody else. Nothing is downloaded.
+Two quiet CPU cores: 2 min 47 s, 47 canvases a second, 3.4 M parameters. With 0.6 MB of plays and 300 photographs in
+place of the bundled data: 3.053 ± 0.018 bits per character of other plays (their 2-gram 3.34, 3-gram 2.88), 33 % valid
+words, and 6.43 ± 0.11 bits per dimension of other photographs.
 """
 
 from pixjax.config import default_config
@@ -16,19 +19,28 @@ def get_config():
     config.model.depth = 4
     config.model.canvas_size = 32
     config.model.patch_size = "4"
+    config.model.tagging = "both"
+    config.model.text_condition = True
     config.model.in_context_tokens = 0
+    config.model.scan_layers = False
+    config.model.codebook_head = True
+    config.model.codebook_input = True
+    config.model.cell_layers = 1
+    config.model.cell_width = 64
+    config.model.cell_reach = 3
     config.codec.tokenizer = "chars27"
     config.codec.normalize = True
     config.codec.code = "radix:3:1"
     config.codec.layout = "patch"
-    config.codec.marker_size = 4  # a whole patch: one pixel is learned too late for so short a run
+    config.codec.marker_size = 4
     config.diffusion.time.image = "logit_normal:-0.4:1.0"
-    config.diffusion.time.text = "logit_normal:0.3:1.0"  # letters on three levels are decided at t of 0.3 to 0.9
+    config.diffusion.time.text = "adaptive:-6:10"
     config.data.batch_size = 16
     config.data.sources = ("demo:text", "demo:images")
     config.training.steps = 500
+    config.training.optimizer = "muon"
     config.training.warmup_steps = 50
-    config.training.learning_rate = 2e-3
+    config.training.learning_rate = 4e-3
     config.training.decay = "cosine"
     config.training.ema_decays = (0.99, 0.95)
     config.training.log_every = 20
