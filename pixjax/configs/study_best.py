@@ -44,10 +44,17 @@ def get_study():
             "image": {"changes": UNTAGGED | IMAGE | NO_CODEBOOK, "about": "images alone"},
             "condition_samples": {"changes": CONDITION, "length": 2.0, "about": "a type embedding; matched samples"},
             "condition_compute": {"changes": CONDITION, "about": "a type embedding tells; as many updates"},
+            "pretrained": {"changes": UNTAGGED | TEXT, "length": 0.5, "about": "text alone, half as long"},
+            "finetuned_samples": {
+                "changes": CONDITION | {"data.text_ratio": 1 / 3},
+                "length": 1.5,
+                "start_from": "pretrained",
+                "about": "the pretrained model goes on with both, a third of it text; matched samples",
+            },
         },
         "comparisons": [
-            {"name": f"condition, matched {match}", "reference": alone, "arm": f"condition_{match}"}
-            for match in ("samples", "compute")
+            {"name": f"{regime}, matched {match}", "reference": alone, "arm": f"{regime}_{match}"}
+            for regime, match in (("condition", "samples"), ("condition", "compute"), ("finetuned", "samples"))
             for alone in ("text", "image")
         ],
     }
