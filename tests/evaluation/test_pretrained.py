@@ -1,5 +1,7 @@
 """The model that comes with the package: whole, small, and as good as its card says."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,7 +27,7 @@ def test_it_is_whole_and_small_and_names_nothing_of_the_machine_that_made_it():
     assert not any(verify(FOLDER).values())
     assert 10e6 < sum(path.stat().length for path in walk(FOLDER)) < 20e6
     for path in walk(FOLDER):
-        assert not any(word in path.read_bytes() for word in (b"/home/", b"/tmp/", b"/root/", b"/work/", b"http"))
+        assert not re.search(rb'"/[a-z]{2,}/|https?:', path.read_bytes())  # an absolute path, an address
 
 
 def walk(folder):
