@@ -11,7 +11,7 @@ cores. Cost and result: docs/mixing.md.
 """
 
 from pixjax.configs.letters27_best import get_config as letters27_best
-from pixjax.configs.study_mixing import CONDITION, IMAGE, TEXT, UNTAGGED
+from pixjax.configs.study_mixing import CONDITION, FINETUNED, IMAGE, PRETRAINED, TEXT, UNTAGGED
 
 NO_CODEBOOK = {"model.codebook_head": False, "model.codebook_input": False, "model.cell_layers": 0}
 
@@ -44,13 +44,8 @@ def get_study():
             "image": {"changes": UNTAGGED | IMAGE | NO_CODEBOOK, "about": "images alone"},
             "condition_samples": {"changes": CONDITION, "length": 2.0, "about": "a type embedding; matched samples"},
             "condition_compute": {"changes": CONDITION, "about": "a type embedding tells; as many updates"},
-            "pretrained": {"changes": UNTAGGED | TEXT, "length": 0.5, "about": "text alone, half as long"},
-            "finetuned_samples": {
-                "changes": CONDITION | {"data.text_ratio": 1 / 3},
-                "length": 1.5,
-                "start_from": "pretrained",
-                "about": "the pretrained model goes on with both, a third of it text; matched samples",
-            },
+            "pretrained": PRETRAINED,
+            "finetuned_samples": FINETUNED,
         },
         "comparisons": [
             {"name": f"{regime}, matched {match}", "reference": alone, "arm": f"{regime}_{match}"}

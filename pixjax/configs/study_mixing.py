@@ -23,6 +23,15 @@ UNTAGGED = {"model.tagging": "none", "codec.marker": False}
 MARKER = {"model.tagging": "marker", "codec.marker": True}
 CONDITION = {"model.tagging": "condition", "codec.marker": False}
 
+# Arms of both studies of mixing.
+PRETRAINED = {"changes": UNTAGGED | TEXT, "length": 0.5, "about": "text alone, half as long"}
+FINETUNED = {
+    "changes": CONDITION | {"data.text_ratio": 1 / 3},
+    "length": 1.5,
+    "start_from": "pretrained",
+    "about": "the pretrained model goes on with both, a third of it text; matched samples",
+}
+
 
 def get_base():
     config = default_config()
@@ -70,13 +79,8 @@ def get_study():
             "marker_compute": {"changes": MARKER, "about": "a marker pixel tells; matched compute"},
             "condition_samples": {"changes": CONDITION, "length": 2.0, "about": "a type embedding; matched samples"},
             "condition_compute": {"changes": CONDITION, "about": "a type embedding tells; matched compute"},
-            "pretrained": {"changes": UNTAGGED | TEXT, "length": 0.5, "about": "text alone, half as long"},
-            "finetuned_samples": {
-                "changes": CONDITION | {"data.text_ratio": 1 / 3},
-                "length": 1.5,
-                "start_from": "pretrained",
-                "about": "the pretrained model goes on with both, a third of it text; matched samples",
-            },
+            "pretrained": PRETRAINED,
+            "finetuned_samples": FINETUNED,
             "finetuned_compute": {
                 "changes": CONDITION,
                 "length": 0.5,
