@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pixjax.config import Config, known_keys, unknown_key
 from pixjax.errors import InputError
+from pixjax.paths import local_path
 
 if TYPE_CHECKING:
     from pixjax.evaluation.study import Study
@@ -58,7 +59,7 @@ def read_study(name: str, overrides: Sequence[str] = (), seeds: Sequence[int] = 
 
 def _find(name: str) -> pathlib.Path:
     if name.endswith(".py"):
-        if not (path := pathlib.Path(name)).is_file():
+        if not (path := local_path(name, "--config")).is_file():
             raise InputError(f"config file {name} does not exist")
         return path
     if not (path := _PACKAGED / f"{name}.py").is_file():

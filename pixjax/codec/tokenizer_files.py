@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from pixjax.codec.subword import gpt2_tokenizer, hugging_face_tokenizer, sentencepiece_tokenizer
 from pixjax.codec.tokenizer import ByteTokenizer, LetterTokenizer, Tokenizer
 from pixjax.errors import InputError
+from pixjax.paths import is_remote, user_path
 
 BUILT_IN = ("bytes", "chars27")
 MAX_BYTES = 128 * 2**20
@@ -27,9 +28,7 @@ def read_tokenizer_files(spec: str) -> dict[str, bytes]:
     """
     if spec in BUILT_IN:
         return {}
-    from etils import epath
-
-    path = epath.Path(spec)
+    path = user_path(spec, "codec.tokenizer")
     if path.is_dir():
         return _read_folder(path)
     if path.suffix not in (".json", ".model"):
@@ -62,7 +61,7 @@ def _read_folder(folder) -> dict[str, bytes]:
 
 def is_regular_file(path) -> bool:
     """Whether it is there and has an end: not so a folder, a device or a pipe."""
-    return path.is_file() if "://" in str(path) else os.path.isfile(path)
+    return path.is_file() if is_remote(path) else os.path.isfile(path)
 
 
 def read_kept_files(folder, names: Iterable[str]) -> dict[str, bytes]:

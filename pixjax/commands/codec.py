@@ -12,8 +12,8 @@ HELP = "paint text as PNG canvases, read it back, compare color codes"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(metavar="encode|decode|bench", required=True)
     encode = commands.add_parser("encode", help="text file to PNG canvases", allow_abbrev=False)
-    encode.add_argument("--text-file", required=True, nargs="+", type=Path, help="UTF-8; several are joined by EOS")
-    encode.add_argument("--out", required=True, type=Path, help="X.png; several canvases become X-0001.png, …")
+    encode.add_argument("--text-file", required=True, nargs="+", help="UTF-8; several are joined by EOS")
+    encode.add_argument("--out", required=True, help="X.png; several canvases become X-0001.png, …")
     _add_codec_arguments(encode)
     encode.set_defaults(action=run_encode)
 
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         description="Prints the text of canvases. The codec stands in the file; the flags are for files without one.",
         allow_abbrev=False,
     )
-    decode.add_argument("files", nargs="+", type=Path, metavar="X.png", help="pages are put in order")
+    decode.add_argument("files", nargs="+", metavar="X.png", help="pages are put in order")
     decode.add_argument("--tolerant", action="store_true", help="read changed pixels, and texts with missing pages")
     _add_codec_arguments(decode)
     decode.set_defaults(action=run_decode)
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     bench.add_argument(
         "--vocab", nargs="+", type=int, metavar="N", help="symbols (default: 27 256 8000 32000 50257 151936)"
     )
-    bench.add_argument("--out", type=Path, default=Path("codec-bench"), help="folder for bench.json and bench.png")
+    bench.add_argument("--out", default="codec-bench", help="folder for bench.json and bench.png")
     bench.add_argument("--samples", type=int, default=400_000, help="Monte Carlo tokens a point")
     bench.add_argument("--seed", type=int, default=0)
     bench.set_defaults(action=run_bench)
@@ -62,10 +62,12 @@ def _codec_settings(args: argparse.Namespace) -> dict:
 def run_encode(args: argparse.Namespace) -> int:
     from pixjax.codec.canvas import CanvasCodec
     from pixjax.codec.png import write_pages
+    from pixjax.paths import local_path
 
+    out = local_path(args.out, "--out")
     codec = CanvasCodec(**_codec_settings(args))
-    canvases = codec.encode([_read_text(path) for path in args.text_file])
-    paths = write_pages(args.out, canvases, codec)
+    canvases = codec.encode([_read_text(local_path(name, "--text-file")) for name in args.text_file])
+    paths = write_pages(out, canvases, codec)
     span = str(paths[0]) if len(paths) == 1 else f"{paths[0]} to {paths[-1].name}"
     print(f"{len(paths)} canvas{'es' if len(paths) > 1 else ''} of {codec.capacity:,} tokens: {span}")
     return 0
@@ -90,10 +92,11 @@ def run_decode(args: argparse.Namespace) -> int:
     from pixjax.codec.png import read_page
     from pixjax.codec.reading_order import pages_by_text
     from pixjax.errors import InputError
+    from pixjax.paths import local_path
 
     settings = _codec_settings(args)
     codec = CanvasCodec(**settings) if settings else None
-    pages = [read_page(path, codec, args.tolerant) for path in args.files]
+    pages = [read_page(local_path(name, "the canvas"), codec, args.tolerant) for name in args.files]
     texts = []
     for stream in pages_by_text(pages, args.tolerant):
         decoded = stream[0].codec.decode(np.stack([page.canvas for page in stream]))
@@ -108,5 +111,6 @@ def run_decode(args: argparse.Namespace) -> int:
 
 def run_bench(args: argparse.Namespace) -> int:
     from pixjax.codec.bench import run_bench
+    from pixjax.paths import local_path
 
-    return run_bench(vocab_sizes=args.vocab, out=args.out, samples=args.samples, seed=args.seed)
+    return run_bench(vocab_sizes=args.vocab, out=local_path(args.out, "--out"), samples=args.samples, seed=args.seed)

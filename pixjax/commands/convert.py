@@ -12,14 +12,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    import pathlib
-
     from pixjax.evaluation.convert import write_converted
     from pixjax.evaluation.jit_files import read_jit_file
+    from pixjax.paths import local_path
     from pixjax.training.run_files import new_workdir
 
     workdir = new_workdir(args.workdir)
-    contents = read_jit_file(pathlib.Path(args.file))
+    contents = read_jit_file(local_path(args.file, "FILE"))
     for note in write_converted(contents, workdir, args.file):
         print(note)
-    print(f"workdir: {args.workdir}")
+    print(f"workdir: {workdir}")

@@ -20,20 +20,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from etils import epath
-
     from pixjax.codec import CanvasCodec
     from pixjax.config_file import read_config
     from pixjax.data.batch_plan import make_plan
     from pixjax.data.manifest import write_json
     from pixjax.data.preview import contact_sheet, make_preview
     from pixjax.errors import InputError
+    from pixjax.paths import user_path
 
     if args.num < 1:
         raise InputError(f"--num={args.num} has to be 1 or more")
+    out = user_path(args.out, "--out")
     config = read_config(args.config, args.overrides)
     preview = make_preview(make_plan(config, CanvasCodec.from_config(config)), args.num)
-    out = epath.Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     with (out / "preview.png").open("wb") as file:
         contact_sheet(preview).save(file, "PNG")

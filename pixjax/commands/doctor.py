@@ -13,7 +13,7 @@ _COLOURS = {"ok": "green", "warning": "yellow", "failure": "red"}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", default="", metavar="NAME|FILE.py", help="as for pixjax train")
-    parser.add_argument("--workdir", default="", metavar="DIR", help="where it would be trained; its config, if it has")
+    parser.add_argument("--workdir", metavar="DIR", help="where it would be trained; its config, if it has")
     parser.add_argument("--json", action="store_true", help="one JSON object, in bytes, FLOP/s and canvases/s")
     parser.epilog = "Exit code 1 where a run would fail. Any key of the config may follow as --config.KEY=VALUE."
 
@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     from pixjax.errors import InputError
     from pixjax.training.run_files import new_workdir
 
-    workdir = new_workdir(args.workdir) if args.workdir else None
+    workdir = None if args.workdir is None else new_workdir(args.workdir)
     if args.overrides and not args.config:
         raise InputError(f"{args.overrides[0].split('=')[0]} changes a config: name it with --config")
     config = read_config(args.config, args.overrides) if args.config else None
@@ -77,11 +77,10 @@ class _Report:
         if self._process and finding.status == "ok":
             return
         if self._live:
-            from rich.markup import escape
+            from rich.text import Text  # paths have brackets, which are no markup
 
-            colour = _COLOURS[finding.status]
-            status = f"[{colour}]{finding.status}[/{colour}]"
-            self._table.add_row(escape(name), status, escape(finding.found), escape(finding.remedy))
+            status = Text(finding.status, style=_COLOURS[finding.status])
+            self._table.add_row(Text(name), status, Text(finding.found), Text(finding.remedy))
             self._live.refresh()
         else:
             where = f"process {self._process}: " if self._process else ""

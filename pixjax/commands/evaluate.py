@@ -35,14 +35,12 @@ def run(args: argparse.Namespace) -> None:
     from pixjax.runtime import set_up
 
     set_up()
-    import pathlib
     import sys
-
-    from etils import epath
 
     from pixjax.evaluation.evaluate import HEADLINES, Stopped
     from pixjax.evaluation.references import read_baselines
     from pixjax.evaluation.run import REPORT_FILE, evaluate_workdir
+    from pixjax.paths import local_path, user_path
     from pixjax.training.run_files import find_workdir
     from pixjax.training.watch import StopSignal
 
@@ -57,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
         },
         "sampling": {"steps": args.steps, "sampler": args.sampler},
     }
-    out = epath.Path(args.out)
+    out = user_path(args.out, "--out")
     with StopSignal("keeping what is measured so far") as stop:
         try:
             metrics = evaluate_workdir(
@@ -68,8 +66,10 @@ def run(args: argparse.Namespace) -> None:
                 step=args.checkpoint,
                 seed=args.seed,
                 baselines=read_baselines(args.baselines),
-                inception=pathlib.Path(args.inception) if args.inception else None,
-                language_model=pathlib.Path(args.language_model) if args.language_model else None,
+                inception=None if args.inception is None else local_path(args.inception, "--inception"),
+                language_model=None
+                if args.language_model is None
+                else local_path(args.language_model, "--language-model"),
                 stop=lambda: bool(stop.received),
                 say=lambda line: print(line, file=sys.stderr, flush=True),
             )

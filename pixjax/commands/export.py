@@ -24,14 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    import pathlib
+    from pixjax.paths import local_path, user_path
 
     if args.target == "workdir":
-        from etils import epath
-
         from pixjax.evaluation.publish import publish
 
-        print(f"{args.out}: {publish(args.workdir, epath.Path(args.out), ema=args.ema, step=args.checkpoint)}")
+        folder = user_path(args.out, "--out")
+        print(f"{folder}: {publish(args.workdir, folder, ema=args.ema, step=args.checkpoint)}")
         return
     from pixjax.errors import InputError
     from pixjax.evaluation.convert import read_for_jit
@@ -40,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
 
     if args.ema:
         raise InputError(f"--ema={args.ema} is for --to=workdir: JiT's file holds the parameters and every average")
-    out = pathlib.Path(args.out)
+    out = local_path(args.out, "--out")
     require_writable(out)
     contents = read_for_jit(find_workdir(args.workdir), args.checkpoint)
     write_jit_file(out, contents)

@@ -86,9 +86,8 @@ def _add_infill(group: argparse._ArgumentGroup) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    import pathlib
-
     from pixjax.evaluation.answer import Request, answer, prepare
+    from pixjax.paths import local_path
     from pixjax.runtime import set_up
 
     request = Request(
@@ -108,7 +107,7 @@ def run(args: argparse.Namespace) -> None:
     from pixjax.evaluation.trajectory import filmstrip, write_animation
     from pixjax.training.watch import StopSignal
 
-    out = pathlib.Path(args.out)
+    out = local_path(args.out, "--out")
     denoiser = load(args.workdir, ema=args.ema, step=args.checkpoint)
     task = prepare(denoiser, request)
     out.mkdir(parents=True, exist_ok=True)  # before the work, not after it

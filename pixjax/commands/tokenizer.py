@@ -1,7 +1,6 @@
 """`pixjax tokenizer train`: a byte-level BPE tokenizer from one's own text."""
 
 import argparse
-from pathlib import Path
 
 HELP = "train a byte-level BPE tokenizer on your own text"
 
@@ -13,7 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--text", required=True, nargs="+", metavar="GLOB", help=".txt or .jsonl with a text key, or .gz"
     )
     train.add_argument("--vocab-size", required=True, type=int, help="tokens, PAD and EOS included; 258 or more")
-    train.add_argument("--out", type=Path, default=Path("tokenizer.json"), help="FILE.json")
+    train.add_argument("--out", default="tokenizer.json", help="FILE.json")
     train.set_defaults(action=run_train)
 
 
@@ -26,13 +25,15 @@ def run_train(args: argparse.Namespace) -> int:
     from pixjax.data.documents import read_documents
     from pixjax.data.paths import expand_glob
     from pixjax.errors import InputError
+    from pixjax.paths import user_path
 
-    if args.out.suffix != ".json":
-        raise InputError(f"{args.out} does not end in .json: a tokenizer is written as one")
+    out = user_path(args.out, "--out")
+    if out.suffix != ".json":
+        raise InputError(f"{out} does not end in .json: a tokenizer is written as one")
     paths = [path for pattern in args.text for path in expand_glob(pattern, "text")]
     texts = (text for path in paths for text in read_documents(path))
     data = train_bpe(texts, vocab_size=args.vocab_size)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_bytes(data)
-    print(f"{args.out}: use it as --tokenizer={args.out} or codec.tokenizer")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_bytes(data)
+    print(f"{out}: use it as --tokenizer={out} or codec.tokenizer")
     return 0

@@ -14,13 +14,14 @@ from jaxtyping import Integer
 from pixjax.codec import IMAGE, TEXT, CanvasCodec
 from pixjax.data.images import BadImage
 from pixjax.data.manifest import MANIFEST, Manifest, Shard, tokenizer_identity
-from pixjax.data.paths import is_remote, reach
+from pixjax.data.paths import reach
 from pixjax.data.shard_records import decode_picture, file_digest, id_type
 from pixjax.data.source import Picture
 from pixjax.data.token_stream import TokenStream
 from pixjax.data.tokens import Span
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError
+from pixjax.paths import is_remote, user_path
 
 
 def prepared_modality(uri: SourceUri) -> int:
@@ -228,7 +229,7 @@ def _local_copy(path: epath.Path, shard: Shard) -> epath.Path:
     """ArrayRecord reads local files only: a remote shard is copied once, under its checksum."""
     if not is_remote(path):
         return path
-    cached = epath.Path("~/.cache/pixjax/shards").expanduser() / f"{shard.sha256}.array_record"
+    cached = user_path("~/.cache/pixjax/shards") / f"{shard.sha256}.array_record"
     if cached.exists():
         return cached
     cached.parent.mkdir(parents=True, exist_ok=True)

@@ -1,10 +1,12 @@
 """A data source as a user writes it: `scheme:place`, optionally with `?option=value&option=value`."""
 
 import dataclasses
+import os
 import re
 
 from pixjax.codec import IMAGE, TEXT
 from pixjax.errors import InputError
+from pixjax.paths import is_remote, user_path
 
 # The option `answer` of a source of prompts and answers, or of pictures with captions: which side is answered.
 ANSWERS = {"text": TEXT, "image": IMAGE}
@@ -35,7 +37,7 @@ class SourceUri:
         if not colon or scheme not in SCHEMES or not place:
             raise InputError(f"data source {text!r} is not one of: {'; '.join(SCHEMES.values())}")
         options: tuple[tuple[str, str], ...] = ()
-        if match := _OPTIONS.search(place):
+        if (match := _OPTIONS.search(place)) and not _is_there(scheme, place):
             place = place[: match.start()]
             options = tuple((k, v) for k, _, v in (pair.partition("=") for pair in match[1].split("&")))
         return cls(scheme, place, options)
@@ -60,3 +62,8 @@ class SourceUri:
     def __str__(self) -> str:
         tail = "&".join(f"{k}={v}" for k, v in self.options)
         return f"{self.scheme}:{self.place}" + (f"?{tail}" if tail else "")
+
+
+def _is_there(scheme: str, place: str) -> bool:
+    """Whether a file or folder has this very name, its question mark included."""
+    return scheme not in ("demo", "tfds") and not is_remote(place) and os.path.lexists(user_path(place))

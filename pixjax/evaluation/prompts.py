@@ -1,6 +1,5 @@
 """Prompts at sampling: texts and pictures onto the canvases of a context."""
 
-import pathlib
 from collections.abc import Sequence
 
 import jax.numpy as jnp
@@ -12,6 +11,7 @@ from pixjax.data.source import Part, Picture
 from pixjax.errors import InputError
 from pixjax.evaluation.restore import Denoiser
 from pixjax.models import Context
+from pixjax.paths import user_path
 
 
 def read_prompt(denoiser: Denoiser, *, text: str | None = None, image: str | None = None) -> tuple[Part, ...]:
@@ -74,7 +74,7 @@ def make_context(denoiser: Denoiser, prompts: Sequence[Sequence[Part]], canvases
 
 def _read_picture(file: str, size: int) -> Picture:
     try:
-        return Picture(decode_image(pathlib.Path(file).read_bytes(), size))
+        return Picture(decode_image(user_path(file, "--prompt-image").read_bytes(), size))
     except OSError as error:
         raise InputError(f"--prompt-image={file} cannot be read ({error.strerror}): check the path") from None
     except BadImage as bad:

@@ -5,10 +5,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from etils import epath
-
 from pixjax.config import Config
 from pixjax.errors import InputError
+from pixjax.paths import user_path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +57,7 @@ def read_baselines(paths: Sequence[str]) -> list[Reference]:
     """Results that the programs in `benchmarks/baselines` wrote. Raises `InputError` for any other file."""
     found = []
     for name in paths:
-        path = epath.Path(name)
+        path = user_path(name, "--baselines")
         try:
             result: dict[str, Any] = json.loads(path.read_text())
             note = (

@@ -85,7 +85,7 @@ def evaluate_workdir(
         material,
         Parts.of(
             out / "parts",
-            workdir=str(workdir.resolve()),
+            workdir=str(workdir),
             step=denoiser.step,
             ema=ema,
             seed=seed,

@@ -14,6 +14,7 @@ from etils import epath
 from pixjax.codec import CanvasCodec
 from pixjax.config import Config
 from pixjax.data import make_batches
+from pixjax.training.run_files import workdir_path
 
 _STEADY_SECONDS = 0.01  # of one matrix product: much longer than what starting it costs
 _LARGEST_SIDE = 16384  # of the matrices
@@ -76,7 +77,7 @@ def checkpoint_speed(folder: epath.Path, size: int) -> float:
 
     Raises whatever orbax and the file system raise.
     """
-    folder = folder.expanduser().resolve()  # orbax refuses relative paths
+    folder = workdir_path(folder)
     made = [p for p in (folder, *folder.parents) if not p.exists()]  # of folders, the deepest first
     sample = folder / f".doctor-{uuid.uuid4().hex[:8]}"
     random = np.random.default_rng(0)

@@ -27,7 +27,7 @@ from pixjax.errors import InputError, RunError
 from pixjax.models import Params
 from pixjax.training.leaves import describe_leaves, digests, digests_on_host
 from pixjax.training.provenance import versions
-from pixjax.training.run_files import CONFIG_FILE
+from pixjax.training.run_files import CONFIG_FILE, workdir_path
 from pixjax.training.state import TrainState
 
 CHECKPOINTS = "checkpoints"
@@ -48,7 +48,7 @@ class Checkpoints:
 
     def __init__(self, workdir: epath.Path, *, keep: TrainingConfig | None = None):
         """`keep` says which checkpoints stay when others come; without it nothing can be saved."""
-        self.workdir = workdir.expanduser().resolve()  # orbax refuses relative paths
+        self.workdir = workdir_path(workdir)  # absolute, as orbax wants it, and no pattern
         self._folder = self.workdir / CHECKPOINTS
         if keep is None and not self._folder.exists():
             raise InputError(f"{self.workdir} has no checkpoint: train there first, or name another workdir")

@@ -12,6 +12,7 @@ from pixjax.config import Config
 from pixjax.config_file import config_from_json
 from pixjax.data import text_share
 from pixjax.errors import InputError, RunError
+from pixjax.paths import is_remote, user_path
 
 CONFIG_FILE = "config.json"
 CODEC_FOLDER = "codec"
@@ -23,28 +24,47 @@ _ALWAYS_THERE = (CONFIG_FILE, DATA_FILE, f"{CODEC_FOLDER}/codec.json")
 PRETRAINED = "pretrained:"
 
 
-def find_workdir(name: str | os.PathLike) -> epath.Path:
+def workdir_path(given: str | os.PathLike, what: str = "--workdir") -> epath.Path:
+    """The folder that holds a run. Raises `InputError` as `user_path` does, and for a name that checkpoints cannot
+    lie below, before anything is computed that could not be saved or read again.
+    """
+    path = user_path(given, what)
+    name = str(path)
+    if not is_remote(path) and "\\" in name:
+        raise InputError(f"{what}={name} has a backslash, which tensorstore takes for a /: choose a path without one")
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            f"{what}={name!a} is not UTF-8, which tensorstore cannot open: choose a path that is"
+        ) from None
+    return path
+
+
+def find_workdir(name: str | os.PathLike, what: str = "--workdir") -> epath.Path:
     """The folder of a `--workdir`; `pretrained:NAME` is one of the models that come with the package.
 
-    Raises `InputError` where the package has none of that name.
+    Raises `InputError` where the package has none of that name, and as `workdir_path` does.
     """
     if not str(name).startswith(PRETRAINED):
-        return epath.Path(name)
+        return workdir_path(name, what)
     folder = epath.resource_path("pixjax") / "pretrained"
     known = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.exists() else []
     if (wanted := str(name).removeprefix(PRETRAINED)) not in known:
         raise InputError(f"{name} does not come with pixjax: choose one of {', '.join(PRETRAINED + k for k in known)}")
-    return folder / wanted
+    return user_path(folder / wanted)
 
 
 def new_workdir(name: str) -> epath.Path:
-    """The folder of a `--workdir` that is written to. Raises `InputError` for a model that comes with the package."""
+    """The folder of a `--workdir` that is written to. Raises `InputError` for a model that comes with the package, and
+    as `workdir_path` does.
+    """
     if name.startswith(PRETRAINED):
         raise InputError(
             f"--workdir={name} comes with pixjax and is not written to: choose another --workdir, and start from its "
             f"weights with --config.training.init_from={name}"
         )
-    return epath.Path(name)
+    return workdir_path(name)
 
 
 def write_run(workdir: epath.Path, config: Config, codec: CanvasCodec) -> None:
