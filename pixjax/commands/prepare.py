@@ -24,7 +24,9 @@ def run(args: argparse.Namespace) -> int:
     from pixjax.codec import CanvasCodec
     from pixjax.data.prepare import plan_preparation, prepare
     from pixjax.errors import InputError
+    from pixjax.paths import user_path
 
+    out = str(user_path(args.out, "--out"))
     for name, least in (("canvas_size", 1), ("shards", 0), ("workers", 0)):
         if getattr(args, name) < least:
             raise InputError(f"--{name.replace('_', '-')}={getattr(args, name)} has to be {least} or more")
@@ -35,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
         require_beam(args.runner)
         make_all = functools.partial(make_on_beam, runner=args.runner, options=args.runner_options)
     codec = CanvasCodec(tokenizer=args.tokenizer, normalize=args.normalize, canvas_size=args.canvas_size)
-    preparation = plan_preparation(args.source, args.out, canvas_size=args.canvas_size, codec=codec, shards=args.shards)
+    preparation = plan_preparation(args.source, out, canvas_size=args.canvas_size, codec=codec, shards=args.shards)
     total = preparation.recipe.num_shards
 
     def report(shard) -> None:
@@ -48,8 +50,8 @@ def run(args: argparse.Namespace) -> int:
     tokens = f", {summary['num_tokens']:,} tokens" if summary["num_tokens"] else ""
     causes = ", ".join(f"{count} {cause}" for cause, count in summary["skipped"].items())
     print(
-        f"{args.out}: {summary['num_records']:,} records in {total} shards{tokens}, {summary['num_skipped']} skipped"
+        f"{out}: {summary['num_records']:,} records in {total} shards{tokens}, {summary['num_skipped']} skipped"
         + (f" ({causes})" if causes else "")
-        + f"; read them as array_record:{args.out}"
+        + f"; read them as array_record:{out}"
     )
     return 0

@@ -184,7 +184,7 @@ def _withdraw(folder: epath.Path, preparation: Preparation, was_there: bool) -> 
 
 def make_shard(preparation: Preparation, number: int) -> Shard:
     """Makes one shard and, after it, the note that it is finished."""
-    folder, stem = epath.Path(preparation.out), _stem(preparation, number)
+    folder, stem = reach(preparation.out), _stem(preparation, number)
     shard = (_make_text if preparation.codec else _make_pictures)(preparation, folder / f"{stem}.array_record", number)
     write_json(folder / f"{stem}.json", dataclasses.asdict(shard))
     return shard

@@ -1,7 +1,6 @@
 """What is given of a canvas that the model is to fill in: a text with blanks, or an image with a mask."""
 
 import dataclasses
-import pathlib
 import re
 
 import numpy as np
@@ -10,6 +9,7 @@ from jaxtyping import Bool, Int, UInt8
 from pixjax.codec import IMAGE, TEXT, CanvasCodec
 from pixjax.data.images import BadImage, crop_into, decode_image, image_size
 from pixjax.errors import InputError
+from pixjax.paths import user_path
 
 # Of 255: a pixel whose mask is whiter than an eighth mixes with what is to be replaced.
 _WHITE = 32
@@ -79,7 +79,7 @@ def given_image(image: str, mask: str, canvas_size: int) -> Given:
     Raises:
       InputError: a file that is no image, masks of another size, or without anything white.
     """
-    data = {path: pathlib.Path(path).read_bytes() for path in (image, mask)}
+    data = {path: user_path(path, flag).read_bytes() for path, flag in ((image, "--infill-image"), (mask, "--mask"))}
     squares = {path: np.zeros((canvas_size, canvas_size, 3), np.uint8) for path in data}
     sizes = {}
     for path, square in squares.items():

@@ -203,15 +203,39 @@ class Checkpoints:
             raise InputError(f"step {step} in {self.workdir} has no {item}: it has {', '.join(sorted(trees))}")
         return trees[item]
 
-    def verify(self, step: int) -> list[str]:
-        """Reads everything and compares it with its digests: a sentence for each damage, none for a good one."""
+    def read_back(self, step: int) -> None:
+        """Reads a checkpoint that was just written, each process a part of it: whatever the save itself said, what
+        cannot be read is no checkpoint.
+
+        Raises:
+          RunError: on every process, where one of them finds that it is not what was saved.
+          FileNotFoundError: it is gone, as on a disk that was removed meanwhile.
+        """
+        problems = self.verify(step, part=jax.process_index(), parts=jax.process_count())
+        if problems and not (self._folder / str(step)).exists():
+            raise FileNotFoundError(f"{self._folder / str(step)} is gone")
+        failed = bool(problems)
+        if jax.process_count() > 1:
+            failed = bool(np.any(multihost_utils.process_allgather(np.array(failed))))
+        if failed:
+            reason = problems[0] if problems else "another process says why"
+            raise RunError(
+                f"the first checkpoint of this run, step {step}, was written and cannot be read again, so nothing that "
+                f"is trained here would be kept: choose another --workdir, on another disk ({reason})"
+            )
+
+    def verify(self, step: int, *, part: int = 0, parts: int = 1) -> list[str]:
+        """Reads everything and compares it with its digests: a sentence for each damage, none for a good one.
+
+        Of several parts it reads all facts, and the arrays of one part alone.
+        """
         try:
             meta = self.meta(step)
             self.facts(step)
         except DamagedCheckpoint as error:
             return [str(error)]
         problems = []
-        for item, tree in meta["trees"].items():
+        for item, tree in list(meta["trees"].items())[part::parts]:
             try:
                 found = _read_on_host(self._folder / str(step) / item)
                 self._require_equal(step, item, tree, describe_leaves(found))
@@ -295,7 +319,13 @@ def _codec_dict(codec: CanvasCodec) -> dict[str, Any]:
 
 
 def _read_on_host(folder: epath.Path) -> Any:
-    with ocp.PyTreeCheckpointer() as checkpointer:
+    """The arrays of an item in this process's memory; it waits for no other process."""
+    this = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=this, active_processes={this}, barrier_sync_key_prefix=f"read-{this}"
+    )
+    handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=alone)
+    with ocp.Checkpointer(handler, multiprocessing_options=alone) as checkpointer:
         tree = checkpointer.metadata(folder).item_metadata.tree
         as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
         return checkpointer.restore(folder, restore_args=as_numpy)

@@ -29,7 +29,7 @@ def params_from(origin: str, like: Params, config: Config, codec: CanvasCodec, m
     Raises:
       InputError: no checkpoint there, or one of another architecture.
     """
-    workdir = find_workdir(origin)
+    workdir = find_workdir(origin, "training.init_from")
     origin_config, origin_codec = read_run(workdir)
     item = f"ema_{origin_config.training.ema_decays[0]}"
     with Checkpoints(workdir) as checkpoints:

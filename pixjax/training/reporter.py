@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from etils import epath
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from pixjax.training.curves import Curves
 
@@ -73,7 +74,7 @@ class Reporter:
 
     def message(self, text: str) -> None:
         if self._write:
-            self._console.print(text, highlight=False, soft_wrap=True)
+            self._console.print(Text(text), soft_wrap=True)  # paths have brackets and colons, which are no markup
 
     def advance(self, step: int) -> None:
         self._progress.update(self._task, completed=step)

@@ -17,10 +17,17 @@ class Saver:
 
     With several processes a failed save ends the run at once: one of them cannot repeat it alone. What starts the
     processes again continues from the last checkpoint.
+
+    The first save of a run is waited for and read back. Whether a path, a disk and a library go together shows then, not
+    after days; a run that goes on from a checkpoint has read one here.
     """
 
-    def __init__(self, checkpoints: Checkpoints, *, retry_seconds: float, message: Callable[[str], None]):
+    def __init__(
+        self, checkpoints: Checkpoints, *, retry_seconds: float, message: Callable[[str], None], proved: bool = False
+    ):
+        """`proved` says that a checkpoint of this workdir was read already."""
         self._checkpoints = checkpoints
+        self._proved = proved
         self._retry_seconds = retry_seconds
         self._message = message
         self._failing_since: float | None = None
@@ -42,8 +49,12 @@ class Saver:
         return self._failing_since is not None and time.monotonic() - self._failing_since > self._retry_seconds
 
     def save(self, start: Callable[[], None]) -> None:
-        """`start` begins a save that goes on in the background; after a failure it is waited for."""
-        self._attempt(start if self._failing_since is None else lambda: self._save_and_wait(start))
+        """`start` begins a save that goes on in the background; the first one, and one after a failure, is waited for.
+
+        Raises `RunError` where the first one cannot be read back.
+        """
+        goes_on = self._proved and self._failing_since is None
+        self._attempt(start if goes_on else lambda: self._save_and_wait(start))
 
     def finish(self, start: Callable[[], None]) -> None:
         """Saves and waits, as often as it takes; raises `RunError` when that lasts too long."""
@@ -61,6 +72,9 @@ class Saver:
     def _save_and_wait(self, start: Callable[[], None]) -> None:
         start()
         self._checkpoints.wait()
+        if not self._proved:
+            self._checkpoints.read_back(self._checkpoints.steps()[-1])
+            self._proved = True
         self._failing_since, self._wait = None, _FIRST_WAIT
 
     def _attempt(self, action: Callable[[], None]) -> bool:

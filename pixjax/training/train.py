@@ -98,7 +98,12 @@ def _train(config: Config, workdir: epath.Path, stop: StopSignal) -> bool:
             peak_flops=mesh.size * (peak_flops(jax.devices()[0].device_kind) or 0),
             write=is_first,
         )
-        saver = Saver(checkpoints, retry_seconds=training.save_retry_seconds, message=reporter.message)
+        saver = Saver(
+            checkpoints,
+            retry_seconds=training.save_retry_seconds,
+            message=reporter.message,
+            proved=restored is not None,
+        )
         skipped, spikes = SkippedUpdates(training.max_skipped_updates), Spikes()
         best, batch = math.inf, None
         with reporter, profile:
@@ -154,16 +159,22 @@ def _train(config: Config, workdir: epath.Path, stop: StopSignal) -> bool:
 def _newest_whole(
     checkpoints: Checkpoints, like: TrainState, notes: list[str]
 ) -> tuple[TrainState, dict[str, Any]] | None:
-    """The newest checkpoint that is as it was saved; damaged ones are set aside, and `notes` says so."""
-    damage = None
+    """The newest checkpoint that is as it was saved; damaged ones are set aside, and `notes` says so.
+
+    Where none can be read the reason may lie outside of them, in a disk, a permission or a library: all stay.
+    """
+    damaged: dict[int, DamagedCheckpoint] = {}
     for step in reversed(checkpoints.steps()):
         try:
-            return checkpoints.restore_state(step, like)
+            restored = checkpoints.restore_state(step, like)
         except DamagedCheckpoint as error:
-            damage = error
-            notes.append(f"{error}; it is now in {checkpoints.set_aside(step)}")
-    if damage is not None:
-        raise RunError(f"no whole checkpoint is left ({'; '.join(notes)}): choose a new --workdir to start again")
+            damaged[step] = error
+            continue
+        notes += [f"{error}; it is now in {checkpoints.set_aside(step)}" for step, error in damaged.items()]
+        return restored
+    if damaged:
+        said = "; ".join(map(str, damaged.values()))
+        raise RunError(f"no whole checkpoint is left, all stay where they are ({said}): choose a new --workdir")
     return None
 
 

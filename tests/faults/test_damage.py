@@ -12,6 +12,7 @@ from etils import epath
 from pixjax.cli import main
 from pixjax.errors import RunError
 from pixjax.evaluation.restore import load
+from pixjax.training.checkpoint import saved_steps
 from pixjax.training.leaves import digests, digests_on_host
 from pixjax.training.train import train
 
@@ -110,7 +111,8 @@ def test_a_run_without_a_whole_checkpoint_stops_and_keeps_what_there_is(workdir,
         flip(largest(workdir / "checkpoints" / step / "params"), 0.5)
     with pytest.raises(RunError, match="no whole checkpoint is left"):
         train(tiny_config(), workdir)
-    assert sorted(p.name for p in (workdir / "damaged").iterdir()) == ["3", "6"]
+    assert saved_steps(workdir) == [3, 6]  # the reason may lie elsewhere: in the disk, or in a library
+    assert not (workdir / "damaged").exists()
 
 
 def test_every_single_bit_and_every_exchange_changes_the_digest():
