@@ -10,6 +10,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, metavar="DIR", help="gets metrics.json, report.html and samples/")
     parser.add_argument("--test", metavar="URI,…", help="held-out sources; evaluation.test of the config unless given")
     parser.add_argument("--validation", metavar="URI,…", help="sources on which choices are made, as the endpoint")
+    parser.add_argument("--sources", metavar="URI,…", help="where the training sources lie now, if they were moved")
     parser.add_argument("--num-samples", type=int, metavar="N", help="canvases generated of each modality")
     parser.add_argument("--num-canvases", type=int, metavar="N", help="held-out canvases of each modality, at most")
     parser.add_argument("--num-times", type=int, metavar="N", help="noisy versions of each canvas for its likelihood")
@@ -46,13 +47,14 @@ def run(args: argparse.Namespace) -> None:
 
     changes = {
         "evaluation": {
-            "test": args.test and (args.test,),
-            "validation": args.validation and (args.validation,),
+            "test": _sources("--test", args.test),
+            "validation": _sources("--validation", args.validation),
             "samples": args.num_samples,
             "canvases": args.num_canvases,
             "num_times": args.num_times,
             "batch_size": args.batch_size,
         },
+        "data": {"sources": _sources("--sources", args.sources)},
         "sampling": {"steps": args.steps, "sampler": args.sampler},
     }
     out = user_path(args.out, "--out")
@@ -82,3 +84,11 @@ def run(args: argparse.Namespace) -> None:
     if "forward_share" in metrics:
         print(f"{metrics['evaluations']:,} canvases denoised; forward passes are {metrics['forward_share']:.0%} of it")
     print(f"report: {out / REPORT_FILE}")
+
+
+def _sources(flag: str, given: str | None) -> tuple[str, ...] | None:
+    from pixjax.errors import InputError
+
+    if given == "":
+        raise InputError(f"{flag} is empty: name a source, or leave it out")
+    return None if given is None else (given,)

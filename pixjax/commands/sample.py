@@ -110,6 +110,11 @@ def run(args: argparse.Namespace) -> None:
     out = local_path(args.out, "--out")
     denoiser = load(args.workdir, ema=args.ema, step=args.checkpoint)
     task = prepare(denoiser, request)
+    if args.contact_sheet:
+        from pixjax.data import make_batches
+
+        with make_batches(denoiser.config, denoiser.codec) as batches:  # its sources may have been moved since
+            batch = next(batches)
     out.mkdir(parents=True, exist_ok=True)  # before the work, not after it
     total = args.num * args.pages
     console = Console(stderr=True)
@@ -140,10 +145,6 @@ def run(args: argparse.Namespace) -> None:
         write_animation(out / "trajectory.gif", made)
         print(f"trajectory: {out / 'trajectory.png'} and {out / 'trajectory.gif'}")
     if args.contact_sheet:
-        from pixjax.data import make_batches
-
-        with make_batches(denoiser.config, denoiser.codec) as batches:
-            batch = next(batches)
         chosen = np.concatenate([np.flatnonzero(batch["modality"] == m)[:3] for m in (TEXT, IMAGE)])
         contact_sheet(denoiser, batch["canvas"][chosen], batch["modality"][chosen]).save(out / "contact_sheet.png")
         print(f"contact sheet: {out / 'contact_sheet.png'}")

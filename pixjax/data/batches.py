@@ -1,6 +1,7 @@
 """The iterator over batches that training uses: the pure plan, run ahead of the step by grain."""
 
 import contextlib
+import functools
 import multiprocessing
 import os
 import signal
@@ -19,7 +20,7 @@ from pixjax.codec import CanvasCodec
 from pixjax.config import Config
 from pixjax.data.bad_pictures import BadPictures
 from pixjax.data.batch_plan import Batch, BatchPlan, make_plan
-from pixjax.data.same_sources import require_same_sources, source_sizes
+from pixjax.data.same_sources import changed_content, moved_sources, source_state
 from pixjax.errors import InputError, RunError
 
 # Batches that wait, ready, in each process.
@@ -117,22 +118,40 @@ class BatchIterator:
         These two are of this host's rows alone: hosts do not talk to each other here. A checkpoint keeps one
         host's, and all of them go on from that.
         """
-        return {"next_step": self.step, "sources": source_sizes(self._plan.sources), **self._bad.get_state()}
+        return {"next_step": self.step, "sources": self._sources, **self._bad.get_state()}
 
-    def set_state(self, state: dict[str, Any]) -> None:
+    @functools.cached_property
+    def _sources(self) -> dict[str, dict[str, Any]]:
+        return source_state(self._plan.sources)
+
+    def set_state(self, state: dict[str, Any]) -> list[str]:
         """Goes on where `get_state` was taken, there or on any other number of hosts and workers.
 
-        Raises `InputError` where a source has another size than it had then: its batches would be others.
+        Returns:
+          What to tell the user: sources that lie elsewhere now.
+
+        Raises:
+          InputError: a source has another size than it had then, or lies elsewhere and has other content: its batches
+            would be others.
         """
         try:
             step = int(state["next_step"])
         except (KeyError, TypeError, ValueError):
             raise InputError(f"{state!r} is not the state of a batch iterator: next_step is missing") from None
+        notes: list[str] = []
+        moved: dict[str, str] = {}
         if "sources" in state:
-            require_same_sources(state["sources"], self._plan.sources)
+            moved = moved_sources(state["sources"], self._sources)
+            notes = [f"note: {new} has the content of {old}, which this run began with" for old, new in moved.items()]
+            notes += [
+                f"note: {uri} has other content of equal size than when the run was saved: were files mended?"
+                for uri in changed_content(state["sources"], self._sources)
+            ]
         self.close()
         self.step = step
-        self._bad.set_state(state)
+        bad = state.get("bad_records", {})
+        self._bad.set_state(state | {"bad_records": {moved.get(uri, uri): records for uri, records in bad.items()}})
+        return notes
 
     def close(self) -> None:
         """Stops the workers. The next batch starts them again."""

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Int32, UInt64
 
 from pixjax.codec import IMAGE, TEXT, CanvasCodec
+from pixjax.data.fingerprint import fingerprint_of
 from pixjax.data.images import BadImage
 from pixjax.data.keys import uniform
 from pixjax.data.source import ImageSource, Pair, PairSource, Picture
@@ -34,6 +35,9 @@ class CaptionPairs(PairSource):
 
     def name(self, record: int) -> str:
         return self._pictures.name(record)
+
+    def fingerprint(self) -> str | None:
+        return fingerprint_of(self._pictures)
 
     def load(self, records: Iterable[int], keys: UInt64[np.ndarray, "n"]) -> list[Pair | BadImage]:
         records = [int(record) for record in records]

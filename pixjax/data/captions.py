@@ -6,6 +6,7 @@ from etils import epath
 
 from pixjax.codec import IMAGE
 from pixjax.data.files import is_picture, open_files
+from pixjax.data.fingerprint import digest
 from pixjax.data.images import BadImage
 from pixjax.data.paths import reach
 from pixjax.data.picture_files import read_jsonl_by_file, read_picture
@@ -54,6 +55,9 @@ class CaptionedPictures:
 
     def name(self, record: int) -> str:
         return self._files.names[self._pictures[record]]
+
+    def fingerprint(self) -> str:
+        return digest([self._files.fingerprint(), *(caption for of_one in self.captions for caption in ("", *of_one))])
 
     def load(self, records: Iterable[int]) -> list[Picture | BadImage]:
         return [self._load(int(record)) for record in records]

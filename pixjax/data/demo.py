@@ -9,6 +9,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from pixjax.codec import IMAGE
+from pixjax.data.fingerprint import digest
 from pixjax.data.images import BadImage
 from pixjax.data.source import Picture
 from pixjax.data.uri import SourceUri
@@ -74,6 +75,9 @@ class DemoViews:
 
     def name(self, record: int) -> str:
         return f"{PHOTOGRAPHS[self._labels[record]]} view {record}"
+
+    def fingerprint(self) -> str:
+        return digest([self._views.tobytes()])
 
     def load(self, records: Iterable[int]) -> list[Picture | BadImage]:
         return [Picture(self._views[record], int(self._labels[record])) for record in records]

@@ -10,8 +10,10 @@ from typing import Protocol
 
 from etils import epath
 
-from pixjax.data.paths import is_remote, reach
+from pixjax.data.fingerprint import SAMPLED_BYTES, digest, sampled
+from pixjax.data.paths import reach
 from pixjax.errors import InputError
+from pixjax.paths import is_remote
 
 # Beside pictures lie notes, lists of labels and what file systems leave behind; anything else counts as a
 # picture.
@@ -41,6 +43,10 @@ class Files(Protocol):
 
     def read(self, index: int) -> bytes:
         """Raises OSError, or zipfile.BadZipFile for a damaged archive member."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Equal for equal files below another folder, or in another archive."""
         ...
 
 
@@ -84,6 +90,18 @@ class FolderFiles:
 
     def read(self, index: int) -> bytes:
         return (self._root / self.names[index]).read_bytes()
+
+    def fingerprint(self) -> str:
+        """Of all names, and of some files."""
+        return digest([*self.names, *(part for index in sampled(len(self.names)) for part in self._beginning(index))])
+
+    def _beginning(self, index: int) -> tuple[int, bytes]:
+        path = self._root / self.names[index]
+        try:
+            with path.open("rb") as file:
+                return path.stat().length, file.read(SAMPLED_BYTES)  # type: ignore[return-value]
+        except OSError:  # gone or not readable: a bad picture, which is counted when it is drawn
+            return -1, b""
 
 
 def _walk(folder: epath.Path, prefix: str = ""):
@@ -129,6 +147,11 @@ class ZipFiles:
         if zlib.crc32(data) != checksum:
             raise zipfile.BadZipFile(f"{self.names[index]}: checksum differs")
         return data
+
+    def fingerprint(self) -> str:
+        """Of all names and checksums."""
+        checksums = (checksum for _, _, _, checksum in self._members)
+        return digest(part for member in zip(self.names, checksums, strict=True) for part in member)
 
 
 class _SharedFile:

@@ -13,12 +13,14 @@ from jaxtyping import Int32, UInt64
 
 from pixjax.codec import IMAGE, TEXT, CanvasCodec
 from pixjax.data.documents import TextFile
+from pixjax.data.fingerprint import SAMPLED_BYTES, digest, sampled
 from pixjax.data.images import BadImage, Pixels, decode_image
-from pixjax.data.paths import expand_glob, is_remote
+from pixjax.data.paths import expand_glob
 from pixjax.data.source import Pair, PairSource, Part, Picture
 from pixjax.data.tokens import MemoryTokens
 from pixjax.data.uri import ANSWERS, SourceUri
 from pixjax.errors import InputError
+from pixjax.paths import is_remote
 
 _log = logging.getLogger("pixjax.data")
 
@@ -109,6 +111,23 @@ class Pairs(PairSource):
 
     def name(self, record: int) -> str:
         return f"line {self._lines[record, 1]}"
+
+    def fingerprint(self) -> str:
+        pictures = (data for record in sampled(len(self)) for data in self._pictures(record))
+        return digest(
+            [self._tokens.fingerprint(), *self._paths, self._parts.tobytes(), self._first_parts.tobytes(), *pictures]
+        )
+
+    def _pictures(self, record: int) -> Iterator[bytes | str]:
+        """Name and content of each picture of a pair."""
+        first, last = self._first_parts[record : record + 2]
+        for start, number in self._parts[first:last].tolist():
+            if start < 0:
+                yield self._paths[number]
+                try:
+                    yield (self._folders[self._lines[record, 0]] / self._paths[number]).read_bytes()[:SAMPLED_BYTES]
+                except OSError:  # a bad picture, which is counted when it is drawn
+                    yield b""
 
     def load(self, records: Iterable[int], keys: UInt64[np.ndarray, "n"]) -> list[Pair | BadImage]:
         return [self._load(int(record)) for record in records]

@@ -8,6 +8,7 @@ from etils import epath
 
 from pixjax.codec import IMAGE
 from pixjax.data.files import Files, open_files
+from pixjax.data.fingerprint import digest
 from pixjax.data.images import BadImage, Pixels, decode_image
 from pixjax.data.labels import number_labels
 from pixjax.data.paths import reach
@@ -39,6 +40,9 @@ class PictureFiles:
 
     def name(self, record: int) -> str:
         return self.files.names[record]
+
+    def fingerprint(self) -> str:
+        return digest([self.files.fingerprint(), *self._labels])
 
     def load(self, records: Iterable[int]) -> list[Picture | BadImage]:
         return [self._load(int(record)) for record in records]

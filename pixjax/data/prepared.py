@@ -12,6 +12,7 @@ from etils import epath
 from jaxtyping import Integer
 
 from pixjax.codec import IMAGE, TEXT, CanvasCodec
+from pixjax.data.fingerprint import digest
 from pixjax.data.images import BadImage
 from pixjax.data.manifest import MANIFEST, Manifest, Shard, tokenizer_identity
 from pixjax.data.paths import reach
@@ -74,6 +75,9 @@ class PreparedPictures:
     def name(self, record: int) -> str:
         return self._files.name(record)
 
+    def fingerprint(self) -> str:
+        return self._files.fingerprint()
+
     def load(self, records: Iterable[int]) -> list[Picture | BadImage]:
         numbers = [int(record) for record in records]
         return [self._decode(*of_record) for of_record in zip(numbers, self._files.read(numbers), strict=True)]
@@ -105,6 +109,9 @@ class ShardedTokens:
 
     def __len__(self) -> int:
         return int(self._starts[-1])
+
+    def fingerprint(self) -> str:
+        return self._files.fingerprint()
 
     def read(self, spans: Sequence[Span]) -> list[Integer[np.ndarray, "length"]]:
         pieces = [self._pieces(span) for span in spans]
@@ -147,6 +154,9 @@ class ShardFiles:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_readers": {}}
+
+    def fingerprint(self) -> str:
+        return digest(shard.sha256 for shard in self.shards)
 
     def name(self, record: int) -> str:
         shard, position = self._locate(record)

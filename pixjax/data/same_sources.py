@@ -1,41 +1,74 @@
-"""Are the sources those that a run began with? Its order of records is drawn from how many there are."""
+"""Are the sources those that a run began with? Its order of records is drawn from how many there are.
+
+A source is what it holds, not the path under which it lies: data are copied to the disk of a node, and moved.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pixjax.data.fingerprint import fingerprint_of
 from pixjax.data.source import Source
 from pixjax.errors import InputError
 
 _REMEDY = "or start another run from its weights with training.init_from"
 
-Sizes = Mapping[str, Mapping[str, int]]
+State = Mapping[str, Mapping[str, Any]]
 
 
-def source_sizes(sources: Sequence[Source]) -> dict[str, dict[str, int]]:
-    """By URI the number of records, and of tokens where it knows them. JSON-able, the same on every host."""
-    return {source.uri: _sizes(source) for source in sources}
-
-
-def _sizes(source: Any) -> dict[str, int]:
-    tokens = {"tokens": source.num_tokens} if hasattr(source, "num_tokens") else {}
-    return {**tokens, "records": len(source)}
-
-
-def require_same_sources(saved: Sizes, sources: Sequence[Source]) -> None:
-    """Raises `InputError` naming the first source that is not what `source_sizes` said of it when it was saved.
-
-    A file added under a glob would otherwise go unnoticed, and put every later record into another place.
+def source_state(sources: Sequence[Source]) -> dict[str, dict[str, Any]]:
+    """By URI, in the order of the sources, the number of records, and of tokens and a digest of the content where it
+    knows them. JSON-able, the same on every host.
     """
-    now = source_sizes(sources)
-    for uri in (*saved, *now):
-        if uri not in now or uri not in saved:
-            where = ("was a source", "is none now") if uri in saved else ("is a source", "was none")
-            raise InputError(
-                f"{uri} {where[0]} and {where[1]} of the run that was saved: set data.sources as it was, {_REMEDY}"
-            )
-        for unit, count in now[uri].items():
-            if saved[uri].get(unit) != count:
+    return {source.uri: _state(source) for source in sources}
+
+
+def _state(source: Any) -> dict[str, Any]:
+    known = {
+        "tokens": getattr(source, "num_tokens", None),
+        "records": len(source),
+        "content": fingerprint_of(source),
+    }
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def moved_sources(saved: State, now: State) -> dict[str, str]:
+    """The new URI of each source that lies elsewhere than `source_state` said when a run was saved.
+
+    Raises `InputError` naming the first source that is not what it was. A file added under a glob would otherwise go
+    unnoticed, and put every later record into another place.
+    """
+    if len(saved) != len(now):
+        for uri in (*saved, *now):
+            if uri not in now or uri not in saved:
+                raise _come_or_gone(uri, uri in saved)
+    moved = {}
+    for old, new in zip(saved, now, strict=True):
+        for unit in ("tokens", "records"):
+            if (count := now[new].get(unit)) != (before := saved[old].get(unit)) and count is not None:
+                where = new if old == new else f"{new}, in the place of {old},"
                 raise InputError(
-                    f"{uri} has {count:,} {unit} and had {saved[uri].get(unit, 0):,} when the run was saved, so that "
-                    f"its batches would be others: put its files back as they were, {_REMEDY}"
+                    f"{where} has {count:,} {unit} and had {before or 0:,} when the run was saved, so that its batches "
+                    f"would be others: put its files back as they were, {_REMEDY}"
                 )
+        if old == new:
+            continue
+        if "content" not in saved[old]:  # a run of an earlier version, or a source without a fingerprint
+            raise _come_or_gone(old, True)
+        if saved[old] != now[new]:
+            raise InputError(
+                f"{new} has other content than {old} had when the run was saved: put its files back as they were, "
+                f"{_REMEDY}"
+            )
+        moved[old] = new
+    return moved
+
+
+def changed_content(saved: State, now: State) -> list[str]:
+    """The sources that have other content of equal size under the path where they were, as after one was mended."""
+    digests = {uri: (saved.get(uri, {}).get("content"), state.get("content")) for uri, state in now.items()}
+    return [uri for uri, (before, here) in digests.items() if before and here and before != here]
+
+
+def _come_or_gone(uri: str, gone: bool) -> InputError:
+    was, now = ("was a source", "is none now") if gone else ("is a source", "was none")
+    return InputError(f"{uri} {was} and {now} of the run that was saved: set data.sources as it was, {_REMEDY}")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from pixjax.codec import IMAGE, TEXT
+from pixjax.data.fingerprint import digest, sampled
 from pixjax.data.images import BadImage, decode_image
 from pixjax.data.source import Picture
 from pixjax.data.uri import SourceUri
@@ -81,14 +82,23 @@ class TfdsPictures:
     def name(self, record: int) -> str:
         return f"example {record}"
 
+    def fingerprint(self) -> str:
+        """Of some examples, as they are stored."""
+        return digest(part for example in self._examples(sampled(len(self))) for part in self._parts(example))
+
+    def _parts(self, example: dict[str, Any]) -> list[bytes | str]:
+        features = self._features
+        return [str(example[name]) for name in (features.label, features.text) if name] + [example[features.image]]
+
     def load(self, records: Iterable[int]) -> list[Picture | BadImage]:
-        numbers = [int(record) for record in records]
+        return [self._picture(example) for example in self._examples([int(record) for record in records])]
+
+    def _examples(self, numbers: list[int]) -> list[dict[str, Any]]:
         try:
-            examples = self._data.__getitems__(numbers) if numbers else []
+            return self._data.__getitems__(numbers) if numbers else []
         except Exception as error:  # a damaged file: the library raises what it likes
             reason = " ".join(str(error).split())[:200]
             raise InputError(f"{self.uri} is damaged near example {numbers[0]} ({reason}): prepare it again") from None
-        return [self._picture(example) for example in examples]
 
     def _picture(self, example: dict[str, Any]) -> Picture | BadImage:
         features = self._features

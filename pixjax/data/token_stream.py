@@ -32,6 +32,9 @@ class TokenStream:
     def num_tokens(self) -> int:
         return len(self.tokens)
 
+    def fingerprint(self) -> str:
+        return self.tokens.fingerprint()
+
     def windows(
         self, record: Int64[np.ndarray, "n"], epoch_key: UInt64[np.ndarray, "n"]
     ) -> tuple[Int32[np.ndarray, "n capacity"], Int64[np.ndarray, "n"]]:

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 from jaxtyping import Integer
 
+from pixjax.data.fingerprint import digest
+
 Span = tuple[int, int]  # the first token and the one after the last
 
 
@@ -19,6 +21,8 @@ class Tokens(Protocol):
     def read(self, spans: Sequence[Span]) -> list[Integer[np.ndarray, " length"]]:
         """The ids of each span, none of which reaches beyond the end."""
         ...
+
+    def fingerprint(self) -> str: ...
 
 
 class MemoryTokens:
@@ -39,6 +43,10 @@ class MemoryTokens:
 
     def read(self, spans: Sequence[Span]) -> list[Integer[np.ndarray, " length"]]:
         return [self.ids[start:stop] for start, stop in spans]
+
+    def fingerprint(self) -> str:
+        ids = np.ascontiguousarray(self.ids)
+        return digest([ids.dtype.str, memoryview(ids).cast("B")])
 
     def __reduce__(self):
         if self.ids.nbytes < self._SMALL or not os.path.isdir("/proc/self/fd"):

@@ -54,11 +54,11 @@ def gather(config: Config, codec: CanvasCodec, modalities: frozenset[int]) -> Ma
     evaluation, notes = config.evaluation, []
     read = functools.partial(read_canvases, config, codec)
 
-    def attempt(function: Callable[[], _T]) -> _T | None:
+    def attempt(function: Callable[[], _T], flag: str) -> _T | None:
         try:
             return function()
         except InputError as error:
-            notes.append(str(error))
+            notes.append(f"{error}; where it lies elsewhere now, name it with {flag}")
             return None
 
     test: dict[int, CanvasSet | None] = {}
@@ -67,22 +67,25 @@ def gather(config: Config, codec: CanvasCodec, modalities: frozenset[int]) -> Ma
     few = max(2, evaluation.canvases // VALIDATION_SHARE)
     for modality in sorted(modalities):
         name = NAMES[modality]
-        test[modality] = attempt(functools.partial(read, evaluation.test, modality, evaluation.canvases))
+        test[modality] = attempt(functools.partial(read, evaluation.test, modality, evaluation.canvases), "--test")
         if not test[modality]:
             notes.append(
                 f"no held-out {name}: bits and distances to it are left out; name a source with --test, "
                 f"for instance --test={'text:held_out/*.txt' if modality == TEXT else 'images:held_out'}"
             )
-        validation[modality] = attempt(functools.partial(read, evaluation.validation, modality, few))
+        validation[modality] = attempt(functools.partial(read, evaluation.validation, modality, few), "--validation")
         if not validation[modality]:
             notes.append(f"no validation {name}: training canvases take its place; name a source with --validation")
-            validation[modality] = attempt(functools.partial(read, config.data.sources, modality, few))
+            validation[modality] = attempt(functools.partial(read, config.data.sources, modality, few), "--sources")
         if modality == IMAGE:
-            training[modality] = attempt(functools.partial(read, config.data.sources, modality, NEIGHBOURS))
+            training[modality] = attempt(
+                functools.partial(read, config.data.sources, modality, NEIGHBOURS), "--sources"
+            )
     texts = ["", ""]
     if TEXT in modalities:
         reading = functools.partial(read_text, config, codec, most=evaluation.reference_characters)
-        texts = [attempt(functools.partial(reading, uris)) or "" for uris in (config.data.sources, evaluation.test)]
+        wanted = ((config.data.sources, "--sources"), (evaluation.test, "--test"))
+        texts = [attempt(functools.partial(reading, uris), flag) or "" for uris, flag in wanted]
     return Material(
         test=_those_there(test),
         validation=_those_there(validation),

@@ -10,7 +10,7 @@ from etils import epath
 from pixjax.chips import GIB
 from pixjax.codec import CanvasCodec
 from pixjax.config import Config
-from pixjax.data import open_source
+from pixjax.data import make_batches, open_source
 from pixjax.data.paths import is_remote
 from pixjax.models.flops import training_flops
 from pixjax.planning.finding import Finding
@@ -22,7 +22,7 @@ from pixjax.training.mesh import make_mesh
 from pixjax.training.optimizer import make_optimizer
 from pixjax.training.placement import canvases_per_device, place_state
 from pixjax.training.state import init_state, make_model
-from pixjax.training.workdir import require_same_run
+from pixjax.training.workdir import require_same_run, saved_data_state
 
 _STEP_SHARE = 0.7  # of the rate of its matrix products alone, which a training step does not reach
 _SAMPLE_BYTES = 2**27  # written to measure a disk
@@ -98,7 +98,11 @@ def canvases_taken(config: Config, before: Findings) -> float | None:
 def check_workdir(config: Config | None, workdir: epath.Path, before: Findings) -> Finding:
     """Writes a sample of a checkpoint, and deletes it."""
     if config is not None:
-        require_same_run(workdir, config, CanvasCodec.from_config(config))
+        codec = CanvasCodec.from_config(config)
+        require_same_run(workdir, config, codec)
+        if state := saved_data_state(workdir):
+            with make_batches(config, codec) as batches:
+                batches.set_state(state["batches"])
     size = checkpoint_bytes(config) if config else _SAMPLE_BYTES
     speed = checkpoint_speed(workdir, min(size, _SAMPLE_BYTES))
     values = {"bytes_per_second": speed}

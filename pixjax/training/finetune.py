@@ -8,10 +8,11 @@ import jax
 
 from pixjax.codec import CanvasCodec
 from pixjax.config import Config
-from pixjax.errors import InputError
+from pixjax.data.fingerprint import digest
+from pixjax.errors import InputError, RunError
 from pixjax.models import JiT, Params
 from pixjax.training.checkpoint import Checkpoints
-from pixjax.training.run_files import find_workdir, read_run
+from pixjax.training.run_files import CONFIG_FILE, find_workdir, read_run
 from pixjax.training.state import init_params
 
 # A condition or a codebook that the first run did not have begins untrained; every other parameter has to be there.
@@ -30,6 +31,10 @@ def params_from(origin: str, like: Params, config: Config, codec: CanvasCodec, m
       InputError: no checkpoint there, or one of another architecture.
     """
     workdir = find_workdir(origin, "training.init_from")
+    if not (workdir / CONFIG_FILE).exists():
+        raise InputError(
+            f"training.init_from={origin} is not a workdir, {workdir} has no {CONFIG_FILE}: give that of a training run"
+        )
     origin_config, origin_codec = read_run(workdir)
     item = f"ema_{origin_config.training.ema_decays[0]}"
     with Checkpoints(workdir) as checkpoints:
@@ -54,6 +59,22 @@ def params_from(origin: str, like: Params, config: Config, codec: CanvasCodec, m
         "diffusion.",
     )
     return params, notes
+
+
+def origin_state(origin: str, step: int | None = None) -> dict[str, Any] | None:
+    """What `params_from` starts from, wherever it lies: the step, the newest unless it is given, and a digest of its
+    parameters. JSON-able. None where there is no such checkpoint.
+    """
+    try:
+        workdir = find_workdir(origin, "training.init_from")
+        config, _ = read_run(workdir)
+        with Checkpoints(workdir) as checkpoints:
+            if step is None:
+                step = checkpoints.steps()[-1]
+            digests = checkpoints.meta(step)["digests"][f"ema_{config.training.ema_decays[0]}"]
+    except (InputError, RunError, LookupError):
+        return None
+    return {"step": step, "content": digest(f"{name} {value}" for name, value in sorted(digests.items()))}
 
 
 def _differences(there: Mapping[str, Any], here: Mapping[str, Any], prefix: str) -> list[str]:

@@ -18,8 +18,8 @@ class Saver:
     With several processes a failed save ends the run at once: one of them cannot repeat it alone. What starts the
     processes again continues from the last checkpoint.
 
-    The first save of a run is waited for and read back. Whether a path, a disk and a library go together shows then, not
-    after days; a run that goes on from a checkpoint has read one here.
+    The first save of a run is waited for and read back. Whether a path, a disk and a library go together shows then,
+    not after days; a run that goes on from a checkpoint has read one here.
     """
 
     def __init__(

@@ -18,13 +18,13 @@ from pixjax.models import Params
 from pixjax.models.flops import training_flops
 from pixjax.training.agreement import require_agreement
 from pixjax.training.checkpoint import Checkpoints, DamagedCheckpoint, saved_steps
-from pixjax.training.finetune import params_from
+from pixjax.training.finetune import origin_state, params_from
 from pixjax.training.lock import WorkdirLock
 from pixjax.training.mesh import batch_sharding, make_mesh
 from pixjax.training.optimizer import make_optimizer
 from pixjax.training.placement import jit_train_step, place_batch, place_state
 from pixjax.training.reporter import Reporter
-from pixjax.training.run_files import CONFIG_FILE, write_run
+from pixjax.training.run_files import CONFIG_FILE, workdir_path, write_run
 from pixjax.training.saver import Saver
 from pixjax.training.state import TrainState, init_state, make_model, start_state
 from pixjax.training.step import make_train_step
@@ -48,10 +48,10 @@ def train(config: Config, workdir: epath.Path) -> bool:
 
 
 def _train(config: Config, workdir: epath.Path, stop: StopSignal) -> bool:
-    training = config.training
+    training, workdir = config.training, workdir_path(workdir)
     profile = Profile(training.profile_steps, workdir / "profile")
     codec = CanvasCodec.from_config(config)
-    require_same_run(workdir, config, codec)
+    notes = require_same_run(workdir, config, codec)
     mesh = make_mesh(training.mesh)
     fed = place_batch(config, mesh)  # the fields of a batch that a step computes with
     model, optimizer = make_model(config), make_optimizer(training)
@@ -63,9 +63,10 @@ def _train(config: Config, workdir: epath.Path, stop: StopSignal) -> bool:
     shardings = jax.tree.map(lambda x: x.sharding, like)
 
     params: Params | None = None
-    notes: list[str] = []
+    origin = None
     if training.init_from and not saved_steps(workdir):
-        params, notes = params_from(training.init_from, like.params, config, codec, model)
+        params, said = params_from(training.init_from, like.params, config, codec, model)
+        notes, origin = notes + said, origin_state(training.init_from)
 
     is_first = jax.process_index() == 0
     lock = WorkdirLock(workdir) if is_first else contextlib.nullcontext()
@@ -73,7 +74,8 @@ def _train(config: Config, workdir: epath.Path, stop: StopSignal) -> bool:
         window = Window()
         if restored := _newest_whole(checkpoints, like, notes):
             state, loop_state = restored
-            batches.set_state(loop_state["batches"])
+            notes += batches.set_state(loop_state["batches"])
+            origin = loop_state.get("init_from")
             window = Window(loop_state["window"])
             notes.append(f"continuing at step {int(state.step)} of {workdir}")
         elif params is not None:
@@ -126,7 +128,7 @@ def _train(config: Config, workdir: epath.Path, stop: StopSignal) -> bool:
                 if is_first and not (workdir / CONFIG_FILE).exists():
                     reporter.message(f"{workdir} has lost its {CONFIG_FILE}, was it removed? Writing it anew")
                     write_run(workdir, config, codec)
-                loop_state = {"batches": batches.get_state(), "window": window.get_state()}
+                loop_state = {"batches": batches.get_state(), "window": window.get_state(), "init_from": origin}
                 checkpoints.save(state, loop_state, config, codec, best)
 
             while step < training.steps and not (stop.at(step) or skipped.too_many or saver.gave_up):
