@@ -99,7 +99,7 @@ class FolderFiles:
         path = self._root / self.names[index]
         try:
             with path.open("rb") as file:
-                return path.stat().length, file.read(SAMPLED_BYTES)  # type: ignore[return-value]
+                return path.stat().length, file.read(SAMPLED_BYTES)
         except OSError:  # gone or not readable: a bad picture, which is counted when it is drawn
             return -1, b""
 

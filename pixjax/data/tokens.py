@@ -45,8 +45,7 @@ class MemoryTokens:
         return [self.ids[start:stop] for start, stop in spans]
 
     def fingerprint(self) -> str:
-        ids = np.ascontiguousarray(self.ids)
-        return digest([ids.dtype.str, memoryview(ids).cast("B")])
+        return digest([self.ids.dtype.str, np.ascontiguousarray(self.ids).view(np.uint8).data])
 
     def __reduce__(self):
         if self.ids.nbytes < self._SMALL or not os.path.isdir("/proc/self/fd"):

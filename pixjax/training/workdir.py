@@ -89,8 +89,8 @@ def _may_have_moved(key: str, workdir: epath.Path, stored: Config, config: Confi
         return False
     if same_place(stored.training.init_from, config.training.init_from):
         return True
-    began = saved_data_state(workdir).get("init_from")
-    return bool(began) and origin_state(config.training.init_from, began["step"]) == began
+    began: dict[str, Any] | None = saved_data_state(workdir).get("init_from")
+    return began is not None and origin_state(config.training.init_from, began["step"]) == began
 
 
 def _stored_run(workdir: epath.Path) -> tuple[Config, dict[str, Any]] | None:
