@@ -218,6 +218,8 @@ def _find(uri: SourceUri) -> tuple[epath.Path, Manifest, tuple[Shard, ...]]:
     folder, pattern = (place, "*") if place.is_dir() else (place.parent, place.name)
     if not folder.exists():
         raise InputError(f"{uri} matches no file: {folder} does not exist")
+    if folder != place and not (folder / MANIFEST).exists():
+        raise InputError(f"{uri} matches no file: {place} does not exist, and {folder} was not made by pixjax prepare")
     manifest = Manifest.load(folder)
     shards = tuple(shard for shard in manifest.shards if fnmatch.fnmatch(shard.file, pattern) and shard.num_records)
     if not shards:

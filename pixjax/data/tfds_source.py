@@ -17,6 +17,7 @@ from pixjax.data.images import BadImage, decode_image
 from pixjax.data.source import Picture
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError
+from pixjax.paths import user_path
 
 _OPTIONS = ("dir", "image", "label", "text", "download", "answer")
 _READ_AT_ONCE = 1024
@@ -138,8 +139,14 @@ def _builder(uri: SourceUri) -> Any:
 
     uri.require_options(*_OPTIONS)
     name, _ = _name_and_split(uri)
+    folder = user_path(given, "dir") if (given := uri.option("dir")) else None
+    if folder is not None and "[" in str(folder):
+        raise InputError(
+            f"{uri}: TensorFlow Datasets takes the brackets of {folder} for a pattern, and finds nothing there: name it "
+            "by a path without brackets, which may be a symbolic link"
+        )
     try:
-        builder = tfds.builder(name, data_dir=uri.option("dir") or None)
+        builder = tfds.builder(name, data_dir=folder)
     except tfds.core.registered.DatasetNotFoundError:
         raise InputError(f"no data set is named {name!r}, neither in tfds nor in {_data_dir(uri)}") from None
     except (ValueError, RuntimeError, FileNotFoundError) as error:

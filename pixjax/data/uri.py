@@ -22,7 +22,7 @@ SCHEMES = {
 }
 
 # Only this form is taken for options: a glob may hold question marks of its own.
-_OPTIONS = re.compile(r"\?([a-z_]+=[^?&=]*(?:&[a-z_]+=[^?&=]*)*)$")
+_OPTIONS = re.compile(r"\?([a-z_]+=[^&]*(?:&[a-z_]+=[^&]*)*)$", re.DOTALL)
 
 
 @dataclasses.dataclass(frozen=True)
