@@ -1,5 +1,6 @@
 """The run as its users see it: it learns, it resumes, it refuses."""
 
+import functools
 import json
 import os
 import signal
@@ -14,7 +15,7 @@ from pixjax.codec import IMAGE, TEXT, CanvasCodec
 from pixjax.codec.train_bpe import train_bpe
 from pixjax.errors import InputError, RunError
 from pixjax.evaluation.restore import load
-from pixjax.models import denoise
+from pixjax.models import NO_LABEL, denoise
 from pixjax.training.checkpoint import saved_steps
 from pixjax.training.finetune import params_from
 from pixjax.training.mesh import make_mesh, replicated
@@ -137,6 +138,38 @@ def test_a_run_may_gain_the_codebook_of_text(finished, tiny_config):
     z, t = jax.random.normal(jax.random.key(0), (2, 16, 16, 3)), jnp.array([0.3, 0.7])
     images = denoise(model, params, z, t, jnp.full(2, IMAGE))
     np.testing.assert_allclose(images, load(finished).denoise(z, t), atol=1e-5)
+
+
+def test_finetuning_makes_a_new_table_for_another_number_of_classes(tmp_path, tiny_config):
+    """A canvas without a label comes out as it did; what was learned of the classes is not kept, and that is told."""
+    classes = {"num_classes": 6, "tagging": "condition"}
+    start = {"steps": 1, "learning_rate": 0.1, "warmup_steps": 0, "ema_decays": [0.0]}
+    origin = epath.Path(tmp_path)
+    train(tiny_config(model=classes, codec={"marker": False}, training=start), origin)
+    pretrained = load(origin)
+    z, t = jax.random.normal(jax.random.key(0), (2, 16, 16, 3)), jnp.array([0.3, 0.7])
+    none = jnp.full(2, NO_LABEL)
+    for count, message in (
+        (9, "the 6 classes there are 9 here: class_embedding is new, but for what it holds for canvases without"),
+        (2, "the 6 classes there are 2 here: class_embedding is new"),
+        (0, "the 6 classes there are 0 here: class_embedding is left out"),
+    ):
+        config = tiny_config(model=classes | {"num_classes": count}, codec={"marker": False}, training={"seed": 1})
+        model, mesh = make_model(config), make_mesh(config.training.mesh)
+        shapes = jax.eval_shape(functools.partial(init_params, model), jax.random.key(0))
+        whole = replicated(mesh)
+        like = jax.tree.map(lambda x, on=whole: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=on), shapes)
+        params, (note,) = params_from(str(origin), like, config, CanvasCodec.from_config(config), model)
+        assert message in note
+        assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, like)
+        if count:
+            np.testing.assert_allclose(
+                denoise(model, params, z, t, jnp.full(2, IMAGE), none),
+                pretrained.denoise(z, t, modality=IMAGE, label=NO_LABEL),
+                atol=1e-5,
+            )
+            rows = np.asarray(params["class_embedding"])
+            assert np.abs(rows[:2] - np.asarray(pretrained.params["class_embedding"])[:2]).max() > 1e-3
 
 
 def test_finetuning_refuses_another_architecture(finished, tmp_path, tiny_config):
