@@ -141,7 +141,7 @@ def test_a_run_may_gain_the_codebook_of_text(finished, tiny_config):
 
 
 def test_finetuning_makes_a_new_table_for_another_number_of_classes(tmp_path, tiny_config):
-    """What was learned of canvases without a label is kept, what was learned of the classes is not, and that is told."""
+    """What was learned of canvases without a label is kept, of the classes nothing is, and that is told."""
     classes = {"num_classes": 6, "tagging": "condition"}
     start = {"steps": 1, "learning_rate": 0.1, "warmup_steps": 0, "ema_decays": [0.0]}
     origin = epath.Path(tmp_path)
