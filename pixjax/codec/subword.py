@@ -12,6 +12,7 @@ from pixjax.errors import InputError
 
 MAX_VOCABULARY = 1 << 22  # far above any real one; a hostile file can claim four thousand million
 _EOS_NAMES = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "[SEP]", "<|im_end|>")
+_DAMAGED = "is it whole, and of that kind?"
 _PAD_NAMES = ("<pad>", "[PAD]", "<|pad|>", "<|padding|>")
 
 
@@ -60,12 +61,27 @@ class SubwordTokenizer:
 
 def hugging_face_tokenizer(data: bytes, name: str, normalize: bool) -> SubwordTokenizer:
     """From the bytes of a `tokenizer.json`. Special tokens that are spelled out in a text are plain text."""
-    from tokenizers import Tokenizer
+    import tokenizers
 
+    too_old = (
+        f"the file is whole, so the library, tokenizers {tokenizers.__version__}, may be too old for it: "
+        "pip install --upgrade tokenizers"
+    )
     model = _guarded(
-        lambda: Tokenizer.from_str(data.decode("utf-8")), name, "a tokenizer.json of the tokenizers library"
+        lambda: tokenizers.Tokenizer.from_str(data.decode("utf-8")),
+        name,
+        "a tokenizer.json of the tokenizers library",
+        too_old if _is_whole(data) else _DAMAGED,
     )
     return _with_specials(model, name, normalize)
+
+
+def _is_whole(tokenizer_json: bytes) -> bool:
+    try:
+        values = json.loads(tokenizer_json)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(values, dict) and isinstance(values.get("model"), dict)
 
 
 def gpt2_tokenizer(vocab: bytes, merges: bytes, name: str, normalize: bool) -> SubwordTokenizer:
@@ -126,7 +142,7 @@ def _add_specials(model: Any, size: int, pad: int, eos: int, name: str, normaliz
     )
 
 
-def _guarded(build: Any, name: str, what: str) -> Any:
+def _guarded(build: Any, name: str, what: str, remedy: str = _DAMAGED) -> Any:
     """Runs a library's parser on a file that may be anything; what it raises becomes one sentence."""
     try:
         return build()
@@ -134,7 +150,7 @@ def _guarded(build: Any, name: str, what: str) -> Any:
         raise
     except BaseException as error:  # a panic of the Rust library is no Exception
         reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise InputError(f"{name} cannot be read as {what} ({reason}): is it whole, and of that kind?") from None
+        raise InputError(f"{name} cannot be read as {what} ({reason}): {remedy}") from None
 
 
 def _first_difference(text: str, back: str) -> int:
