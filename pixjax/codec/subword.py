@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+from collections import Counter
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 
+from pixjax.codec.coverage import characters_of
 from pixjax.codec.tokenizer import refuse_surrogates
 from pixjax.errors import InputError
 
@@ -29,7 +31,12 @@ class SubwordTokenizer:
     vocab_size: int
     pad_id: int
     eos_id: int
+    unk_id: int = -1  # of what the model does not know; -1: it has none
     normalize: bool = False
+
+    @property
+    def rewrites(self) -> bool:
+        return self.normalize
 
     def encode(self, text: str) -> Int[np.ndarray, "n"]:
         """int32 ids without PAD or EOS. Raises `InputError` for text that does not come back exactly."""
@@ -57,6 +64,9 @@ class SubwordTokenizer:
         if hasattr(self.model, "encode_special_tokens"):
             return self.model.decode(known, skip_special_tokens=False)
         return self.model.decode(known)
+
+    def lost(self, characters: Counter[str], ids: Int[np.ndarray, "n"]) -> Counter[str]:
+        return characters - characters_of(self.decode(ids[ids != self.unk_id]))
 
 
 def hugging_face_tokenizer(data: bytes, name: str, normalize: bool) -> SubwordTokenizer:
@@ -111,7 +121,7 @@ def sentencepiece_tokenizer(data: bytes, name: str, normalize: bool) -> SubwordT
     size = model.get_piece_size()
     if not size:
         raise InputError(f"{name} has no pieces: it should be {what}")
-    return _add_specials(model, size, model.pad_id(), model.eos_id(), name, normalize)
+    return _add_specials(model, size, model.pad_id(), model.eos_id(), model.unk_id(), name, normalize)
 
 
 def _with_specials(model: Any, name: str, normalize: bool) -> SubwordTokenizer:
@@ -126,10 +136,21 @@ def _with_specials(model: Any, name: str, normalize: bool) -> SubwordTokenizer:
         next((known[n] for known in (declared, vocabulary) for n in names if n in known), -1)
         for names in (_PAD_NAMES, _EOS_NAMES)
     )
-    return _add_specials(model, max(vocabulary.values()) + 1, pad, eos, name, normalize)
+    return _add_specials(model, max(vocabulary.values()) + 1, pad, eos, _unknown(model), name, normalize)
 
 
-def _add_specials(model: Any, size: int, pad: int, eos: int, name: str, normalize: bool) -> SubwordTokenizer:
+def _unknown(model: Any) -> int:
+    """The id of what the vocabulary does not know, -1 where there is none."""
+    if hasattr(model.model, "unk_token"):
+        unknown = model.token_to_id(model.model.unk_token) if model.model.unk_token else None
+    else:  # Unigram does not say
+        unknown = json.loads(model.to_str())["model"].get("unk_id")
+    return -1 if unknown is None else unknown
+
+
+def _add_specials(
+    model: Any, size: int, pad: int, eos: int, unknown: int, name: str, normalize: bool
+) -> SubwordTokenizer:
     if size > MAX_VOCABULARY:
         raise InputError(f"{name} has ids up to {size - 1:,}: a vocabulary may have {MAX_VOCABULARY:,} at most")
     vocab_size = size
@@ -138,7 +159,13 @@ def _add_specials(model: Any, size: int, pad: int, eos: int, name: str, normaliz
     if eos < 0 or eos == pad:
         eos, vocab_size = vocab_size, vocab_size + 1
     return SubwordTokenizer(
-        model=model, model_size=size, vocab_size=vocab_size, pad_id=pad, eos_id=eos, normalize=normalize
+        model=model,
+        model_size=size,
+        vocab_size=vocab_size,
+        pad_id=pad,
+        eos_id=eos,
+        unk_id=unknown,
+        normalize=normalize,
     )
 
 
