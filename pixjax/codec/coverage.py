@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import logging
 import unicodedata
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -12,7 +13,12 @@ from jaxtyping import Int
 from pixjax.errors import InputError
 
 if TYPE_CHECKING:
+    from pixjax.codec.canvas import CanvasCodec
     from pixjax.codec.tokenizer import Tokenizer
+
+_log = logging.getLogger("pixjax.codec")
+
+TRAIN_ON_BYTES = "a model reads every language that was trained with codec.tokenizer=bytes"  # for one that does not
 
 _MOST_LOST = 0.5  # share of the characters
 _TOGETHER = 2**20  # characters that are counted at once
@@ -50,8 +56,17 @@ class Coverage:
             raise InputError(f"{where}: {self}, more than half: {remedy}")
 
 
+def bytes_instead(codec: "CanvasCodec", prefix: str = "--config.codec.") -> str:
+    """What to set for a tokenizer that loses nothing; `prefix` is that of the flags."""
+    fits = codec.code == "base256" or codec.code.startswith("radix:auto")
+    code = "" if fits else f" {prefix}code=radix:auto:2"
+    return f"{prefix}tokenizer=bytes{code} reads every language"
+
+
 def _percent(share: float) -> str:
-    return "none" if not share else "less than 0.1 %" if share < 0.001 else f"{100 * share:.1f} %"
+    return (
+        "none" if not share else "all" if share == 1 else "less than 0.1 %" if share < 0.001 else f"{100 * share:.1f} %"
+    )
 
 
 class CoverageCounter:
@@ -64,10 +79,11 @@ class CoverageCounter:
         self._ids: list[Int[np.ndarray, _]] = []
         self._waiting = self._characters = 0
         self._lost: Counter[str] = Counter()
-        self._blank = True
+        self._added, self._blank = False, True
 
     def add(self, text: str, ids: Int[np.ndarray, "_"]) -> None:
         """A document, or a part of one, and its ids."""
+        self._added = True
         if not self._rewrites:
             self._blank = self._blank and not text.strip()
             return
@@ -93,8 +109,22 @@ class CoverageCounter:
             characters=self._characters,
             lost=self._lost.total(),
             examples=" ".join(character for character, _ in self._lost.most_common(_EXAMPLES)),
-            blank=self._blank if not self._rewrites else not self._characters,
+            blank=self._added and (not self._characters if self._rewrites else self._blank),
         )
+
+
+def say_lost(codec: "CanvasCodec", text: str, where: str, remedy: str) -> None:
+    """Logs how much of a text the codec loses.
+
+    Raises `InputError` where that is more than half, or where nothing but white space is left to rewrite.
+    """
+    if not codec.text_tokenizer.rewrites:
+        return
+    counter = CoverageCounter(codec.text_tokenizer)
+    counter.add(text, codec.tokenize(text))
+    counter.coverage.require(where, remedy)
+    if counter.coverage.lost:
+        _log.warning("%s: %s", where, counter.coverage)
 
 
 def characters_of(text: str) -> Counter[str]:

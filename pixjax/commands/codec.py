@@ -61,10 +61,14 @@ def _codec_settings(args: argparse.Namespace) -> dict:
 
 def run_encode(args: argparse.Namespace) -> int:
     from pixjax.codec.canvas import CanvasCodec
+    from pixjax.codec.coverage import bytes_instead, say_lost
     from pixjax.codec.png import write_pages
 
     codec = CanvasCodec(**_codec_settings(args))
-    canvases = codec.encode([_read_text(path) for path in args.text_file])
+    texts = [_read_text(path) for path in args.text_file]
+    for path, text in zip(args.text_file, texts, strict=True):
+        say_lost(codec, text, str(path), bytes_instead(codec, "--"))
+    canvases = codec.encode(texts)
     paths = write_pages(args.out, canvases, codec)
     span = str(paths[0]) if len(paths) == 1 else f"{paths[0]} to {paths[-1].name}"
     print(f"{len(paths)} canvas{'es' if len(paths) > 1 else ''} of {codec.capacity:,} tokens: {span}")
