@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from pixjax.errors import InputError
 
 MAX_SEED = 2**31 - 1
+_EXACT = 2.0**53  # beyond it a float is not one whole number
 Tagging = Literal["none", "marker", "condition", "both"]
 Remat = Literal["none", "full", "dots"]
 Attention = Literal["auto", "xla", "cudnn", "heads_first"]
@@ -415,7 +416,7 @@ def _build(kind: type, values: Mapping[str, Any], prefix: str) -> Any:
 
 
 def _coerce(kind: Any, value: Any, key: str) -> Any:
-    """JSON has no tuples, and a person writes 4 where a float or a string is meant; anything else is an error."""
+    """JSON has no tuples, and a person writes 4 for a float or a string, or 1e5 for 100000; all else is an error."""
     if dataclasses.is_dataclass(kind) and isinstance(value, Mapping):
         return _build(kind, value, f"{key}.")  # type: ignore[arg-type]
     if get_args(kind)[1:] == (...,) and isinstance(value, list | tuple):
@@ -424,6 +425,8 @@ def _coerce(kind: Any, value: Any, key: str) -> Any:
         return str(value)
     if kind is float and type(value) is int:
         return float(value)
+    if kind is int and type(value) is float and value.is_integer() and abs(value) <= _EXACT:  # 1e5 steps
+        return int(value)
     if get_origin(kind) is Literal:
         choices = get_args(kind)
         _require(value in choices, f"{key}={value!r} is unknown: choose one of {', '.join(choices)}")

@@ -1,10 +1,14 @@
 """Find a config file, run it, apply `--config.a.b=v`, and hand over a checked `Config`."""
 
 import ast
+import contextlib
+import importlib.machinery
 import importlib.util
+import inspect
 import json
 import pathlib
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pixjax.config import Config, known_keys, unknown_key
@@ -21,13 +25,14 @@ def read_config(name: str, overrides: Sequence[str] = ()) -> Config:
     """The config that a file and the command line make.
 
     Args:
-      name: a path ending in .py, or the bare name of a config inside the package.
+      name: a path ending in .py, or the bare name of a config inside the package; `:ARG` after it is handed to the
+        file's `get_config`, as a string.
       overrides: `--config.KEY=VALUE`, a dotted key each.
 
     Raises:
       InputError: no such config, an unknown key (the nearest is named), a value of the wrong type or out of range.
     """
-    return _with_overrides(_run_config_file(_find(name), "get_config"), overrides)
+    return _with_overrides(_run_config_file(*_find(name), "get_config"), overrides)
 
 
 def _with_overrides(config: Any, overrides: Sequence[str]) -> Config:
@@ -48,7 +53,7 @@ def read_study(name: str, overrides: Sequence[str] = (), seeds: Sequence[int] = 
     """
     from pixjax.evaluation.study import Study
 
-    values = _run_config_file(_find(name), "get_study")
+    values = _run_config_file(*_find(name), "get_study")
     if seeds:
         values["seeds"] = tuple(seeds)
     base = values.get("base")
@@ -57,36 +62,87 @@ def read_study(name: str, overrides: Sequence[str] = (), seeds: Sequence[int] = 
     return Study.from_dict(values, _with_overrides(base.to_dict(), overrides))
 
 
-def _find(name: str) -> pathlib.Path:
+def _find(name: str) -> tuple[pathlib.Path, str | None]:
+    """The file, and what stands after it and a colon; None where there is no colon."""
+    argument = None
+    if not pathlib.Path(name).is_file():  # a colon may be in the name of a file
+        file, colon, after = name.partition(".py:")
+        if colon:
+            name, argument = f"{file}.py", after
+        elif not name.endswith(".py") and ":" in name:
+            name, _, argument = name.partition(":")
     if name.endswith(".py"):
         if not (path := local_path(name, "--config")).is_file():
             raise InputError(f"config file {name} does not exist")
-        return path
+        return path, argument
     if not (path := _PACKAGED / f"{name}.py").is_file():
         packaged = ", ".join(sorted(p.stem for p in _PACKAGED.glob("[a-z]*.py")))
         raise InputError(f"no config is named {name!r}: choose one of {packaged}, or give the path of a .py file")
-    return path
+    return path, argument
 
 
-def _run_config_file(path: pathlib.Path, function: str) -> dict[str, Any]:
+def _run_config_file(path: pathlib.Path, argument: str | None, function: str) -> dict[str, Any]:
     spec = importlib.util.spec_from_file_location(f"pixjax_config_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
-        if not hasattr(module, function):
-            kind = (
-                "study, give it to pixjax study" if hasattr(module, "get_study") else "config, give it to pixjax train"
-            )
-            raise InputError(f"{path} is a {kind}")
-        values = getattr(module, function)()
+        with _neighbours_importable(path.resolve().parent):
+            spec.loader.exec_module(module)
+            if not hasattr(module, function):
+                kind = (
+                    "study, give it to pixjax study"
+                    if hasattr(module, "get_study")
+                    else "config, give it to pixjax train"
+                )
+                raise InputError(f"{path} is a {kind}")
+            make = getattr(module, function)
+            arguments = () if argument is None else (argument,)
+            _require_takes(make, arguments, path, function)
+            values = make(*arguments)
         return values if isinstance(values, dict) else values.to_dict()
     except InputError:
         raise
     except Exception as error:  # a person's own file may fail in any way
         reason = " ".join(str(error).split())
         raise InputError(f"config {path} does not run: {type(error).__name__}: {reason}") from error
+
+
+@contextlib.contextmanager
+def _neighbours_importable(folder: pathlib.Path) -> Iterator[None]:
+    """A config may import what lies beside it, as a script may.
+
+    Those modules are forgotten afterwards, since another config may have a neighbour of the same name.
+    """
+    before = set(sys.modules)
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        new = set(sys.modules) - before
+        here = {name for name in new if "." not in name and _lies_in(folder, name)}
+        for name in new:
+            if name.partition(".")[0] in here:
+                del sys.modules[name]
+
+
+def _lies_in(folder: pathlib.Path, module: str) -> bool:
+    found = importlib.machinery.PathFinder.find_spec(module, [str(folder)])
+    spec = getattr(sys.modules[module], "__spec__", None)
+    return found is not None and spec is not None and found.origin == spec.origin
+
+
+def _require_takes(make: Callable, arguments: tuple[str, ...], path: pathlib.Path, function: str) -> None:
+    try:
+        inspect.signature(make).bind(*arguments)
+    except TypeError:
+        if arguments:
+            raise InputError(
+                f"{function}() of {path} takes no argument, and {arguments[0]!r} was given: leave out ':{arguments[0]}'"
+            ) from None
+        raise InputError(f"{function}() of {path} needs an argument: write {path}:ARGUMENT") from None
 
 
 def _set(values: dict[str, Any], key: str, text: str) -> None:
@@ -108,6 +164,8 @@ def _parse(key: str, text: str, present: Any) -> Any:
         if isinstance(present, tuple):
             return (text,)
         raise InputError(f"{key}={text!r} has the wrong type: expected {type(present).__name__}") from error
+    if isinstance(value, tuple) and not isinstance(present, tuple):  # 1,000
+        raise InputError(f"{key}={text!r} has the wrong type: expected {type(present).__name__}")
     return (value,) if isinstance(present, tuple) and not isinstance(value, tuple | list) else value
 
 

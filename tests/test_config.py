@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 
 import pytest
 
@@ -50,6 +51,13 @@ def test_overrides_take_the_type_of_their_key():
     assert config.training.ema_decays == (0.5,)
 
 
+@pytest.mark.parametrize(("text", "steps"), [("1e5", 100_000), ("1_000", 1000), ("2.5e1", 25), ("3.0", 3)])
+def test_a_whole_number_may_be_written_as_people_write_them(text, steps):
+    config = read_config("demo", [f"--config.training.steps={text}"])
+    assert (config.training.steps, type(config.training.steps)) == (steps, int)
+    assert Config.from_dict({"training": {"steps": float(steps)}}).training.steps == steps  # in a config file
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -57,6 +65,9 @@ def test_overrides_take_the_type_of_their_key():
         ("training=1", "unknown config key 'training'"),
         ("training.steps=many", "training.steps='many' has the wrong type: expected int"),
         ("training.steps=1.5", "training.steps=1.5 has the wrong type: expected int"),
+        ("training.steps=1e5.5", "training.steps='1e5.5' has the wrong type: expected int"),
+        ("training.steps=1,000", "training.steps='1,000' has the wrong type: expected int"),
+        ("training.steps=1e300", "training.steps=1e+300 has the wrong type: expected int"),
         ("training.steps=0", "training.steps=0 has to be positive"),
         ("training.steps", "has no value: write --config.training.steps=VALUE"),
         ("model.patch_size=5", "model.canvas_size=32 is not divisible by model.patch_size=5"),
@@ -115,6 +126,65 @@ def test_a_config_file_that_is_wrong(tmp_path, body, message):
     with pytest.raises(InputError, match=message) as caught:
         read_config(str(file))
     assert "\n" not in str(caught.value)
+
+
+BASE = """
+from pixjax.config import default_config
+
+def get_config():
+    config = default_config()
+    config.model.depth = {}
+    return config
+"""
+MINE = """
+from my_base import get_config as base
+
+def get_config({}):
+    from parts.width import WIDTH
+    config = base()
+    config.model.width = WIDTH
+    config.model.variant = variant
+    return config
+"""
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """The paths of two configs of one name; each imports its own neighbours, of one name too."""
+    paths = []
+    for number, parameter in ((1, "variant='Ti'"), (2, "variant")):
+        folder = tmp_path / str(number)
+        (folder / "parts").mkdir(parents=True)
+        (folder / "parts" / "width.py").write_text(f"WIDTH = {64 * number}\n")
+        (folder / "my_base.py").write_text(BASE.format(number))
+        (folder / "mine.py").write_text(MINE.format(parameter))
+        paths.append(str(folder / "mine.py"))
+    return paths
+
+
+def test_a_config_imports_its_neighbours_and_leaves_nothing_behind(mine):
+    before = list(sys.path)
+    made = [read_config(path).model for path in (mine[0], f"{mine[1]}:S", mine[0])]
+    assert [(model.depth, model.width) for model in made] == [(1, 64), (2, 128), (1, 64)]
+    assert sys.path == before
+    assert not {"my_base", "parts", "parts.width"} & set(sys.modules)
+
+
+def test_what_stands_after_a_colon_is_handed_to_the_config(mine, tmp_path):
+    assert read_config(f"{mine[0]}:S", ["--config.training.steps=7"]).model.variant == "S"
+    assert read_config(mine[0]).model.variant == "Ti"
+    odd = tmp_path / "a:b.py"
+    odd.write_text(BASE.format(3))
+    assert read_config(str(odd)).model.depth == 3
+    for name, message in (
+        (mine[1], r"get_config\(\) of .*mine.py needs an argument: write .*mine.py:ARGUMENT"),
+        ("demo:S", r"get_config\(\) of .*demo.py takes no argument, and 'S' was given: leave out ':S'"),
+        ("dmeo:S", "no config is named 'dmeo'"),
+        ("no/such.py:S", "config file no/such.py does not exist"),
+    ):
+        with pytest.raises(InputError, match=message) as caught:
+            read_config(name)
+        assert "\n" not in str(caught.value)
 
 
 def test_a_damaged_stored_config_is_named():

@@ -19,7 +19,9 @@ def read_stream(pattern: str, codec: CanvasCodec, what: str) -> Integer[np.ndarr
     Raises `InputError`, which calls the pattern `what`, where nothing matches or a file is not text of this codec.
     """
     documents = (document for path in expand_glob(pattern, what) for document in read_documents(path))
-    return tokenize_documents(filter(None, documents), codec)
+    ids, coverage = tokenize_documents(filter(None, documents), codec)
+    coverage.require(f"{what}={pattern}", "--tokenizer=bytes reads every language")
+    return ids
 
 
 def count_characters(codec: CanvasCodec, ids: Integer[np.ndarray, " tokens"]) -> int:

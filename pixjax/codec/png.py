@@ -29,7 +29,7 @@ _CODEC, _FILE = "pixjax:codec", "pixjax:file:"
 _PIXELS, _PLACE = "pixels_sha256", ("text_id", "page", "pages")
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MAX_SIDE = 4096
-_RGB = 2  # PNG's colour type
+_COLOUR_TYPES = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB with alpha"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -111,11 +111,12 @@ def _unpacked(text: str, where: str) -> bytes:
 def read_page(path: str | Path, codec: CanvasCodec | None = None, tolerant: bool = False) -> Page:
     """Reads a canvas, and its codec from the file itself; `codec` is used only where the file has none.
 
-    Raises `InputError` for what is not a canvas: another size or pixel format than a canvas has, or pixels
-    that were changed (recompressed, resized, edited) after it was written, or, where the file does not say,
-    that are no colours of the code. `tolerant` reads changed pixels all the same.
+    How the pixels are stored does not matter: as a palette, in grey, with alpha, interlaced, in 16 bits. Raises
+    `InputError` for what is not a canvas: another size than a canvas has, or pixels that were changed (recompressed,
+    resized, edited) after it was written, or, where the file does not say, that are no colours of the code.
+    `tolerant` reads changed pixels all the same.
     """
-    canvas, chunks = _read_rgb(Path(path))
+    canvas, chunks, stored = _read_rgb(Path(path))
     if _CODEC not in chunks:
         if codec is None:
             raise InputError(
@@ -126,8 +127,8 @@ def read_page(path: str | Path, codec: CanvasCodec | None = None, tolerant: bool
         exact = float((codec.decode_ids(canvas)[1] == 1).mean())
         if exact < 0.5 and not tolerant:
             raise InputError(
-                f"{path} is not a canvas: {1 - exact:.0%} of its cells are no colour of {codec.code}; it was "
-                "recompressed, or written with another codec (--tolerant reads it all the same)"
+                f"{path} ({stored}) is not a canvas: {1 - exact:.0%} of its cells are no colour of {codec.code}; it "
+                "was recompressed, or written with another codec (--tolerant reads it all the same)"
             )
         return Page(canvas=canvas, codec=codec)
 
@@ -135,8 +136,8 @@ def read_page(path: str | Path, codec: CanvasCodec | None = None, tolerant: bool
     _require_size(path, canvas, description["canvas_size"])
     if hashlib.sha256(canvas.tobytes()).hexdigest() != description.get(_PIXELS) and not tolerant:
         raise InputError(
-            f"{path} is not a canvas any more: its pixels were changed after it was written, by recompression or an "
-            "edit (--tolerant reads it all the same)"
+            f"{path} is not a canvas any more: its pixels, now {stored}, were changed after it was written, by "
+            "recompression or an edit (--tolerant reads it all the same)"
         )
     files = {key[len(_FILE) :]: _unpacked(text, str(path)) for key, text in chunks.items() if key.startswith(_FILE)}
     place = _place(description, path)
@@ -175,8 +176,12 @@ def _require_size(path: str | Path, canvas: UInt8[np.ndarray, "height width 3"],
         )
 
 
-def _read_rgb(path: Path) -> tuple[UInt8[np.ndarray, "height width 3"], dict[str, str]]:
-    """The pixels and text chunks of an 8-bit RGB PNG of moderate size; `InputError` for anything else."""
+def _read_rgb(path: Path) -> tuple[UInt8[np.ndarray, "height width 3"], dict[str, str], str]:
+    """The colours and text chunks of a PNG of moderate size, and how its pixels are stored.
+
+    Of 16 bits it takes the upper 8, of alpha nothing: the checksum tells whether these are the colours that were
+    written. Raises `InputError` for what is no such file.
+    """
     from PIL import Image
 
     try:
@@ -186,12 +191,6 @@ def _read_rgb(path: Path) -> tuple[UInt8[np.ndarray, "height width 3"], dict[str
     if len(data) < 26 or not data.startswith(_SIGNATURE) or data[12:16] != b"IHDR":
         raise InputError(f"{path} is not a PNG file: a canvas is one")
     width, height, depth, colour = struct.unpack(">IIBB", data[16:26])
-    if depth != 8 or colour != _RGB:
-        kinds = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB with alpha"}
-        raise InputError(
-            f"{path} is not a canvas: its pixels are {depth}-bit {kinds.get(colour, 'unknown')}, not 8-bit RGB; "
-            "it was converted after it was written"
-        )
     if max(width, height) > _MAX_SIDE:
         raise InputError(f"{path} is not a canvas: {width} x {height} pixels, where {_MAX_SIDE} a side are the most")
     try:
@@ -203,8 +202,16 @@ def _read_rgb(path: Path) -> tuple[UInt8[np.ndarray, "height width 3"], dict[str
                 raise InputError(f"{path} is damaged (it has two sizes): fetch it again")
             image.load()
             chunks = {key: str(value) for key, value in image.text.items()}  # type: ignore[attr-defined]
-            return np.array(image), chunks
+            stored = f"{depth}-bit {_COLOUR_TYPES.get(colour, 'unknown')}"
+            return _colours(image), chunks, stored
     except InputError:
         raise
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
         raise InputError(f"{path} is damaged ({error}): fetch it again") from None
+
+
+def _colours(image: Any) -> UInt8[np.ndarray, "height width 3"]:
+    if image.mode.startswith("I"):  # 16-bit grey
+        return np.repeat((np.array(image) >> 8).astype(np.uint8)[..., None], 3, axis=-1)
+    image.info.pop("transparency", None)  # of a palette; Pillow warns of what it would mix with it
+    return np.array(image.convert("RGB"))

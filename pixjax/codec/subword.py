@@ -2,16 +2,19 @@
 
 import dataclasses
 import json
+from collections import Counter
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 
+from pixjax.codec.coverage import characters_of
 from pixjax.codec.tokenizer import refuse_surrogates
 from pixjax.errors import InputError
 
 MAX_VOCABULARY = 1 << 22  # far above any real one; a hostile file can claim four thousand million
 _EOS_NAMES = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "[SEP]", "<|im_end|>")
+_DAMAGED = "is it whole, and of that kind?"
 _PAD_NAMES = ("<pad>", "[PAD]", "<|pad|>", "<|padding|>")
 
 
@@ -28,7 +31,12 @@ class SubwordTokenizer:
     vocab_size: int
     pad_id: int
     eos_id: int
+    unk_id: int = -1  # of what the model does not know; -1: it has none
     normalize: bool = False
+
+    @property
+    def rewrites(self) -> bool:
+        return self.normalize
 
     def encode(self, text: str) -> Int[np.ndarray, "n"]:
         """int32 ids without PAD or EOS. Raises `InputError` for text that does not come back exactly."""
@@ -57,15 +65,33 @@ class SubwordTokenizer:
             return self.model.decode(known, skip_special_tokens=False)
         return self.model.decode(known)
 
+    def lost(self, characters: Counter[str], ids: Int[np.ndarray, "n"]) -> Counter[str]:
+        return characters - characters_of(self.decode(ids[ids != self.unk_id]))
+
 
 def hugging_face_tokenizer(data: bytes, name: str, normalize: bool) -> SubwordTokenizer:
     """From the bytes of a `tokenizer.json`. Special tokens that are spelled out in a text are plain text."""
-    from tokenizers import Tokenizer
+    import tokenizers
 
+    too_old = (
+        f"the file is whole, so the library, tokenizers {tokenizers.__version__}, may be too old for it: "
+        "pip install --upgrade tokenizers"
+    )
     model = _guarded(
-        lambda: Tokenizer.from_str(data.decode("utf-8")), name, "a tokenizer.json of the tokenizers library"
+        lambda: tokenizers.Tokenizer.from_str(data.decode("utf-8")),
+        name,
+        "a tokenizer.json of the tokenizers library",
+        too_old if _is_whole(data) else _DAMAGED,
     )
     return _with_specials(model, name, normalize)
+
+
+def _is_whole(tokenizer_json: bytes) -> bool:
+    try:
+        values = json.loads(tokenizer_json)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(values, dict) and isinstance(values.get("model"), dict)
 
 
 def gpt2_tokenizer(vocab: bytes, merges: bytes, name: str, normalize: bool) -> SubwordTokenizer:
@@ -95,7 +121,7 @@ def sentencepiece_tokenizer(data: bytes, name: str, normalize: bool) -> SubwordT
     size = model.get_piece_size()
     if not size:
         raise InputError(f"{name} has no pieces: it should be {what}")
-    return _add_specials(model, size, model.pad_id(), model.eos_id(), name, normalize)
+    return _add_specials(model, size, model.pad_id(), model.eos_id(), model.unk_id(), name, normalize)
 
 
 def _with_specials(model: Any, name: str, normalize: bool) -> SubwordTokenizer:
@@ -110,10 +136,21 @@ def _with_specials(model: Any, name: str, normalize: bool) -> SubwordTokenizer:
         next((known[n] for known in (declared, vocabulary) for n in names if n in known), -1)
         for names in (_PAD_NAMES, _EOS_NAMES)
     )
-    return _add_specials(model, max(vocabulary.values()) + 1, pad, eos, name, normalize)
+    return _add_specials(model, max(vocabulary.values()) + 1, pad, eos, _unknown(model), name, normalize)
 
 
-def _add_specials(model: Any, size: int, pad: int, eos: int, name: str, normalize: bool) -> SubwordTokenizer:
+def _unknown(model: Any) -> int:
+    """The id of what the vocabulary does not know, -1 where there is none."""
+    if hasattr(model.model, "unk_token"):
+        unknown = model.token_to_id(model.model.unk_token) if model.model.unk_token else None
+    else:  # Unigram does not say
+        unknown = json.loads(model.to_str())["model"].get("unk_id")
+    return -1 if unknown is None else unknown
+
+
+def _add_specials(
+    model: Any, size: int, pad: int, eos: int, unknown: int, name: str, normalize: bool
+) -> SubwordTokenizer:
     if size > MAX_VOCABULARY:
         raise InputError(f"{name} has ids up to {size - 1:,}: a vocabulary may have {MAX_VOCABULARY:,} at most")
     vocab_size = size
@@ -122,11 +159,17 @@ def _add_specials(model: Any, size: int, pad: int, eos: int, name: str, normaliz
     if eos < 0 or eos == pad:
         eos, vocab_size = vocab_size, vocab_size + 1
     return SubwordTokenizer(
-        model=model, model_size=size, vocab_size=vocab_size, pad_id=pad, eos_id=eos, normalize=normalize
+        model=model,
+        model_size=size,
+        vocab_size=vocab_size,
+        pad_id=pad,
+        eos_id=eos,
+        unk_id=unknown,
+        normalize=normalize,
     )
 
 
-def _guarded(build: Any, name: str, what: str) -> Any:
+def _guarded(build: Any, name: str, what: str, remedy: str = _DAMAGED) -> Any:
     """Runs a library's parser on a file that may be anything; what it raises becomes one sentence."""
     try:
         return build()
@@ -134,7 +177,7 @@ def _guarded(build: Any, name: str, what: str) -> Any:
         raise
     except BaseException as error:  # a panic of the Rust library is no Exception
         reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise InputError(f"{name} cannot be read as {what} ({reason}): is it whole, and of that kind?") from None
+        raise InputError(f"{name} cannot be read as {what} ({reason}): {remedy}") from None
 
 
 def _first_difference(text: str, back: str) -> int:

@@ -1,6 +1,8 @@
 """Text to ids and back: what a tokenizer is, and the two that need no file."""
 
 import dataclasses
+import string
+from collections import Counter
 from typing import Protocol
 
 import numpy as np
@@ -8,6 +10,8 @@ from jaxtyping import Int
 
 from pixjax.codec.normalize import to_27_letters
 from pixjax.errors import InputError
+
+_SPELLED = frozenset(string.ascii_lowercase + string.digits)
 
 
 class Tokenizer(Protocol):
@@ -30,6 +34,15 @@ class Tokenizer(Protocol):
         """The text of ids among which there is neither PAD nor EOS. Never fails."""
         ...
 
+    @property
+    def rewrites(self) -> bool:
+        """Whether `encode` changes a text that it cannot represent, instead of refusing it."""
+        ...
+
+    def lost(self, characters: Counter[str], ids: Int[np.ndarray, "n"]) -> Counter[str]:
+        """Which of the characters of a text, as `characters_of` counts them, are not in its ids."""
+        ...
+
 
 def refuse_surrogates(text: str) -> None:
     """Raises `InputError` for a lone surrogate: half a character, which UTF-8 cannot hold."""
@@ -49,6 +62,7 @@ class ByteTokenizer:
     vocab_size = 258
     pad_id = 256
     eos_id = 257
+    rewrites = False
 
     def encode(self, text: str) -> Int[np.ndarray, "n"]:
         refuse_surrogates(text)
@@ -56,6 +70,9 @@ class ByteTokenizer:
 
     def decode(self, ids: Int[np.ndarray, "n"]) -> str:
         return ids.astype(np.uint8).tobytes().decode("utf-8", errors="replace")
+
+    def lost(self, characters: Counter[str], ids: Int[np.ndarray, "n"]) -> Counter[str]:
+        return Counter()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +91,10 @@ class LetterTokenizer:
     pad_id = 0
     eos_id = 0
 
+    @property
+    def rewrites(self) -> bool:
+        return self.normalize
+
     def encode(self, text: str) -> Int[np.ndarray, "n"]:
         text = to_27_letters(text) if self.normalize else text
         codes = np.frombuffer(text.encode("utf-32-le", errors="surrogatepass"), np.uint32).astype(np.int64)
@@ -91,3 +112,6 @@ class LetterTokenizer:
 
     def decode(self, ids: Int[np.ndarray, "n"]) -> str:
         return np.frombuffer(b" abcdefghijklmnopqrstuvwxyz", np.uint8)[ids].tobytes().decode("ascii")
+
+    def lost(self, characters: Counter[str], ids: Int[np.ndarray, "n"]) -> Counter[str]:
+        return Counter({c: count for c, count in characters.items() if c not in _SPELLED})

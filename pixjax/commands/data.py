@@ -38,7 +38,8 @@ def run(args: argparse.Namespace) -> int:
         contact_sheet(preview).save(file, "PNG")
     write_json(out / "statistics.json", preview.statistics)
     for source in preview.statistics["sources"]:
-        print(f"{source['measured_share']:7.2%}  {source['uri']}  ({source['records']:,} records)")
+        lost = f"; {source['lost']}" if "lost" in source else ""
+        print(f"{source['measured_share']:7.2%}  {source['uri']}  ({source['records']:,} records{lost})")
     for name in ("text", "image"):
         if values := preview.statistics.get(name):
             mean, std = (", ".join(f"{x:.0f}" for x in values[f"color_{kind}"]) for kind in ("mean", "std"))

@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from pixjax.codec import CanvasCodec
+    from pixjax.data.manifest import coverage_of_shards
     from pixjax.data.prepare import plan_preparation, prepare
     from pixjax.errors import InputError
     from pixjax.paths import user_path
@@ -46,8 +47,11 @@ def run(args: argparse.Namespace) -> int:
         for name, cause, detail in shard.skipped:
             print(f"  skipped {name} ({cause}: {detail})", file=sys.stderr)
 
-    summary = prepare(preparation, workers=args.workers, make_all=make_all, report=report).to_dict()
+    manifest = prepare(preparation, workers=args.workers, make_all=make_all, report=report)
+    summary = manifest.to_dict()
     tokens = f", {summary['num_tokens']:,} tokens" if summary["num_tokens"] else ""
+    if args.normalize and summary["num_characters"]:
+        print(f"{args.source}: {coverage_of_shards(manifest.shards)}")
     causes = ", ".join(f"{count} {cause}" for cause, count in summary["skipped"].items())
     print(
         f"{out}: {summary['num_records']:,} records in {total} shards{tokens}, {summary['num_skipped']} skipped"

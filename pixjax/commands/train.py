@@ -7,7 +7,10 @@ HELP = "train a denoiser, or continue the run that a workdir holds"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--config", required=True, metavar="NAME|FILE.py", help="a config inside the package, or a file"
+        "--config",
+        required=True,
+        metavar="NAME|FILE.py[:ARG]",
+        help="a config inside the package, or a file; its get_config is called with ARG",
     )
     parser.add_argument("--workdir", required=True, metavar="DIR", help="where checkpoints and metrics go")
     group = parser.add_argument_group("several processes (found by themselves on a TPU pod and under SLURM)")

@@ -1,5 +1,6 @@
 """Text alone on small canvases, sized for two CPU cores: 256 letters a canvas, a patch a run of four.
 
+    python benchmarks/letters27.py BOOKS
     pixjax train --config=letters16 --workdir=runs/letters --config.data.sources='text:letters27/train.txt.gz'
     pixjax evaluate --workdir=runs/letters --out=runs/letters/evaluation --num-canvases=400 --num-times=16 \\
         --validation='text:letters27/valid.txt.gz' --test='text:letters27/test.txt.gz'

@@ -1,5 +1,6 @@
 """Text that reads: the best recipe for letters so far, sized for two CPU cores. Every trial on the way: docs/text.md.
 
+    python benchmarks/letters27.py BOOKS
     pixjax train --config=letters27_best --workdir=runs/letters27 --config.data.sources='text:letters27/train.txt.gz'
     pixjax evaluate --workdir=runs/letters27 --out=runs/letters27/evaluation --num-canvases=400 --num-times=16 \\
         --validation='text:letters27/valid.txt.gz' --test='text:letters27/test.txt.gz'

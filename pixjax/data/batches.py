@@ -108,6 +108,12 @@ class BatchIterator:
             ) from None
 
     @property
+    def lost_text(self) -> list[str]:
+        """A line for each source whose text the tokenizer rewrites: how much of it is lost."""
+        covered = [(source.uri, getattr(source, "coverage", None)) for source in self._plan.sources]
+        return [f"{uri}: {coverage}" for uri, coverage in covered if coverage is not None and coverage.characters]
+
+    @property
     def skipped(self) -> Counter[str]:
         """Pictures passed over by this host since the beginning of the run, by cause."""
         return self._bad.skipped

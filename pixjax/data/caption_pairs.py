@@ -1,23 +1,27 @@
 """Pictures and their captions as prompts and answers, in either direction."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from jaxtyping import Int32, UInt64
 
 from pixjax.codec import IMAGE, TEXT, CanvasCodec
+from pixjax.codec.coverage import CoverageCounter, bytes_instead
 from pixjax.data.fingerprint import fingerprint_of
 from pixjax.data.images import BadImage
 from pixjax.data.keys import uniform
 from pixjax.data.source import ImageSource, Pair, PairSource, Picture
 from pixjax.errors import InputError
 
+_TRIED = 64  # records that are read for their captions alone
+
 
 class CaptionPairs(PairSource):
     """Caption to picture where the answer is IMAGE, picture to caption where it is TEXT.
 
     Of several captions one is drawn each time. Raises `InputError` for a caption that the tokenizer refuses: at once
-    where captions are in memory, else when it is drawn.
+    where captions are in memory, else when it is drawn; and at once where it loses more than half of the captions, all
+    of them in memory or else the first.
     """
 
     def __init__(self, pictures: ImageSource, codec: CanvasCodec, answer: int):
@@ -26,9 +30,22 @@ class CaptionPairs(PairSource):
         self.num_labels = pictures.num_labels if answer == IMAGE else 0
         self._pictures = pictures
         self._codec = codec
-        for record, captions in enumerate(getattr(pictures, "captions", ())):
-            for caption in captions:
-                self._tokenize(caption, record)
+        counter = CoverageCounter(codec.text_tokenizer)
+        for record, caption in self._first_captions():
+            counter.add(caption, self._tokenize(caption, record))
+        self.coverage = counter.coverage
+        self.coverage.require(self.uri, bytes_instead(codec))
+
+    def _first_captions(self) -> Iterator[tuple[int, str]]:
+        """Those in memory, or else those of the first records, whose pictures have to be read for them."""
+        in_memory = getattr(self._pictures, "captions", None)
+        if in_memory is not None:
+            yield from ((record, caption) for record, captions in enumerate(in_memory) for caption in captions)
+            return
+        few = range(min(len(self._pictures), _TRIED))
+        for record, picture in zip(few, self._pictures.load(few), strict=True):
+            if isinstance(picture, Picture):
+                yield from ((record, caption) for caption in picture.captions)
 
     def __len__(self) -> int:
         return len(self._pictures)

@@ -3,12 +3,14 @@
 import dataclasses
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from etils import epath
 
 from pixjax.codec import CanvasCodec
 from pixjax.codec.color import parse_code
+from pixjax.codec.coverage import Coverage
 from pixjax.codec.description import settings_of
 from pixjax.codec.layout import cell_pixels
 from pixjax.config import parse_patch_size
@@ -23,7 +25,10 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Shard:
-    """One finished file. `skipped` names what was passed over: [name, cause, detail] each."""
+    """One finished file. `skipped` names what was passed over: [name, cause, detail] each.
+
+    num_characters, num_lost: of the text that went in, where the tokenizer rewrites it: `pixjax.codec.coverage`.
+    """
 
     file: str
     num_records: int
@@ -31,6 +36,8 @@ class Shard:
     num_bytes: int
     sha256: str
     num_labels: int = 0
+    num_characters: int = 0
+    num_lost: int = 0
     skipped: tuple[tuple[str, str, str], ...] = ()
 
 
@@ -87,6 +94,8 @@ class Manifest:
             "skipped": {cause: causes.count(cause) for cause in sorted(set(causes))},
             **dataclasses.asdict(self.recipe),
             "num_tokens": sum(shard.num_tokens for shard in self.shards),
+            "num_characters": sum(shard.num_characters for shard in self.shards),
+            "num_lost": sum(shard.num_lost for shard in self.shards),
             "num_labels": max((shard.num_labels for shard in self.shards), default=0),
             "shards": [dataclasses.asdict(shard) for shard in self.shards],
         }
@@ -121,10 +130,18 @@ def shard_from_dict(values: dict[str, Any]) -> Shard:
     shard = Shard(**{**values, "skipped": tuple(tuple(entry) for entry in values["skipped"])})
     if not _FILE_NAME.fullmatch(shard.file) or not _SHA256.fullmatch(shard.sha256):
         raise ValueError(f"no shard is named {shard.file!r} and has the sha256 {shard.sha256!r}")
-    for number in (shard.num_records, shard.num_tokens, shard.num_bytes, shard.num_labels):
+    counts = (shard.num_records, shard.num_tokens, shard.num_bytes, shard.num_labels)
+    for number in (*counts, shard.num_characters, shard.num_lost):
         if type(number) is not int or number < 0:
             raise ValueError(f"{number!r} of {shard.file} is no count")
     return shard
+
+
+def coverage_of_shards(shards: Sequence[Shard]) -> Coverage:
+    """What of a text is in its shards. It is not known whether the text was blank."""
+    return Coverage(
+        characters=sum(shard.num_characters for shard in shards), lost=sum(shard.num_lost for shard in shards)
+    )
 
 
 def read_shard(path: epath.Path) -> Shard:

@@ -12,6 +12,7 @@ from etils import epath
 from jaxtyping import Int32, UInt64
 
 from pixjax.codec import IMAGE, TEXT, CanvasCodec
+from pixjax.codec.coverage import CoverageCounter, bytes_instead
 from pixjax.data.documents import TextFile
 from pixjax.data.fingerprint import SAMPLED_BYTES, digest, sampled
 from pixjax.data.images import BadImage, Pixels, decode_image
@@ -68,6 +69,7 @@ class Pairs(PairSource):
         self._paths: list[str] = []
         ids, parts, first_parts, lines = [], [], [0], []
         length = num_cut = 0
+        counter = CoverageCounter(codec.text_tokenizer)
         for number, file in enumerate(files):
             for entry in _entries(file):
                 if entry.modality != self.modality:
@@ -83,6 +85,7 @@ class Pairs(PairSource):
                         sizes.append(1)
                         continue
                     tokens = _tokenize(codec, part, entry.where).astype(smallest)
+                    counter.add(part, tokens)
                     parts.append((length, length + len(tokens)))
                     ids.append(tokens)
                     length += len(tokens)
@@ -92,6 +95,9 @@ class Pairs(PairSource):
                 lines.append((number, entry.line))
         if not lines:
             raise InputError(f"{self.uri} is empty: it has no line with a prompt and an answer")
+        self.coverage = counter.coverage
+        if ids:
+            self.coverage.require(self.uri, bytes_instead(codec))
         if num_cut:
             _log.warning(
                 "%s: %d of %d pairs are cut: a prompt is longer than %d canvases, or an answer than one, of %d tokens",

@@ -16,6 +16,7 @@ import numpy as np
 from etils import epath
 
 from pixjax.codec import IMAGE, CanvasCodec
+from pixjax.codec.coverage import CoverageCounter
 from pixjax.data.documents import text_parts
 from pixjax.data.images import RESIZE_METHOD, BadImage
 from pixjax.data.manifest import MANIFEST, Manifest, Recipe, Shard, read_shard, write_json
@@ -31,6 +32,7 @@ _RECIPE = "recipe.json"  # of a preparation that has not finished
 _PICTURES_PER_SHARD = 8192
 _LETTERS_PER_SHARD = 2**25
 _LOADED_AT_ONCE = 64
+_LETTERS_TRIED = 2**20  # before any shard is made: is most of the text lost to this tokenizer?
 
 # A run of documents: (part, place of the first in it, how many).
 Run = tuple[int, int, int]
@@ -92,13 +94,20 @@ def _plan_pictures(uri: SourceUri, out: str, canvas_size: int, shards: int) -> P
 
 def _plan_text(uri: SourceUri, out: str, canvas_size: int, codec: CanvasCodec, shards: int) -> Preparation:
     digest, places, ends = hashlib.sha256(), [], [0]
+    beginning, blank = CoverageCounter(codec.text_tokenizer), True
     for number, part in enumerate(text_parts(uri)):
         for place, document in part.read():
             digest.update(document.encode("utf-8", "surrogatepass") + b"\0")
+            if codec.text_tokenizer.rewrites and ends[-1] < _LETTERS_TRIED:
+                some = document[: _LETTERS_TRIED - ends[-1]]
+                beginning.add(some, codec.tokenize(some))
+            blank = blank and not document.strip()
             places.append((number, place))
             ends.append(ends[-1] + len(document))
     if not ends[-1]:
         raise InputError(f"text source {str(uri)!r} is empty: its files hold no text")
+    # A blank beginning is no blank text. The shards count all of it.
+    dataclasses.replace(beginning.coverage, blank=blank).require(str(uri), "--tokenizer=bytes reads every language")
     most = shards or -(-ends[-1] // _LETTERS_PER_SHARD)
     of_document = np.minimum(np.array(ends[:-1]) * most // ends[-1], most - 1)
     runs = tuple(
@@ -195,9 +204,17 @@ def _make_text(job: Preparation, path: epath.Path, number: int) -> Shard:
     assert codec is not None
     parts = text_parts(SourceUri.parse(job.source))
     runs = (itertools.islice(parts[part].read(first), count) for part, first, count in job.runs[number])
-    ids = tokenize_documents((document for run in runs for _, document in run if document), codec)
+    ids, coverage = tokenize_documents((document for run in runs for _, document in run if document), codec)
     count, size, digest = write_shard(path, encode_windows(ids, codec.capacity, codec.vocab_size))
-    return Shard(file=path.name, num_records=count, num_tokens=len(ids), num_bytes=size, sha256=digest)
+    return Shard(
+        file=path.name,
+        num_records=count,
+        num_tokens=len(ids),
+        num_characters=coverage.characters,
+        num_lost=coverage.lost,
+        num_bytes=size,
+        sha256=digest,
+    )
 
 
 def _make_pictures(job: Preparation, path: epath.Path, number: int) -> Shard:

@@ -12,9 +12,10 @@ from etils import epath
 from jaxtyping import Integer
 
 from pixjax.codec import IMAGE, TEXT, CanvasCodec
+from pixjax.codec.coverage import bytes_instead
 from pixjax.data.fingerprint import digest
 from pixjax.data.images import BadImage
-from pixjax.data.manifest import MANIFEST, Manifest, Shard, tokenizer_identity
+from pixjax.data.manifest import MANIFEST, Manifest, Shard, coverage_of_shards, tokenizer_identity
 from pixjax.data.paths import reach
 from pixjax.data.shard_records import decode_picture, file_digest, id_type
 from pixjax.data.source import Picture
@@ -47,8 +48,10 @@ def open_prepared_text(uri: SourceUri, codec: CanvasCodec) -> TokenStream:
                 f"{folder / MANIFEST} is damaged ({shard.num_tokens:,} tokens of {shard.file} are not "
                 f"{shard.num_records:,} records of {length:,}): prepare again"
             )
+    coverage = coverage_of_shards(shards)
+    coverage.require(str(uri), bytes_instead(codec))
     tokens = ShardedTokens(ShardFiles(folder, shards), id_type(codec.vocab_size), length)
-    return TokenStream(str(uri), tokens, capacity=codec.capacity, pad_id=codec.pad_id)
+    return TokenStream(str(uri), tokens, capacity=codec.capacity, pad_id=codec.pad_id, coverage=coverage)
 
 
 class PreparedPictures:

@@ -12,7 +12,7 @@ from pixjax.codec import IMAGE, TEXT
 from pixjax.codec.canvas import content_length
 from pixjax.data.batch_plan import BatchPlan
 from pixjax.data.images import CAUSES
-from pixjax.data.source import PairSource, Picture
+from pixjax.data.source import PairSource, Picture, Source
 from pixjax.data.uri import ANSWERS
 
 _CELL = 128  # pixels of a canvas on the sheet
@@ -98,6 +98,7 @@ def _statistics(
             "records": len(source),
             "share": plan.mixture.counts[number] / plan.mixture.counts.sum(),
             "measured_share": float((source_of == number).mean()),
+            **_coverage(plan, source),
         }
         for number, source in enumerate(plan.sources)
     ]
@@ -133,6 +134,14 @@ def _statistics(
         }
     skipped = {cause: int(count) for cause, count in zip(CAUSES, batch["skipped"].sum(0), strict=True) if count}
     return {"records": num, "block": len(plan.mixture.schedule), "sources": sources, **by_modality, "skipped": skipped}
+
+
+def _coverage(plan: BatchPlan, source: Source) -> dict[str, Any]:
+    """Of a source with text that the tokenizer rewrites: how many characters it has, and how many of them are lost."""
+    coverage = getattr(source, "coverage", None)
+    if coverage is None or not (plan.codec.normalize and coverage.characters):
+        return {}
+    return {"characters": coverage.characters, "lost_characters": coverage.lost, "lost": str(coverage)}
 
 
 def _text_lengths(plan: BatchPlan, batch: dict[str, np.ndarray], source_of: np.ndarray, decoded: Any) -> np.ndarray:

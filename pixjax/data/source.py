@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from jaxtyping import Int32, Int64, Integer, UInt64
 
+from pixjax.codec.coverage import Coverage
 from pixjax.data.images import BadImage, Pixels
 
 
@@ -56,6 +57,7 @@ class TextSource(Protocol):
 
     uri: str
     modality: int
+    coverage: Coverage | None  # what of the text is in the tokens; None where it was not counted
 
     def __len__(self) -> int:
         """Windows that hold the whole stream once."""
@@ -88,6 +90,7 @@ class PairSource(abc.ABC):
     uri: str
     modality: int
     num_labels: int  # of answers that are pictures
+    coverage: Coverage | None = None  # of the texts on either side
 
     @abc.abstractmethod
     def __len__(self) -> int: ...

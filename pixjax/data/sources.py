@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from pixjax.codec import IMAGE, TEXT, CanvasCodec
+from pixjax.codec.coverage import bytes_instead
 from pixjax.config import Config
 from pixjax.data.caption_pairs import CaptionPairs
 from pixjax.data.source import ImageSource, Source
@@ -86,10 +87,11 @@ def _open_text_source(uri: SourceUri, codec: CanvasCodec) -> Source:
     from pixjax.data.token_stream import TokenStream, tokenize_documents
     from pixjax.data.tokens import MemoryTokens
 
-    ids = tokenize_documents(text_documents(uri), codec)
+    ids, coverage = tokenize_documents(text_documents(uri), codec)
     if not len(ids):
         raise InputError(f"text source {str(uri)!r} is empty: its files hold no text")
-    return TokenStream(str(uri), MemoryTokens(ids), capacity=codec.capacity, pad_id=codec.pad_id)
+    coverage.require(str(uri), bytes_instead(codec))
+    return TokenStream(str(uri), MemoryTokens(ids), capacity=codec.capacity, pad_id=codec.pad_id, coverage=coverage)
 
 
 def _open_image_source(uri: SourceUri, canvas_size: int) -> ImageSource:

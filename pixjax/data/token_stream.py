@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Int32, Int64, Integer, UInt64
 
 from pixjax.codec import TEXT, CanvasCodec
+from pixjax.codec.coverage import Coverage, CoverageCounter
 from pixjax.data.keys import randint
 from pixjax.data.tokens import Tokens
 
@@ -19,9 +20,10 @@ class TokenStream:
 
     modality = TEXT
 
-    def __init__(self, uri: str, tokens: Tokens, *, capacity: int, pad_id: int):
+    def __init__(self, uri: str, tokens: Tokens, *, capacity: int, pad_id: int, coverage: Coverage | None = None):
         self.uri = uri
         self.tokens = tokens
+        self.coverage = coverage
         self._capacity = capacity
         self._pad_id = pad_id
 
@@ -86,10 +88,15 @@ def same_document(ids: Integer[np.ndarray, "tokens"], codec: CanvasCodec) -> Int
     return ids[ends[-1] + 1 :] if len(ends) else ids
 
 
-def tokenize_documents(documents: Iterable[str], codec: CanvasCodec) -> Integer[np.ndarray, "tokens"]:
-    """All documents as one array, each followed by EOS, in the smallest type that holds the vocabulary."""
+def tokenize_documents(documents: Iterable[str], codec: CanvasCodec) -> tuple[Integer[np.ndarray, "tokens"], Coverage]:
+    """All documents as one array, each followed by EOS, in the smallest type that holds the vocabulary.
+
+    Also what of them is in it.
+    """
     smallest = np.min_scalar_type(codec.vocab_size - 1)
-    parts = []
+    parts, counter = [], CoverageCounter(codec.text_tokenizer)
     for document in documents:
-        parts += [codec.tokenize(document).astype(smallest), np.array([codec.eos_id], smallest)]
-    return np.concatenate(parts) if parts else np.zeros(0, smallest)
+        ids = codec.tokenize(document)
+        counter.add(document, ids)
+        parts += [ids.astype(smallest), np.array([codec.eos_id], smallest)]
+    return (np.concatenate(parts) if parts else np.zeros(0, smallest)), counter.coverage

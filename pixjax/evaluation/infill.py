@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
 from pixjax.codec import IMAGE, TEXT, CanvasCodec
+from pixjax.codec.coverage import TRAIN_ON_BYTES, say_lost
 from pixjax.data.images import BadImage, crop_into, decode_image, image_size
 from pixjax.errors import InputError
 from pixjax.paths import user_path
@@ -28,7 +29,7 @@ def given_text(codec: CanvasCodec, template: str, blank: str = "_") -> Given:
     """A text in which each `blank` stands for one token that is not known; all that follows the text is not either.
 
     Raises:
-      InputError: `blank` is not one character, or the template is empty, too long for a canvas, or has no blank while
+      InputError: `blank` is not one character, most of the text is lost, or the template is empty, too long for a canvas, or has no blank while
         it fills the canvas.
     """
     if len(blank) != 1:
@@ -36,6 +37,8 @@ def given_text(codec: CanvasCodec, template: str, blank: str = "_") -> Given:
             f"--blank={blank!r} has {len(blank)} characters: give the one that stands for an unknown token"
         )
     pieces = re.split(f"({re.escape(blank)}+)", template)  # known, blank, known, ..., known
+    if (known_text := " ".join(pieces[::2])).strip():
+        say_lost(codec, known_text, "--infill", TRAIN_ON_BYTES)
     ids: list[Int[np.ndarray, " n"]] = []
     known: list[Bool[np.ndarray, " n"]] = []
     for number, piece in enumerate(pieces):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 
 from pixjax.codec import to_float
+from pixjax.codec.coverage import TRAIN_ON_BYTES, say_lost
 from pixjax.data.context import MIDDLE, empty_context, paint_context
 from pixjax.data.images import BadImage, decode_image
 from pixjax.data.source import Part, Picture
@@ -31,6 +32,7 @@ def read_prompt(denoiser: Denoiser, *, text: str | None = None, image: str | Non
             ids = codec.tokenize(text)
         except InputError as error:
             raise InputError(f"--prompt: {error}") from None
+        say_lost(codec, text, "--prompt", TRAIN_ON_BYTES)
         if len(ids) > room * codec.capacity:
             most = max(room, 0) * codec.capacity
             taken = ", less one for --prompt-image" if prompt else ""

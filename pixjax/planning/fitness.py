@@ -63,7 +63,12 @@ def checkpoint_bytes(config: Config) -> int:
 def check_source(config: Config, uri: str) -> Finding:
     codec, size, context = CanvasCodec.from_config(config), config.model.canvas_size, config.model.context_canvases
     source = open_source(uri, canvas_size=size, codec=codec, context_canvases=context)
-    return Finding(found=f"{len(source):,} records", values={"records": len(source)})
+    found, values = f"{len(source):,} records", {"records": len(source)}
+    coverage = getattr(source, "coverage", None)
+    if coverage is not None and coverage.characters:
+        found += f"; {coverage}"
+        values |= {"characters": coverage.characters, "lost_characters": coverage.lost}
+    return Finding(found=found, values=values)
 
 
 def check_loader(config: Config, before: Findings) -> Finding:

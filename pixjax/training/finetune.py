@@ -12,6 +12,7 @@ from pixjax.data.fingerprint import digest
 from pixjax.errors import InputError, RunError
 from pixjax.models import JiT, Params
 from pixjax.training.checkpoint import Checkpoints
+from pixjax.training.mesh import replicated
 from pixjax.training.run_files import CONFIG_FILE, find_workdir, read_run
 from pixjax.training.state import init_params
 
@@ -20,9 +21,12 @@ NEW_PARAMETERS = re.compile(
     "type_embedding|class_embedding|embed_previous|context_segment|context_modality|embed_ids|out_ids|cells_.*"
 )
 
+_CLASSES = "class_embedding"
+
 
 def params_from(origin: str, like: Params, config: Config, codec: CanvasCodec, model: JiT) -> tuple[Params, list[str]]:
-    """The first average of the newest checkpoint in `origin`, with fresh embeddings for conditions that are new here.
+    """The first average of the newest checkpoint in `origin`, with fresh embeddings for conditions that are new here,
+    and for the classes where there are more or fewer of them.
 
     Returns:
       The parameters, and what to tell the user.
@@ -40,9 +44,13 @@ def params_from(origin: str, like: Params, config: Config, codec: CanvasCodec, m
     with Checkpoints(workdir) as checkpoints:
         if not (steps := checkpoints.steps()):
             raise InputError(f"training.init_from={origin} has no checkpoint: train there first")
-        stored = {name.split("/")[0] for name in checkpoints.tree(steps[-1], item)}
+        tree = checkpoints.tree(steps[-1], item)
+        stored = {name.split("/")[0] for name in tree}
         new = [name for name in sorted(like) if NEW_PARAMETERS.fullmatch(name) and name not in stored]
-        params = checkpoints.restore_params(steps[-1], item, {k: v for k, v in like.items() if k not in new})
+        wanted = {name: leaf for name, leaf in like.items() if name not in new}
+        if other_classes := _CLASSES in stored and origin_config.model.num_classes != config.model.num_classes:
+            wanted[_CLASSES] = _as_stored(tree[_CLASSES], like)
+        params = checkpoints.restore_params(steps[-1], item, wanted)
     notes = [f"starting from step {steps[-1]} of {origin}"]
     if new:
         fresh = jax.jit(
@@ -50,6 +58,15 @@ def params_from(origin: str, like: Params, config: Config, codec: CanvasCodec, m
         )()
         params = params | fresh
         notes[0] += f"; new here: {', '.join(new)}"
+    if other_classes:
+        old = params.pop(_CLASSES)
+        there, here = origin_config.model.num_classes, config.model.num_classes
+        notes[0] += f"; the {there} classes there are {here} here: "
+        if here:
+            params[_CLASSES] = _new_classes(old, model, config.training.seed)
+            notes[0] += f"{_CLASSES} is new, but for what it holds for canvases without a label"
+        else:
+            notes[0] += f"{_CLASSES} is left out"
     # The shapes do not tell one code from another, nor how patches are turned, so a reader has to be told.
     notes += _differences(origin_codec.to_dict(), codec.to_dict(), "codec.")
     notes += _differences({"rope": origin_config.model.rope}, {"rope": config.model.rope}, "model.")
@@ -75,6 +92,18 @@ def origin_state(origin: str, step: int | None = None) -> dict[str, Any] | None:
     except (InputError, RunError, LookupError):
         return None
     return {"step": step, "content": digest(f"{name} {value}" for name, value in sorted(digests.items()))}
+
+
+def _as_stored(described: str, like: Params) -> jax.ShapeDtypeStruct:
+    """A table of `described` dtype and shape, such as `float32[11,192]`, whole on every device."""
+    dtype, shape = re.fullmatch(r"(\w+)\[([\d,]*)\]", described).groups()  # type: ignore[union-attr]
+    mesh = jax.tree.leaves(like)[0].sharding.mesh
+    return jax.ShapeDtypeStruct(tuple(map(int, shape.split(","))), dtype, sharding=replicated(mesh))
+
+
+def _new_classes(old: jax.Array, model: JiT, seed: int) -> jax.Array:
+    """Fresh rows for the classes. The last row, no label, is the old one: without a label all comes out as it did."""
+    return jax.jit(lambda last: init_params(model, jax.random.key(seed))[_CLASSES].at[-1].set(last))(old[-1])
 
 
 def _differences(there: Mapping[str, Any], here: Mapping[str, Any], prefix: str) -> list[str]:

@@ -89,6 +89,7 @@ def _train(config: Config, workdir: epath.Path, stop: StopSignal) -> bool:
         notes.append(
             f"{parameters:,} parameters on {mesh.size} {jax.devices()[0].device_kind} device(s), workdir {workdir}"
         )
+        notes += batches.lost_text
         train_step = jit_train_step(make_train_step(config, codec, model, optimizer), like, mesh)
         step = int(state.step)
         reporter = Reporter(

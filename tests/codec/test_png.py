@@ -2,8 +2,10 @@
 
 import io
 import json
+import struct
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from pixjax.codec.png import read_page, write_pages, write_png
 from pixjax.codec.train_bpe import train_bpe
 from pixjax.errors import InputError
 
+DARK = Image.new("RGBA", (32, 32), (0, 0, 0, 128))
 TEXT = "Ein Text, 漢字\r\nzwei Zeilen "
 
 
@@ -65,10 +68,10 @@ def test_a_page_carries_its_tokenizer(tmp_path):
         (as_jpeg, "not a canvas any more"),
         (lambda image: image.resize((64, 64)), "64 x 64 pixels, not 32 x 32"),
         (lambda image: image.crop((0, 0, 32, 31)), "32 x 31 pixels"),
-        (lambda image: image.quantize(16), "palette"),
-        (lambda image: image.convert("L"), "8-bit grey"),
-        (lambda image: image.convert("RGBA"), "RGB with alpha"),
-        (lambda image: Image.fromarray(np.zeros((32, 32), np.uint16)), "16-bit grey"),
+        (lambda image: image.quantize(16), "not a canvas any more: its pixels, now 4-bit palette, were changed"),
+        (lambda image: image.convert("L"), "now 8-bit grey, were changed"),
+        (lambda image: Image.alpha_composite(image.convert("RGBA"), DARK), "now 8-bit RGB with alpha, were changed"),
+        (lambda image: Image.fromarray(np.zeros((32, 32), np.uint16)), "now 16-bit grey, were changed"),
         (lambda image: image.resize((5000, 1)), "are the most"),
     ],
 )
@@ -79,12 +82,68 @@ def test_a_page_that_was_changed_is_no_canvas(page, change, message):
     assert "\n" not in str(error.value)
 
 
-def test_sixteen_bit_colour_is_refused(page):
-    data = bytearray(page.read_bytes())
-    data[24] = 16
-    page.write_bytes(data)
-    with pytest.raises(InputError, match="16-bit RGB"):
-        read_page(page)
+def png(rows, depth, colour, *chunks, interlaced=False, width=0):
+    """The bytes of a PNG whose rows are packed already, written by the specification."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    passes = [(0, 0, 1, 1)]
+    if interlaced:  # Adam7: first column and row, and steps across and down
+        passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+    data = b"".join(b"\0" + row[x::dx].tobytes() for x, y, dx, dy in passes for row in rows[y::dy])
+    header = struct.pack(">IIBBBBB", width or rows.shape[1], rows.shape[0], depth, colour, 0, 0, int(interlaced))
+    parts = [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(data)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+def stored_anew(pixels, keep):
+    """The same pixels in every way in which a PNG can store them."""
+    kept = [(b"tEXt", key.encode() + b"\0" + value.encode("latin-1")) for key, value in keep.items()]
+    alpha = np.random.default_rng(0).integers(0, 256, (*pixels.shape[:2], 1), np.uint8)
+    of_palette, index = np.unique(pixels.reshape(-1, 3), axis=0, return_inverse=True)
+    index = index.reshape(*pixels.shape[:2], 1).astype(np.uint8)
+    palette, transparent = (b"PLTE", of_palette.tobytes()), (b"tRNS", bytes(range(len(of_palette))))
+    yield "RGBA", png(np.concatenate([pixels, alpha], -1), 8, 6, *kept)
+    yield "interlaced", png(pixels, 8, 2, *kept, interlaced=True)
+    yield "16 bits", png((pixels.astype(">u2") * 257), 16, 2, *kept)
+    yield "16 bits with alpha", png(np.concatenate([pixels, alpha], -1).astype(">u2") * 257, 16, 6, *kept)
+    yield "one colour is transparent", png(pixels, 8, 2, (b"tRNS", pixels[-1, -1].astype(">u2").tobytes()), *kept)
+    yield "palette", png(index, 8, 3, palette, *kept)
+    yield "palette with transparency", png(index, 8, 3, palette, transparent, *kept)
+    if (pixels[..., :1] == pixels).all():
+        grey = pixels[..., :1]
+        yield "grey", png(grey, 8, 0, *kept)
+        yield "grey with alpha", png(np.concatenate([grey, alpha], -1), 8, 4, *kept)
+        yield "16 bits of grey", png(grey.astype(">u2") * 257, 16, 0, *kept)
+        yield "16 bits of grey with alpha", png(np.concatenate([grey, alpha], -1).astype(">u2") * 257, 16, 4, *kept)
+        yield "1 bit", png(np.packbits(grey[..., 0] > 0, axis=1), 1, 0, *kept, width=pixels.shape[1])
+
+
+def test_how_pixels_are_stored_does_not_matter(tmp_path, recwarn):
+    """A page of few colours, and one that is grey: its ids have the same digit three times."""
+    few, grey = CanvasCodec("chars27", "radix:3:1", canvas_size=32), CanvasCodec("bytes", "radix:2:3", canvas_size=32)
+    ids = few.pack(few.tokenize("any text"))
+    for codec, canvas, kinds in (
+        (few, few.encode_ids(ids)[0], 7),
+        (grey, np.where(np.arange(32 * 32 * 3).reshape(32, 32, 3) // 3 % 5 > 2, 255, 0).astype(np.uint8), 12),
+    ):
+        path = tmp_path / "x.png"
+        canvas[0, 0] = 0  # the marker
+        write_png(path, canvas, codec)
+        with Image.open(path) as image:
+            chunks = dict(image.text)
+        names = []
+        for name, data in stored_anew(canvas, chunks):
+            path.write_bytes(data)
+            np.testing.assert_array_equal(read_page(path).canvas, canvas, err_msg=name)
+            names.append(name)
+        assert len(names) == kinds
+        path.write_bytes(dict(stored_anew(canvas, {}))["palette with transparency"])
+        with pytest.raises(InputError, match="does not carry its codec"):
+            read_page(path)
+        np.testing.assert_array_equal(read_page(path, codec, tolerant=True).canvas, canvas)
+    assert not recwarn
 
 
 def test_changed_pixels_are_read_when_asked_for(page):

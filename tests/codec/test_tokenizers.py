@@ -143,6 +143,18 @@ def test_a_damaged_or_hostile_file_is_refused_in_one_line(tmp_path, name, conten
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "newer", [{"version": "9.0"}, {"pre_tokenizer": {"type": "Later"}}, {"model": {"type": "Later"}}]
+)
+def test_a_whole_tokenizer_of_a_newer_library_says_how_to_upgrade(tmp_path, bpe_bytes, newer):
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps(json.loads(bpe_bytes) | newer))
+    message = r"the library, tokenizers [\d.]+\w*, may be too old for it: pip install --upgrade tokenizers"
+    with pytest.raises(InputError, match=message) as error:
+        CanvasCodec(str(path))
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize("cut", [0.3, 0.9, 0.999])
 def test_truncated_files_are_refused(tmp_path, bpe_bytes, sentencepiece_path, cut):
     with open(sentencepiece_path, "rb") as file:

@@ -1,5 +1,6 @@
 """The run as its users see it: it learns, it resumes, it refuses."""
 
+import functools
 import json
 import os
 import signal
@@ -137,6 +138,33 @@ def test_a_run_may_gain_the_codebook_of_text(finished, tiny_config):
     z, t = jax.random.normal(jax.random.key(0), (2, 16, 16, 3)), jnp.array([0.3, 0.7])
     images = denoise(model, params, z, t, jnp.full(2, IMAGE))
     np.testing.assert_allclose(images, load(finished).denoise(z, t), atol=1e-5)
+
+
+def test_finetuning_makes_a_new_table_for_another_number_of_classes(tmp_path, tiny_config):
+    """What was learned of canvases without a label is kept, of the classes nothing is, and that is told."""
+    classes = {"num_classes": 6, "tagging": "condition"}
+    start = {"steps": 1, "learning_rate": 0.1, "warmup_steps": 0, "ema_decays": [0.0]}
+    origin = epath.Path(tmp_path)
+    train(tiny_config(model=classes, codec={"marker": False}, training=start), origin)
+    pretrained = load(origin).params
+    for count, message in (
+        (9, "the 6 classes there are 9 here: class_embedding is new, but for what it holds for canvases without"),
+        (2, "the 6 classes there are 2 here: class_embedding is new"),
+        (0, "the 6 classes there are 0 here: class_embedding is left out"),
+    ):
+        config = tiny_config(model=classes | {"num_classes": count}, codec={"marker": False}, training={"seed": 1})
+        model, mesh = make_model(config), make_mesh(config.training.mesh)
+        shapes = jax.eval_shape(functools.partial(init_params, model), jax.random.key(0))
+        whole = replicated(mesh)
+        like = jax.tree.map(lambda x, on=whole: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=on), shapes)
+        params, (note,) = params_from(str(origin), like, config, CanvasCodec.from_config(config), model)
+        assert message in note
+        assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, like)
+        table, old = params.pop("class_embedding", None), np.asarray(pretrained["class_embedding"])
+        assert_same_params(params, {name: pretrained[name] for name in params})
+        if count:
+            np.testing.assert_array_equal(table[-1], old[-1])  # no label
+            assert np.abs(np.asarray(table)[:2] - old[:2]).max() > 1e-3
 
 
 def test_finetuning_refuses_another_architecture(finished, tmp_path, tiny_config):
