@@ -142,8 +142,8 @@ def _builder(uri: SourceUri) -> Any:
     folder = user_path(given, "dir") if (given := uri.option("dir")) else None
     if folder is not None and "[" in str(folder):
         raise InputError(
-            f"{uri}: TensorFlow Datasets takes the brackets of {folder} for a pattern, and finds nothing there: name it "
-            "by a path without brackets, which may be a symbolic link"
+            f"{uri}: TensorFlow Datasets takes the brackets of {folder} for a pattern, and finds nothing there: name "
+            "it by a path without brackets, which may be a symbolic link"
         )
     try:
         builder = tfds.builder(name, data_dir=folder)

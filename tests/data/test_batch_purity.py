@@ -101,6 +101,9 @@ def test_a_state_is_the_same_on_every_host_and_goes_on_on_any_other(sources):
             for _ in range(5):
                 next(batches)
             states.append(json.loads(json.dumps(batches.get_state())))
+    contents = [[source.pop("content") for source in state["sources"].values()] for state in states]
+    assert contents[0] == contents[1]
+    assert len(set(contents[0])) == 3
     of_this_host = {"skipped", "bad_records"}
     assert [{k: v for k, v in state.items() if k not in of_this_host} for state in states] == [
         {

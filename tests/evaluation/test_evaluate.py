@@ -70,7 +70,8 @@ def test_what_is_missing_is_said_and_the_rest_is_measured(workdir, tmp_path):
     changes = {"evaluation": {"test": ["text:nowhere/*.txt"], "samples": 0}}
     metrics = evaluate_workdir(workdir, epath.Path(tmp_path), changes=changes, say=said.append)
     notes = "\n".join(metrics["notes"])
-    assert "nowhere" in notes
+    assert "text source 'nowhere/*.txt' matches no file" in notes
+    assert "where it lies elsewhere now, name it with --test" in notes
     assert "no held-out image" in notes
     assert "no validation text: training canvases take its place" in notes
     assert "bits_per_char" not in metrics
