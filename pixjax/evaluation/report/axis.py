@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-
 _ONE_VALUE = 1e-9  # values that differ by less than this share of them, or by _SMALLEST, are one
 _SMALLEST = 1e-99
 _LONGEST_LABEL = 9  # characters that there is room for
