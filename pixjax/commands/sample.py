@@ -141,7 +141,7 @@ def run(args: argparse.Namespace) -> None:
         return
     canvases = np.stack([page.canvases for page in pages], axis=1).reshape(-1, *made.canvases.shape[1:])
     grid(canvases, columns=args.pages if args.pages > 1 else min(8, args.num)).save(out / "grid.png")
-    for line in _shown(rows, args.show, out):
+    for line in shown_texts(rows, args.show, out):
         print(line)
     print(f"{total} canvases: {len(rows)} text, {int(np.sum(made.modality == IMAGE))} images; grid: {out / 'grid.png'}")
     if task.trajectory:
@@ -158,7 +158,7 @@ def run(args: argparse.Namespace) -> None:
         print(f"contact sheet: {out / 'contact_sheet.png'}")
 
 
-def _shown(rows: Sequence[Mapping[str, Any]], whole: int | None, folder: pathlib.Path) -> Iterator[str]:
+def shown_texts(rows: Sequence[Mapping[str, Any]], whole: int | None, folder: pathlib.Path) -> Iterator[str]:
     """The lines that a person reads of the texts in `text.jsonl`."""
     shown = rows[: _EXCERPTS if whole is None else whole]
     cut = len(shown) < len(rows)
