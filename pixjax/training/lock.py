@@ -68,9 +68,9 @@ class WorkdirLock:
         self._workdir.mkdir(parents=True, exist_ok=True)
         while not self._store.create(self._mine):
             holder = self._store.read()
-            if holder is not None and (self._is_gone(holder) or self._is_silent(holder)):
-                if self._store.replace(holder, self._mine):
-                    break
+            may_follow = holder is not None and (self._is_gone(holder) or self._is_silent(holder))
+            if holder is not None and may_follow and self._store.replace(holder, self._mine):
+                break
         self._renewer = threading.Thread(target=self._renew, daemon=True)
         self._renewer.start()
         return self
