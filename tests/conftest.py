@@ -91,7 +91,7 @@ def browser(tmp_path):
     ):  # fmt: skip
         options.add_argument(f"--{flag}")
     started = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=driver))
-    started.set_page_load_timeout(20)
-    started.set_script_timeout(10)
+    started.set_page_load_timeout(240)
+    started.set_script_timeout(240)
     yield started
     started.quit()

@@ -119,13 +119,13 @@ def run(args: argparse.Namespace) -> None:
     out = pathlib.Path(args.out)
     denoiser = load(args.workdir, ema=args.ema, step=args.checkpoint)
     task = prepare(denoiser, request)
-    out.mkdir(parents=True, exist_ok=True)  # before the work, not after it
     total = args.num * args.pages
     console = Console(stderr=True)
     with (
         StopSignal("writing what is made so far") as stop,
         Progress(console=console, disable=not console.is_terminal, transient=True) as bar,
     ):
+        out.mkdir(parents=True, exist_ok=True)  # before the work, not after it
         bar_task = bar.add_task("canvases", total=total)
         pages = answer(
             denoiser,
