@@ -91,7 +91,7 @@ image() {
 }
 
 # xpk writes the command into a shell script that passes SIGTERM to it: exec leaves no shell in between. Exit code 2 is
-# wrong input, but also a workdir that looks in use, as it does for ten minutes after its host has vanished.
+# wrong input, but also a workdir that is still in use.
 start() {
   run xpk workload create "--workload=$name" "${where[@]}" "--tpu-type=$type" "--num-slices=$slices" \
     "--docker-image=$image" "--max-restarts=$restarts" --restart-on-exit-codes=1,2 --termination-grace-period-seconds=120 \

@@ -1,9 +1,13 @@
 """`pixjax sample`."""
 
 import argparse
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 HELP = "make canvases with a trained model, and read or show each by its tag"
+
+_EXCERPTS, _EXCERPT = 4, 160  # texts that are printed, and characters of each
 
 _ASKED = (  # flags that are fields of a `Request` as they are
     "modality",
@@ -28,6 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--num", type=int, default=16, metavar="N", help="how many canvases")
     parser.add_argument("--out", required=True, metavar="DIR", help="gets text.jsonl, canvases/, images/ and grid.png")
+    parser.add_argument(
+        "--show", type=int, metavar="N", help="print the first N texts whole; the beginnings of four unless given"
+    )
     parser.add_argument("--seed", type=int, default=0, help="sample i depends on the seed and i alone")
     parser.add_argument("--prompt", metavar="TEXT", help="what to answer, or to go on from (a model with context)")
     parser.add_argument("--prompt-image", metavar="FILE", help="a picture to answer; with --prompt, it comes first")
@@ -86,6 +93,7 @@ def _add_infill(group: argparse._ArgumentGroup) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    from pixjax.errors import InputError
     from pixjax.evaluation.answer import Request, answer, prepare
     from pixjax.paths import local_path
     from pixjax.runtime import set_up
@@ -94,6 +102,8 @@ def run(args: argparse.Namespace) -> None:
         **{name: getattr(args, name) for name in _ASKED},
         changes=_changes(args),
     )
+    if args.show is not None and args.show < 0:
+        raise InputError(f"--show={args.show} has to be 0 or more texts")
     set_up()
     import numpy as np
     from rich.console import Console
@@ -115,13 +125,13 @@ def run(args: argparse.Namespace) -> None:
 
         with make_batches(denoiser.config, denoiser.codec) as batches:  # its sources may have been moved since
             batch = next(batches)
-    out.mkdir(parents=True, exist_ok=True)  # before the work, not after it
     total = args.num * args.pages
     console = Console(stderr=True)
     with (
         StopSignal("writing what is made so far") as stop,
         Progress(console=console, disable=not console.is_terminal, transient=True) as bar,
     ):
+        out.mkdir(parents=True, exist_ok=True)  # before the work, not after it
         bar_task = bar.add_task("canvases", total=total)
         pages = answer(
             denoiser,
@@ -137,8 +147,8 @@ def run(args: argparse.Namespace) -> None:
         return
     canvases = np.stack([page.canvases for page in pages], axis=1).reshape(-1, *made.canvases.shape[1:])
     grid(canvases, columns=args.pages if args.pages > 1 else min(8, args.num)).save(out / "grid.png")
-    for row in rows:
-        print(f"--- text canvas {row['index']}, margin {row['margin']:.2f}\n{row['text']}")
+    for line in shown_texts(rows, args.show, out):
+        print(line)
     print(f"{total} canvases: {len(rows)} text, {int(np.sum(made.modality == IMAGE))} images; grid: {out / 'grid.png'}")
     if task.trajectory:
         filmstrip(made, task.trajectory).save(out / "trajectory.png")
@@ -148,6 +158,19 @@ def run(args: argparse.Namespace) -> None:
         chosen = np.concatenate([np.flatnonzero(batch["modality"] == m)[:3] for m in (TEXT, IMAGE)])
         contact_sheet(denoiser, batch["canvas"][chosen], batch["modality"][chosen]).save(out / "contact_sheet.png")
         print(f"contact sheet: {out / 'contact_sheet.png'}")
+
+
+def shown_texts(rows: Sequence[Mapping[str, Any]], whole: int | None, folder: pathlib.Path) -> Iterator[str]:
+    """The lines that a person reads of the texts in `text.jsonl`."""
+    shown = rows[: _EXCERPTS if whole is None else whole]
+    cut = len(shown) < len(rows)
+    for row in shown:
+        text = row["text"]
+        if whole is None and len(text) > _EXCERPT:
+            text, cut = f"{text[:_EXCERPT]}…", True
+        yield f"--- text canvas {row['index']}, margin {row['margin']:.2f}\n{text}"
+    if cut:
+        yield f"--- all {len(rows)} text(s), whole: {folder / 'text.jsonl'}"
 
 
 def _changes(args: argparse.Namespace) -> dict[str, Any]:

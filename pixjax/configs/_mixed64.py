@@ -15,5 +15,7 @@ def get_config():
     config.codec.code = "radix:3:1"
     config.codec.layout = "patch"
     config.diffusion.time.text = "logit_normal:0.0:1.0"
+    config.data.sources = ("demo:text?part=train", "demo:images")
     config.data.batch_size = 256
+    config.evaluation.test = ("demo:text?part=held_out", "demo:images?part=held_out")
     return config

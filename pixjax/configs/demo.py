@@ -36,7 +36,8 @@ def get_config():
     config.diffusion.time.image = "logit_normal:-0.4:1.0"
     config.diffusion.time.text = "adaptive:-6:10"
     config.data.batch_size = 16
-    config.data.sources = ("demo:text", "demo:images")
+    config.data.sources = ("demo:text?part=train", "demo:images")
+    config.evaluation.test = ("demo:text?part=held_out", "demo:images?part=held_out")
     config.training.steps = 500
     config.training.optimizer = "muon"
     config.training.warmup_steps = 50

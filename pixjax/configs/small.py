@@ -23,6 +23,7 @@ def get_config():
     config.codec.marker_size = 2
     config.diffusion.time.image = "logit_normal:-0.4:1.0"
     config.data.sources = ("demo:text?part=train", "demo:images")
+    config.evaluation.test = ("demo:text?part=held_out", "demo:images?part=held_out")
     config.data.batch_size = 8
     config.data.text_ratio = 0.625
     config.training.steps = 2000

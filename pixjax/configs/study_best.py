@@ -22,6 +22,7 @@ def get_base():
     config.codec.layout = "patch"
     config.diffusion.time.image = "logit_normal:0.5:1.5"
     config.data.sources = ("demo:text?part=train", "demo:images")
+    config.evaluation.test = ("demo:text?part=held_out", "demo:images?part=held_out")
     config.data.batch_size = 16
     config.training.steps = 500
     config.training.checkpoint_every = 500

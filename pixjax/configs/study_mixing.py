@@ -57,7 +57,7 @@ def get_base():
     config.training.log_every = 20
     config.training.checkpoint_every = 400
     config.training.keep_checkpoints = 1
-    config.evaluation.test = ("demo:text?part=held_out",)
+    config.evaluation.test = ("demo:text?part=held_out", "demo:images?part=held_out")
     config.evaluation.canvases = 256
     config.evaluation.samples = 64
     config.evaluation.num_times = 16

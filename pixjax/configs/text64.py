@@ -14,5 +14,6 @@ def get_config():
     config = _mixed64.get_config()
     config.model.tagging = "none"
     config.codec.marker = False
-    config.data.sources = ("demo:text",)
+    config.data.sources = ("demo:text?part=train",)
+    config.evaluation.test = ("demo:text?part=held_out",)
     return config

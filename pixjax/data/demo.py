@@ -16,14 +16,17 @@ from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError, RunError
 
 # Public domain, CC0 or unrestricted by the docstrings of skimage.data; a view's label is its photograph.
-PHOTOGRAPHS = (
-    "astronaut.png",
-    "chelsea.png",
-    "coffee.png",
-    "rocket.jpg",
-    "hubble_deep_field.jpg",
-    "retina.jpg",
-)
+PHOTOGRAPHS = {
+    "train": (
+        "astronaut.png",
+        "chelsea.png",
+        "coffee.png",
+        "rocket.jpg",
+        "hubble_deep_field.jpg",
+        "retina.jpg",
+    ),
+    "held_out": ("camera.png", "clock_motion.png", "coins.png", "ihc.png"),
+}
 
 _HELD_OUT_EVERY = 10
 
@@ -52,7 +55,7 @@ def demo_documents(part: str = "all") -> list[str]:
 
 class DemoViews:
     """Square views of the photographs, from the whole of one down to a quarter of it; a view's label is its
-    photograph.
+    photograph. Option `part`: train (the six that are meant without it) or held_out (four others).
 
     A tile cut at full resolution shows a patch of skin or sky; a view shows what the photograph is of, at any
     canvas size. Each photograph is resized until its short side is 1, 1.5 and 2 canvases, and cut every
@@ -61,20 +64,24 @@ class DemoViews:
 
     modality = IMAGE
     has_captions = False
-    num_labels = len(PHOTOGRAPHS)
 
     def __init__(self, uri: SourceUri, *, canvas_size: int):
-        uri.require_options()
+        uri.require_options("part")
         self.uri = str(uri)
-        photographs = [_views(_photograph(name), canvas_size) for name in PHOTOGRAPHS]
+        part = uri.option("part", "train")
+        if part not in PHOTOGRAPHS:
+            raise InputError(f"demo:images has no part {part!r}: choose one of {', '.join(PHOTOGRAPHS)}")
+        self._names = PHOTOGRAPHS[part]
+        self.num_labels = len(self._names)
+        photographs = [_views(_photograph(name), canvas_size) for name in self._names]
         self._views = np.concatenate(photographs)
-        self._labels = np.repeat(np.arange(len(PHOTOGRAPHS)), [len(views) for views in photographs])
+        self._labels = np.repeat(np.arange(len(self._names)), [len(views) for views in photographs])
 
     def __len__(self) -> int:
         return len(self._views)
 
     def name(self, record: int) -> str:
-        return f"{PHOTOGRAPHS[self._labels[record]]} view {record}"
+        return f"{self._names[self._labels[record]]} view {record}"
 
     def fingerprint(self) -> str:
         return digest([self._views.tobytes()])

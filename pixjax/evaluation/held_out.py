@@ -96,6 +96,17 @@ def gather(config: Config, codec: CanvasCodec, modalities: frozenset[int]) -> Ma
     )
 
 
+def own_test(config: Config) -> tuple[str, ...]:
+    """The config's test sources without what is held out of the demo's data, where training was not on that.
+
+    The configs that come with the package train on `demo:` sources and test on parts of them. Trained on a person's own
+    data they would measure bits on something else, without a word.
+    """
+    trained = {(uri.scheme, uri.place) for uri in map(SourceUri.parse, config.data.sources)}
+    parsed = {text: SourceUri.parse(text) for text in config.evaluation.test}
+    return tuple(text for text, uri in parsed.items() if uri.scheme != "demo" or ("demo", uri.place) in trained)
+
+
 def read_canvases(config: Config, codec: CanvasCodec, uris: Sequence[str], modality: int, num: int) -> CanvasSet | None:
     """Up to `num` different records of a modality, the same ones each time; None where no source is of it.
 

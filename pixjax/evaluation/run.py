@@ -12,7 +12,7 @@ from etils import epath
 from pixjax.data.uri import SourceUri
 from pixjax.evaluation.evaluate import Meter, evaluate
 from pixjax.evaluation.evaluation_report import evaluation_report
-from pixjax.evaluation.held_out import gather
+from pixjax.evaluation.held_out import gather, own_test
 from pixjax.evaluation.judges import load_judges, require_there
 from pixjax.evaluation.parts import Parts
 from pixjax.evaluation.references import Reference
@@ -43,7 +43,8 @@ def evaluate_workdir(
     """Measures a checkpoint and writes all that is to be kept of it into `out`.
 
     Args:
-      changes: of the stored config, by section: `{"evaluation": {"samples": 16}}`.
+      changes: of the stored config, by section: `{"evaluation": {"samples": 16}}`. Where they change no test sources,
+        those that are no part of what was trained on are left out, see `own_test`.
       ema, step: as in `load`.
       references: where figures of the data alone are kept, for runs that share it; in `out` unless given.
       inception: weights, and `language_model` a folder: what samples are judged by besides, see `load_judges`.
@@ -60,6 +61,7 @@ def evaluate_workdir(
     require_there(inception, language_model)
     denoiser = load(workdir, ema=ema, step=step)
     values = denoiser.config.to_dict()
+    values["evaluation"]["test"] = own_test(denoiser.config)
     for section, settings in (changes or {}).items():
         values[section] |= settings
     config = type(denoiser.config).from_dict(values)

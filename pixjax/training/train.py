@@ -41,7 +41,8 @@ def train(config: Config, workdir: epath.Path) -> bool:
     Raises:
       InputError: the workdir holds another run, or one that is going on, or the config does not fit the devices.
         Nothing is written then.
-      RunError: no checkpoint of the workdir is whole, none could be written for long, or the gradients stay bad.
+      RunError: no checkpoint of the workdir is whole, none could be written for long, the gradients stay bad, or
+        another run took the workdir over while this one stood still.
     """
     with StopSignal() as stop:  # from here on a signal means: save and return
         return _train(config, workdir, stop)
@@ -69,8 +70,8 @@ def _train(config: Config, workdir: epath.Path, stop: StopSignal) -> bool:
         notes, origin = notes + said, origin_state(training.init_from)
 
     is_first = jax.process_index() == 0
-    lock = WorkdirLock(workdir) if is_first else contextlib.nullcontext()
-    with lock, Checkpoints(workdir, keep=training) as checkpoints, batches:
+    lock = WorkdirLock(workdir, stop=lambda: bool(stop.received)) if is_first else None
+    with lock or contextlib.nullcontext(), Checkpoints(workdir, keep=training) as checkpoints, batches:
         window = Window()
         if restored := _newest_whole(checkpoints, like, notes):
             state, loop_state = restored
@@ -125,6 +126,8 @@ def _train(config: Config, workdir: epath.Path, stop: StopSignal) -> bool:
                         best = _best_metric(training.best_metric, closed.averages)
 
             def save() -> None:
+                if lock is not None:
+                    lock.confirm()
                 report()  # a line of the log is not lost with what comes after the checkpoint
                 if is_first and not (workdir / CONFIG_FILE).exists():
                     reporter.message(f"{workdir} has lost its {CONFIG_FILE}, was it removed? Writing it anew")
@@ -133,6 +136,8 @@ def _train(config: Config, workdir: epath.Path, stop: StopSignal) -> bool:
                 checkpoints.save(state, loop_state, config, codec, best)
 
             while step < training.steps and not (stop.at(step) or skipped.too_many or saver.gave_up):
+                if lock is not None:
+                    lock.require_held()
                 profile.before(step)
                 batch = next(batches)
                 state, metrics = train_step(state, {name: to_global(batch[name], mesh) for name in fed})
@@ -145,6 +150,8 @@ def _train(config: Config, workdir: epath.Path, stop: StopSignal) -> bool:
                 saver.poll()
                 if step % training.checkpoint_every == 0 or saver.is_due:
                     saver.save(save)
+            if lock is not None:
+                lock.confirm()  # nothing is written into a workdir that another run has taken over
             if skipped.too_many and batch is not None and is_first:
                 fields: dict[str, Any] = {name: batch[name] for name in fed}
                 with (workdir / BAD_BATCH_FILE).open("wb") as file:

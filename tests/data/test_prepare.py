@@ -8,7 +8,6 @@ import pathlib
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -152,26 +151,41 @@ def test_a_second_run_makes_only_what_is_missing_or_damaged(material, tmp_path):
     assert contents(tmp_path / "shards") == contents(tmp_path / "whole")
 
 
+KILLED_AFTER_FIVE = """
+import os, signal, sys
+
+class Watched:
+    reported = 0
+
+    def write(self, text):
+        self.reported += text.count("records")
+        if self.reported == 5:
+            os.killpg(0, signal.SIGKILL)
+
+    def flush(self):
+        pass
+
+sys.stderr = Watched()
+"""
+
+
 def test_a_killed_run_goes_on_and_shows_no_half_written_shard(tmp_path):
     write_pictures(tmp_path / "pictures", 400)
     source, out = f"images:{tmp_path}/pictures", tmp_path / "shards"
     root = str(pathlib.Path(__file__).resolve().parents[2])
     environment = {**os.environ, "PYTHONPATH": root}
-    script = "import sys; from pixjax.cli import main; sys.exit(main())"
     options = [f"--source={source}", f"--out={out}", "--canvas-size=16", "--shards=100", "--workers=1"]
-    command = [sys.executable, "-c", script, "prepare", *options]
-    run = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, start_new_session=True)
-    deadline = time.monotonic() + 30
-    while len(list(out.glob("*.array_record"))) < 5 and time.monotonic() < deadline:
-        time.sleep(0.001)
-    os.killpg(run.pid, signal.SIGKILL)
-    run.wait()
+    script = "from pixjax.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", f"import sys; {script}", "prepare", *options]
+    killed = [sys.executable, "-c", KILLED_AFTER_FIVE + script, "prepare", *options]
+    run = subprocess.Popen(killed, env=environment, start_new_session=True)
+    assert run.wait(timeout=300) == -signal.SIGKILL
     begun = {path.name: path.stat().st_mtime_ns for path in out.glob("*.array_record")}
-    assert 5 <= len(begun) < 100
+    assert len(begun) >= 5
     with pytest.raises(InputError, match=r"no manifest\.json.*let it finish"):
         open_source(f"array_record:{out}", canvas_size=16)
 
-    finished = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=True)
     assert finished.stderr.count("records") >= 100 - len(begun)
     prepare_at(source, tmp_path / "whole", shards=100)
     assert {n: d for n, d in contents(out).items() if not n.startswith(".")} == contents(tmp_path / "whole")

@@ -77,7 +77,7 @@ def test_every_command_of_a_launcher_prints_what_it_would_do(command):
     script, *arguments = command
     place = 0 if script.endswith(".sbatch") else arguments.index("--") if "--" in arguments else len(arguments)
     dry = ["bash", str(ROOT / script), *arguments[:place], "--dry-run", *arguments[place:]]
-    done = subprocess.run(dry, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(dry, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout
 

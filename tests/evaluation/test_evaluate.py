@@ -98,9 +98,8 @@ def test_sigterm_keeps_what_is_measured_and_exits_cleanly(workdir, tmp_path):
     while not (tmp_path / "parts").exists():
         assert run.poll() is None
         time.sleep(0.02)
-    time.sleep(0.5)
     run.send_signal(signal.SIGTERM)
-    said, _ = run.communicate(timeout=120)
+    said, _ = run.communicate(timeout=300)
     assert run.returncode == 0
     assert "the same command continues" in said
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from report_under_test import page_of
 
@@ -64,8 +64,15 @@ def test_labels_of_references_do_not_lie_on_one_another():
 FLOATS = st.floats(-1e12, 1e12) | st.floats(-1, 1) | st.sampled_from([0.0, 1e-7, 5e-324, 1e300, -1e300])
 
 
-@settings(deadline=None)
-@given(st.lists(FLOATS, min_size=1, max_size=5), st.booleans(), st.booleans())
+# Values as they come, and two that hardly differ.
+VALUES = st.lists(FLOATS, min_size=1, max_size=5) | st.builds(
+    lambda value, share: [value, value * (1 + share)], FLOATS.filter(bool), st.floats(1e-13, 1e-3)
+)
+
+
+@given(VALUES, st.booleans(), st.booleans())
+@example([1e-9, 1.0000000011e-9], True, False)
+@example([123456789.0, 123456789.5], False, True)
 def test_an_axis_shows_all_values_between_few_ticks_that_can_be_told_apart(values, log, tight):
     values = [abs(value) + 1e-9 for value in values] if log else values
     axis = make_axis(values, log=log, tight=tight)
@@ -90,6 +97,8 @@ def test_an_axis_shows_all_values_between_few_ticks_that_can_be_told_apart(value
         ((1, 1000), True, ["1", "10", "100", "1,000"]),
         ((1e-6, 1), True, ["10⁻⁶", "10⁻⁵", "10⁻⁴", "10⁻³", "10⁻²", "10⁻¹", "10⁰"]),
         ((2, 2.4), True, ["2.0", "2.1", "2.2", "2.3", "2.4"]),
+        ((2.71828, 2.71829), False, ["≈2.7", "+2e−6", "+4e−6", "+6e−6", "+8e−6", "+1e−5"]),
+        ((1e10, 1.00001e10), False, ["≈1e10", "+20k", "+40k", "+60k", "+80k", "+100k"]),
     ],
 )
 def test_ticks_are_round_numbers(values, log, labels):

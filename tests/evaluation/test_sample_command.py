@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from pixjax.cli import main
+from pixjax.commands.sample import shown_texts
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +50,25 @@ def test_two_devices_make_what_one_makes(sampled, workdir, tmp_path):
         assert np.abs(one - two).max() <= 1
 
 
+def test_the_beginnings_of_a_few_texts_are_printed_and_the_file_has_them_all(workdir, tmp_path, capsys):
+    infill = "--infill=" + "word " * 40 + "_"
+    assert main(["sample", f"--workdir={workdir}", f"--out={tmp_path}", infill, "--steps=1", "--num=6"]) == 0
+    said = capsys.readouterr().out
+    rows = [json.loads(line) for line in (tmp_path / "text.jsonl").read_text().splitlines()]
+    texts = [row["text"] for row in rows]
+    assert len(texts) == 6
+    assert said.count("--- text canvas") == 4
+    assert f"\n{texts[0][:160]}…\n" in said
+    assert f"all 6 text(s), whole: {tmp_path / 'text.jsonl'}" in said
+    whole, rest = shown_texts(rows, 1, tmp_path)  # --show=1
+    assert whole.endswith(f"\n{texts[0]}")
+    assert "text.jsonl" in rest
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--show=-1"], "--show=-1 has to be 0 or more texts"),
         (["--sampler=ddim"], "sampling.sampler='ddim' is unknown: choose one of heun, euler, dpm++, stochastic"),
         (["--steps=0"], "sampling.steps=0 has to be positive"),
         (["--grid=uniform,linear"], "grid 'linear' is unknown"),

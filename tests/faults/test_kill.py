@@ -92,7 +92,6 @@ def test_a_signal_in_sampling_keeps_the_samples_that_are_made(tmp_path, tiny_con
     while not out.exists():
         assert run.poll() is None
         time.sleep(0.05)
-    time.sleep(1.0)
     run.send_signal(signal.SIGTERM)
     said, error = run.communicate(timeout=240)
     assert run.returncode == 0, error

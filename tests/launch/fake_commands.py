@@ -46,4 +46,4 @@ class Fakes:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM_", "CUDA_"))}
         clean |= {"PATH": f"{self.bin}:/usr/bin:/bin", "FAKES": str(self.folder)} | environment
         command = ["bash", str(LAUNCH / script), *arguments]
-        return subprocess.run(command, env=clean, cwd=self.folder, capture_output=True, text=True, timeout=120)
+        return subprocess.run(command, env=clean, cwd=self.folder, capture_output=True, text=True, timeout=300)

@@ -77,7 +77,7 @@ def hosts(fakes) -> list[pathlib.Path]:
     return sorted((fakes.folder / "cloud").glob("host-*"))
 
 
-def wait_for(condition, seconds: float = 20.0) -> None:
+def wait_for(condition, seconds: float = 240.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline

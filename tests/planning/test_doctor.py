@@ -1,7 +1,7 @@
 """What the doctor finds, with each thing that can be wrong put wrong; and that one does not hide another."""
 
 import json
-import time
+import threading
 
 import numpy as np
 import pytest
@@ -180,7 +180,9 @@ def test_a_library_outside_of_what_is_declared_is_a_warning(monkeypatch):
 
 
 def test_a_check_that_hangs_or_crashes_is_told_and_stands_alone():
-    hung = stand_alone(lambda: time.sleep(2), patience=0.05)
+    asked = threading.Event()
+    hung = stand_alone(asked.wait, patience=0.05)
+    asked.set()
     assert (hung.status, hung.found) == ("warning", "no answer in 0 s")
 
     def crash(error: Exception) -> Finding:

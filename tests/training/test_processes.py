@@ -96,7 +96,7 @@ def test_sigterm_saves_and_exits_as_told_and_the_same_command_continues(config_f
     while not ((tmp_path / "metrics.jsonl").exists() and losses(tmp_path)) and time.monotonic() < deadline:
         time.sleep(0.1)
     run.send_signal(signal.SIGTERM)
-    _, error = run.communicate(timeout=120)
+    _, error = run.communicate(timeout=300)
     assert run.returncode == 42, error
     assert "stopped by SIGTERM at step" in error
     stopped = len(losses(tmp_path))

@@ -7,6 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
+_ONE_VALUE = 1e-9  # values that differ by less than this share of them, or by _SMALLEST, are one
+_SMALLEST = 1e-99
+_LONGEST_LABEL = 9  # characters that there is room for
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Axis:
@@ -17,6 +21,8 @@ class Axis:
 
     def place(self, value: Float[np.ndarray, "..."] | float) -> Float[np.ndarray, "..."]:
         """0 at the low end, 1 at the high end."""
+        if self.log and self.high < 2 * self.low:  # the logarithms of the ends may differ in their last digits alone
+            return np.log1p((value - self.low) / self.low) / np.log1p((self.high - self.low) / self.low)
         scale = np.log if self.log else np.asarray
         low, high = scale(self.low), scale(self.high)
         return (scale(value) - low) / (high - low)
@@ -29,10 +35,10 @@ def make_axis(values: Sequence[float], *, log: bool, low: float | None = None, t
     tight: it ends at the data, not at the next tick.
     """
     first, last = min(values) if low is None else low, max(values)
-    if last - first <= max(1e-12 * abs(last), 1e-300):  # a single value, in the middle
-        last = max(first, last)
-        above = last * 1.5 if log else last + (0.1 * abs(last) or 1.0)
-        below = last / 1.5 if log else last - (0.1 * abs(last) or 1.0)
+    if last - first <= max(_ONE_VALUE * abs(last), _SMALLEST) and not (log and last / first >= 2):
+        last = max(first, last)  # a single value, in the middle
+        around = 0.1 * abs(last) if abs(last) > 10 * _SMALLEST else 1.0
+        above, below = (last * 1.5, last / 1.5) if log else (last + around, last - around)
         first, last = below if low is None else first, above
     if log and last / first >= 2:
         return _log_axis(first, last, low is not None, tight)
@@ -42,7 +48,7 @@ def make_axis(values: Sequence[float], *, log: bool, low: float | None = None, t
         expanded = step * math.floor(first / step + 1e-9)
         first = first if low is not None or (log and expanded <= 0) else expanded
     ticks = [step * k for k in range(math.ceil(first / step - 1e-9), math.floor(last / step + 1e-9) + 1)]
-    return Axis(low=first, high=last, log=log, ticks=tuple((tick, tick_label(tick, step)) for tick in ticks))
+    return Axis(low=first, high=last, log=log, ticks=tuple(zip(ticks, _labels(ticks, step), strict=True)))
 
 
 def _log_axis(first: float, last: float, low_given: bool, tight: bool) -> Axis:
@@ -60,6 +66,16 @@ def _log_axis(first: float, last: float, low_given: bool, tight: bool) -> Axis:
     powers = mantissas == (1,) and not (first > 0.99e-3 and last < 1.01e6)
     labels = [_power_of_ten(tick) if powers else tick_label(tick, tick) for tick in shown]
     return Axis(low=first, high=last, log=True, ticks=tuple(zip(shown, labels, strict=True)))
+
+
+def _labels(ticks: Sequence[float], step: float) -> list[str]:
+    """Of each tick its value; where that takes too many digits, its distance from the first one."""
+    labels = [tick_label(tick, step) for tick in ticks]
+    if len(set(labels)) == len(labels) and max(map(len, labels), default=0) <= _LONGEST_LABEL:
+        return labels
+    about = float(f"{ticks[0]:.1e}")
+    digit = 10.0 ** (math.floor(math.log10(abs(about))) - 1)
+    return [f"≈{tick_label(about, digit)}", *(f"+{tick_label(step * k, step)}" for k in range(1, len(ticks)))]
 
 
 def _power_of_ten(value: float) -> str:
