@@ -16,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workdir", default="", metavar="DIR", help="where it would be trained; its config, if it has")
     parser.add_argument("--json", action="store_true", help="one JSON object, in bytes, FLOP/s and canvases/s")
     parser.epilog = "Exit code 1 where a run would fail. Any key of the config may follow as --config.KEY=VALUE."
+    parser.set_defaults(prints_its_product=True)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workdir", required=True, metavar="DIR", help="of a training run, or pretrained:NAME")
     parser.add_argument("--verify", action="store_true", help="read every byte; exit code 1 when something is damaged")
     parser.add_argument("--json", action="store_true", help="the same as one JSON object")
+    parser.set_defaults(prints_its_product=True)
 
 
 def run(args: argparse.Namespace) -> int | None:

@@ -21,6 +21,7 @@ from pixjax.data.bad_pictures import BadPictures
 from pixjax.data.batch_plan import Batch, BatchPlan, make_plan
 from pixjax.data.same_sources import require_same_sources, source_sizes
 from pixjax.errors import InputError, RunError
+from pixjax.main_guard import require_guard
 
 # Batches that wait, ready, in each process.
 _READY = 2
@@ -28,7 +29,8 @@ _READY = 2
 # What a worker goes on for when it is told to end.
 _GRACE_SECONDS = 20.0
 
-_ENDING = {signal.SIGINT, signal.SIGTERM}
+# SIGHUP: the terminal is gone; SIGUSR1: SLURM's warning. All of a job's processes may get them.
+_ENDING = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)}
 
 # Smaller fields go through a pipe: a shared memory segment for each would cost more.
 _SHARED_BYTES = 2**16
@@ -48,8 +50,11 @@ def make_batches(
     workers.
 
     Raises:
-      InputError: sources that cannot be read, or none of which has the context that the model is built for.
+      InputError: sources that cannot be read, or none of which has the context that the model is built for; workers
+        asked for by a script that does not guard its `__main__`.
     """
+    if config.data.workers:
+        require_guard(f"data.workers={config.data.workers}")
     plan = make_plan(config, codec, shard_index=shard_index, shard_count=shard_count)
     if plan.context_canvases and not any(plan.has_context(source) for source in plan.sources):
         raise InputError(
@@ -202,7 +207,9 @@ def _start_worker(index: int, count: int) -> None:
         ending.start()
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, end_soon)
+    for number in _ENDING - {signal.SIGINT}:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+            signal.signal(number, end_soon)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)  # of `_shielded`
     parent = multiprocessing.parent_process()
     if parent is not None:
