@@ -24,9 +24,9 @@ def outcome_of(error: BaseException) -> tuple[int, str]:
         return 1, _one_line(error)
     if isinstance(error, KeyboardInterrupt):
         return 130, "interrupted"
-    if isinstance(error, OSError) and error.filename is not None:
-        if isinstance(error, _WRONG_PATH) or error.errno in _WRONG_PLACE:
-            return 2, f"{os.fsdecode(error.filename)}: {error.strerror}: choose another path"
+    if isinstance(error, OSError) and (isinstance(error, _WRONG_PATH) or error.errno in _WRONG_PLACE):
+        place = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+        return 2, f"{place}{error.strerror or error}: choose another path"
     if isinstance(error, _OF_THE_MACHINE):
         kept = keep_traceback(error)
         if isinstance(error, OSError):
