@@ -16,8 +16,10 @@ def run(args: argparse.Namespace) -> None:
 
     from pixjax.evaluation.convert import write_converted
     from pixjax.evaluation.jit_files import read_jit_file
+    from pixjax.runtime import require_devices
     from pixjax.training.run_files import new_workdir
 
+    require_devices()
     workdir = new_workdir(args.workdir)
     contents = read_jit_file(pathlib.Path(args.file))
     for note in write_converted(contents, workdir, args.file):

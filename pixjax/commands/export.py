@@ -26,6 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     import pathlib
 
+    from pixjax.runtime import require_devices
+
+    require_devices()
     if args.target == "workdir":
         from etils import epath
 

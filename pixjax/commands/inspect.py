@@ -16,8 +16,10 @@ def run(args: argparse.Namespace) -> int | None:
     import json
 
     from pixjax.evaluation.inspect import describe, verify
+    from pixjax.runtime import require_devices
     from pixjax.training.run_files import find_workdir
 
+    require_devices()
     if args.verify:
         damages = verify(find_workdir(args.workdir))
         if args.json:
