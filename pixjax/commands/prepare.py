@@ -23,7 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from pixjax.codec import CanvasCodec
     from pixjax.data.prepare import plan_preparation, prepare
-    from pixjax.errors import InputError
+    from pixjax.errors import InputError, RunError
+    from pixjax.training.watch import StopSignal
 
     for name, least in (("canvas_size", 1), ("shards", 0), ("workers", 0)):
         if getattr(args, name) < least:
@@ -38,13 +39,27 @@ def run(args: argparse.Namespace) -> int:
     preparation = plan_preparation(args.source, args.out, canvas_size=args.canvas_size, codec=codec, shards=args.shards)
     total = preparation.recipe.num_shards
 
+    class Stopped(Exception):
+        pass
+
     def report(shard) -> None:
         skipped = f", {len(shard.skipped)} skipped" if shard.skipped else ""
         print(f"{shard.file}: {shard.num_records:,} records{skipped}", file=sys.stderr)
         for name, cause, detail in shard.skipped:
             print(f"  skipped {name} ({cause}: {detail})", file=sys.stderr)
+        if stop.received:
+            raise Stopped
 
-    summary = prepare(preparation, workers=args.workers, make_all=make_all, report=report).to_dict()
+    with StopSignal("ending with the shards in work") as stop:
+        try:
+            summary = prepare(preparation, workers=args.workers, make_all=make_all, report=report).to_dict()
+        except (Stopped, RunError):
+            if not stop.received:
+                raise
+            print(
+                f"stopped by {stop.received}: shards that are done are kept in {args.out}, the same command continues"
+            )
+            return 0
     tokens = f", {summary['num_tokens']:,} tokens" if summary["num_tokens"] else ""
     causes = ", ".join(f"{count} {cause}" for cause, count in summary["skipped"].items())
     print(

@@ -1,8 +1,6 @@
 """The iterator over batches that training uses: the pure plan, run ahead of the step by grain."""
 
 import contextlib
-import multiprocessing
-import os
 import signal
 import threading
 import time
@@ -20,17 +18,12 @@ from pixjax.config import Config
 from pixjax.data.bad_pictures import BadPictures
 from pixjax.data.batch_plan import Batch, BatchPlan, make_plan
 from pixjax.data.same_sources import require_same_sources, source_sizes
+from pixjax.data.worker import ENDING, start_worker
 from pixjax.errors import InputError, RunError
 from pixjax.main_guard import require_guard
 
 # Batches that wait, ready, in each process.
 _READY = 2
-
-# What a worker goes on for when it is told to end.
-_GRACE_SECONDS = 20.0
-
-# SIGHUP: the terminal is gone; SIGUSR1: SLURM's warning. All of a job's processes may get them.
-_ENDING = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)}
 
 # Smaller fields go through a pipe: a shared memory segment for each would cost more.
 _SHARED_BYTES = 2**16
@@ -179,7 +172,7 @@ def _shielded(function: Callable[[], Batch]) -> Batch:
             outcome.set_exception(error)
 
     resource_tracker.ensure_running()  # or the first use of it would lift the mask
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:
         threading.Thread(target=run, daemon=True).start()
     finally:
@@ -195,27 +188,5 @@ def _parse_absl_flags() -> None:
         flags.FLAGS.mark_as_parsed()
 
 
-def _start_worker(index: int, count: int) -> None:
-    """A worker ends with the process that started it.
-
-    A signal to end that goes to all processes of a job leaves it time to feed the one that is saving.
-    """
-
-    def end_soon(*_) -> None:
-        ending = threading.Timer(_GRACE_SECONDS, os._exit, (1,))
-        ending.daemon = True
-        ending.start()
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for number in _ENDING - {signal.SIGINT}:
-        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
-            signal.signal(number, end_soon)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)  # of `_shielded`
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-
-        def exit_with_parent() -> None:
-            parent.join()
-            os._exit(1)
-
-        threading.Thread(target=exit_with_parent, daemon=True).start()
+def _start_worker(_index: int, _count: int) -> None:
+    start_worker()

@@ -15,7 +15,8 @@ def examine(
 ) -> dict[str, Finding]:
     """What each check found, by its name; `tell` hears of each as it comes.
 
-    Where no device can be had that is the last one, since all others compute. Without a config nothing of a run is checked, without a workdir no disk. Nothing stays in the workdir.
+    Where no device can be had that is the last one, since all others compute. Without a config nothing of a run is
+    checked, without a workdir no disk. Nothing stays in the workdir.
     """
     findings: dict[str, Finding] = {}
     for name, check in _checks(config, workdir, findings):
