@@ -50,7 +50,7 @@ def require_devices() -> None:
     try:
         jax.devices()
     except (RuntimeError, AssertionError) as error:  # a bare AssertionError for a GPU without its plugin
-        wanted = jax.config.values.get("jax_platforms") or ""
+        wanted = os.environ.get("JAX_PLATFORMS", "")
         reason = " ".join(str(error).partition(" (set JAX_PLATFORMS=")[0].split())[:200].rstrip(". ")
         reason = reason or "no such device, or no plugin for it"
         if wanted:

@@ -142,7 +142,7 @@ def test_a_device_that_cannot_be_had_is_wrong_input(wanted, error, message, monk
         raise error
 
     monkeypatch.setattr(jax, "devices", devices)
-    monkeypatch.setitem(jax.config.values, "jax_platforms", wanted)
+    monkeypatch.setenv("JAX_PLATFORMS", wanted)
     with pytest.raises(InputError, match=message):
         runtime.require_devices()
 

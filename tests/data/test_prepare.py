@@ -366,6 +366,7 @@ def test_a_manifest_whose_numbers_of_tokens_and_records_disagree_is_refused(mate
 @pytest.mark.parametrize("damaged", [False, True])
 def test_a_remote_shard_is_kept_here_only_when_it_is_what_the_manifest_says(material, tmp_path, monkeypatch, damaged):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr("pixjax.data.prepared.is_remote", lambda path: True)
     prepare_at(material["images"], tmp_path / "shards", shards=1)
     path = next(tmp_path.glob("shards/*.array_record"))

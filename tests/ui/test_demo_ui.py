@@ -48,7 +48,7 @@ def test_a_proxy_has_no_part_in_a_page_of_this_machine_and_is_there_again_for_th
         monkeypatch.setenv(name, "socks5://127.0.0.1:9")
     with served(Averages(str(workdir)), "a run") as address:
         assert urllib.request.build_opener(urllib.request.ProxyHandler({})).open(address).status == 200
-        assert os.environ["all_proxy"] == "socks5://127.0.0.1:9"
+        assert os.environ["ALL_PROXY"] == "socks5://127.0.0.1:9"
 
 
 def test_the_page_samples_and_shows_in_a_browser(workdir, browser, tmp_path):
