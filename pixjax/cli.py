@@ -6,11 +6,12 @@ import nothing heavy at the top, so that `pixjax --help` answers at once.
 
 import argparse
 import importlib
-import os
 import sys
 
 from pixjax import __version__
-from pixjax.errors import InputError, RunError
+from pixjax.errors import InputError
+from pixjax.failures import outcome_of
+from pixjax.streams import safe_streams
 
 COMMANDS = (
     "train",
@@ -50,7 +51,18 @@ def make_parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Exit code 0, 1 (failed) or 2 (wrong input). Only a bug ends in a traceback."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    with safe_streams() as (out, _):
+        code, prints_its_product = _run(arguments)
+        if prints_its_product and out.failure and not out.has_no_reader:
+            print(f"pixjax: what it prints could not be written ({out.reason}): send it elsewhere", file=sys.stderr)
+            return code or 1
+        return code
+
+
+def _run(arguments: list[str]) -> tuple[int, bool]:
+    """The exit code, and whether what the command makes is what it prints."""
     overrides = [a for a in arguments if a.startswith("--config.")]
+    args = argparse.Namespace()
     try:
         for override in overrides:
             if "=" not in override:
@@ -59,22 +71,11 @@ def main(arguments: list[str] | None = None) -> int:
         if overrides and not hasattr(args, "config"):
             raise InputError(f"{overrides[0].split('=')[0]} belongs to a command that takes --config")
         args.overrides = overrides
-        return args.run(args) or 0
-    except (InputError, RunError) as error:
-        print(f"pixjax: {error}", file=sys.stderr)
-        return 2 if isinstance(error, InputError) else 1
-    except (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
-        print(f"pixjax: {error.filename}: {error.strerror}: choose another path", file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # the reader, `head` for instance, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:
-        print(f"pixjax: {error}: what was written before is kept", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("pixjax: interrupted", file=sys.stderr)
-        return 130
+        code = args.run(args) or 0
+    except (Exception, KeyboardInterrupt) as error:
+        code, line = outcome_of(error)
+        print(f"pixjax: {line}", file=sys.stderr)
+    return code, getattr(args, "prints_its_product", False)
 
 
 if __name__ == "__main__":

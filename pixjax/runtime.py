@@ -1,14 +1,16 @@
-"""What every command that computes sets first: the compilation cache, and the other processes of the run."""
+"""What every command that computes sets first: the compilation cache, the other processes of the run, the devices."""
 
 import argparse
 import ctypes
 import importlib.util
 import os
 import pathlib
+import sys
 from collections.abc import Mapping
 
 import jax
 
+from pixjax.cache_folder import cache_folder, why_not_writable
 from pixjax.errors import InputError, RunError
 from pixjax.rendezvous import meet
 
@@ -20,14 +22,19 @@ def set_up(args: argparse.Namespace | None = None) -> None:
     """Call before anything is computed.
 
     Raises:
-      InputError: a part of `--coordinator --num-processes --process-id` is missing.
+      InputError: a part of `--coordinator --num-processes --process-id` is missing, or there is no such device as
+        JAX_PLATFORMS names.
       RunError: the other processes were not found, or not in time.
     """
+    connect(args)
+    require_devices()
+    if problem := use_compilation_cache():
+        print(f"note: {problem}", file=sys.stderr)
+
+
+def connect(args: argparse.Namespace | None = None) -> None:
+    """`set_up` before any device is looked for."""
     keep_memory()
-    if not jax.config.values["jax_compilation_cache_dir"]:
-        home = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
-        jax.config.update("jax_compilation_cache_dir", str(home / "pixjax" / "xla"))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     coordinator = getattr(args, "coordinator", "")
     if coordinator:
         assert args is not None
@@ -36,6 +43,41 @@ def set_up(args: argparse.Namespace | None = None) -> None:
         raise InputError("--num-processes and --process-id need --coordinator=HOST:PORT, the address of process 0")
     elif args is not None and (launcher := launcher_of(os.environ)):
         _connect_as_jax_finds(launcher)
+
+
+def require_devices() -> None:
+    """Raises `InputError` where there is no such device as JAX_PLATFORMS names."""
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:  # a bare AssertionError for a GPU without its plugin
+        wanted = os.environ.get("JAX_PLATFORMS", "")
+        reason = " ".join(str(error).partition(" (set JAX_PLATFORMS=")[0].split())[:200].rstrip(". ")
+        reason = reason or "no such device, or no plugin for it"
+        if wanted:
+            lower = wanted.lower()
+            instead = f"write JAX_PLATFORMS={lower}, or unset it" if lower != wanted else "unset it, or set it to cpu"
+            raise InputError(f"JAX_PLATFORMS={wanted} cannot be had here ({reason}): {instead}") from error
+        raise InputError(f"no device can be had ({reason}): see pixjax doctor, or set JAX_PLATFORMS=cpu") from error
+
+
+def use_compilation_cache() -> str:
+    """Keeps compiled programs in jax's folder, where one is set, or in pixjax's; why not, empty where they are kept."""
+    chosen = jax.config.values["jax_compilation_cache_dir"]
+    if chosen and "://" in str(chosen):
+        return ""
+    cache = cache_folder()
+    folder = pathlib.Path(chosen) if chosen else cache / "xla" if cache else None
+    if folder is None:
+        problem = "there is no home folder"
+    elif not (why := why_not_writable(folder)):
+        if not chosen:
+            jax.config.update("jax_compilation_cache_dir", str(folder))
+            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+        return ""
+    else:
+        problem = f"{folder} cannot be written ({why})"
+    jax.config.update("jax_compilation_cache_dir", None)  # or jax would warn of each program
+    return f"{problem}, so every start compiles anew: set JAX_COMPILATION_CACHE_DIR to a folder"
 
 
 def keep_memory() -> None:

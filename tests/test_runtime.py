@@ -1,6 +1,8 @@
 """What a process sets before it computes."""
 
 import argparse
+import os
+import pathlib
 import platform
 import subprocess
 import sys
@@ -10,7 +12,8 @@ import pytest
 from jax._src.clusters import ClusterEnv, cloud_tpu_cluster
 
 from pixjax import runtime
-from pixjax.errors import RunError
+from pixjax.errors import InputError, RunError
+from pixjax.planning.machine import check_cache
 from pixjax.runtime import launcher_of
 
 ALLOCATE_TWICE = """
@@ -119,3 +122,73 @@ def test_processes_that_jax_cannot_connect_are_told_how_to_connect(monkeypatch):
     monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
     with pytest.raises(RunError, match=r"of Open MPI.*\(coordinator_address should be defined\).*--coordinator="):
         runtime.set_up(argparse.Namespace(coordinator="", num_processes=0, process_id=-1))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "error", "message"),
+    [
+        ("cuda", AssertionError(), r"JAX_PLATFORMS=cuda cannot be had here \(no such .*\): unset it, or set it to cpu"),
+        ("CPU", RuntimeError("Unable to initialize backend 'CPU'"), r"=CPU .*'CPU'\): write JAX_PLATFORMS=cpu"),
+        (
+            "tpu",
+            RuntimeError("libtpu.so: no such file. (set JAX_PLATFORMS='' to ...)"),
+            r"\(libtpu.so: no such file\): u",
+        ),
+        ("", RuntimeError("CUDA_ERROR_NO_DEVICE"), r"no device can be had \(CUDA_ERROR_NO_DEVICE\): see pixjax doctor"),
+    ],
+)
+def test_a_device_that_cannot_be_had_is_wrong_input(wanted, error, message, monkeypatch):
+    def devices():
+        raise error
+
+    monkeypatch.setattr(jax, "devices", devices)
+    monkeypatch.setenv("JAX_PLATFORMS", wanted)
+    with pytest.raises(InputError, match=message):
+        runtime.require_devices()
+
+
+def test_jax_itself_does_not_know_a_platform_in_capitals():
+    environment = os.environ | {"JAX_PLATFORMS": "CPU"}
+    command = [sys.executable, "-m", "pixjax.cli", "doctor"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    software, accelerator = done.stdout.splitlines()  # all other checks compute
+    assert software.startswith("ok       software: ")
+    assert accelerator.startswith("failure  accelerator: JAX_PLATFORMS=CPU cannot be had here")
+    assert accelerator.endswith("-> write JAX_PLATFORMS=cpu, or unset it")
+
+
+@pytest.fixture
+def no_cache_chosen(monkeypatch):
+    before = jax.config.values["jax_compilation_cache_dir"]
+    jax.config.update("jax_compilation_cache_dir", None)
+    yield
+    jax.config.update("jax_compilation_cache_dir", before)
+
+
+def test_a_user_without_a_home_has_no_cache_and_is_told(no_cache_chosen, monkeypatch):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(pathlib.Path, "home", no_home)
+    told = runtime.use_compilation_cache()
+    assert told.startswith("there is no home folder, so every start compiles anew: ")
+    assert jax.config.values["jax_compilation_cache_dir"] is None
+
+
+@pytest.mark.parametrize("chosen", [True, False])
+def test_a_cache_that_cannot_be_written_is_left_out_and_that_is_told_once(
+    chosen, no_cache_chosen, tmp_path, monkeypatch
+):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    if chosen:
+        jax.config.update("jax_compilation_cache_dir", str(tmp_path / "file" / "mine"))
+    told = runtime.use_compilation_cache()
+    assert f"{tmp_path / 'file' / ('mine' if chosen else 'pixjax/xla')} cannot be written (Not a directory)" in told
+    assert jax.config.values["jax_compilation_cache_dir"] is None
+    finding = check_cache()
+    assert finding.status == "warning"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert check_cache().found == str(tmp_path / "pixjax" / "xla")

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     decode.add_argument("files", nargs="+", metavar="X.png", help="pages are put in order")
     decode.add_argument("--tolerant", action="store_true", help="read changed pixels, and texts with missing pages")
     _add_codec_arguments(decode)
-    decode.set_defaults(action=run_decode)
+    decode.set_defaults(action=run_decode, prints_its_product=True)
 
     bench = commands.add_parser("bench", help="noise tolerance and speed of color codes", allow_abbrev=False)
     bench.add_argument(
@@ -108,8 +108,16 @@ def run_decode(args: argparse.Namespace) -> int:
             texts.append(decoded.text)
     if not texts:
         raise InputError(f"{args.files[0]} is a natural image by its marker: there is no text in it")
-    sys.stdout.buffer.write("\n\n".join(texts).encode("utf-8", errors="replace"))
-    sys.stdout.flush()
+    text = "\n\n".join(texts)
+    encoding = sys.stdout.encoding
+    shown = text.encode(encoding, errors="replace").decode(encoding)
+    if lost := sum(a != b for a, b in zip(text, shown, strict=False)):
+        print(
+            f"pixjax: {encoding} cannot represent {lost:,} characters, which are replaced: set PYTHONIOENCODING=utf-8 "
+            "to have all of them",
+            file=sys.stderr,
+        )
+    sys.stdout.write(shown)
     return 0
 
 

@@ -15,8 +15,10 @@ def run(args: argparse.Namespace) -> None:
     from pixjax.evaluation.convert import write_converted
     from pixjax.evaluation.jit_files import read_jit_file
     from pixjax.paths import local_path
+    from pixjax.runtime import require_devices
     from pixjax.training.run_files import new_workdir
 
+    require_devices()
     workdir = new_workdir(args.workdir)
     contents = read_jit_file(local_path(args.file, "FILE"))
     for note in write_converted(contents, workdir, args.file):

@@ -17,8 +17,11 @@ def run(args: argparse.Namespace) -> None:
 
     if args.port is not None and not 1 <= args.port <= 65535:
         raise InputError(f"--port={args.port} is no port: choose 1024 to 65535")
+    from pixjax.ui.proxies import without_proxies
+
     try:
-        from pixjax.ui.serve import served
+        with without_proxies():
+            from pixjax.ui.serve import served
     except ImportError as error:
         raise InputError(f"the page needs a library ({error}): pip install 'pixjax[ui]'") from error
     from pixjax.runtime import set_up

@@ -16,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workdir", metavar="DIR", help="where it would be trained; its config, if it has")
     parser.add_argument("--json", action="store_true", help="one JSON object, in bytes, FLOP/s and canvases/s")
     parser.epilog = "Exit code 1 where a run would fail. Any key of the config may follow as --config.KEY=VALUE."
+    parser.set_defaults(prints_its_product=True)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -31,24 +32,36 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"{args.overrides[0].split('=')[0]} changes a config: name it with --config")
     config = read_config(args.config, args.overrides) if args.config else None
     from pixjax.planning.doctor import examine
-    from pixjax.runtime import set_up
+    from pixjax.runtime import connect
     from pixjax.training.run_files import CONFIG_FILE, read_run
 
-    set_up(args)
-    import jax
-
+    connect(args)
     if config is None and workdir is not None and (workdir / CONFIG_FILE).exists():
         config, _ = read_run(workdir)
     if args.json:
         findings = examine(config, workdir)
     else:
-        with _Report(process=jax.process_index()) as report:
+        with _Report(process=_process_index()) as report:
             findings = examine(config, workdir, report.tell)
     fails = any(finding.status == "failure" for finding in findings.values())
     if args.json:
         checks = {name: dataclasses.asdict(finding) for name, finding in findings.items()}
         print(json.dumps({"fit": not fails, "checks": checks}))
     return int(fails)
+
+
+def _process_index() -> int:
+    """0 also where no device can be had, which a check tells."""
+    import jax
+
+    from pixjax.errors import InputError
+    from pixjax.runtime import require_devices
+
+    try:
+        require_devices()
+    except InputError:
+        return 0
+    return jax.process_index()
 
 
 class _Report:

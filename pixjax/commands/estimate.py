@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="the same as one JSON object, in bytes, FLOPs and seconds")
     parser.epilog = "Nothing is trained and no device is used. Any key of the config may follow as --config.KEY=VALUE."
+    parser.set_defaults(prints_its_product=True)
 
 
 def run(args: argparse.Namespace) -> None:

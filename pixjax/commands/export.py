@@ -25,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     from pixjax.paths import local_path, user_path
+    from pixjax.runtime import require_devices
 
+    require_devices()
     if args.target == "workdir":
         from pixjax.evaluation.publish import publish
 

@@ -9,14 +9,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workdir", required=True, metavar="DIR", help="of a training run, or pretrained:NAME")
     parser.add_argument("--verify", action="store_true", help="read every byte; exit code 1 when something is damaged")
     parser.add_argument("--json", action="store_true", help="the same as one JSON object")
+    parser.set_defaults(prints_its_product=True)
 
 
 def run(args: argparse.Namespace) -> int | None:
     import json
 
     from pixjax.evaluation.inspect import describe, verify
+    from pixjax.runtime import require_devices
     from pixjax.training.run_files import find_workdir
 
+    require_devices()
     if args.verify:
         damages = verify(find_workdir(args.workdir))
         if args.json:

@@ -24,8 +24,9 @@ def run(args: argparse.Namespace) -> int:
     from pixjax.codec import CanvasCodec
     from pixjax.data.manifest import coverage_of_shards
     from pixjax.data.prepare import plan_preparation, prepare
-    from pixjax.errors import InputError
+    from pixjax.errors import InputError, RunError
     from pixjax.paths import user_path
+    from pixjax.training.watch import StopSignal
 
     out = str(user_path(args.out, "--out"))
     for name, least in (("canvas_size", 1), ("shards", 0), ("workers", 0)):
@@ -41,13 +42,25 @@ def run(args: argparse.Namespace) -> int:
     preparation = plan_preparation(args.source, out, canvas_size=args.canvas_size, codec=codec, shards=args.shards)
     total = preparation.recipe.num_shards
 
+    class Stopped(Exception):
+        pass
+
     def report(shard) -> None:
         skipped = f", {len(shard.skipped)} skipped" if shard.skipped else ""
         print(f"{shard.file}: {shard.num_records:,} records{skipped}", file=sys.stderr)
         for name, cause, detail in shard.skipped:
             print(f"  skipped {name} ({cause}: {detail})", file=sys.stderr)
+        if stop.received:
+            raise Stopped
 
-    manifest = prepare(preparation, workers=args.workers, make_all=make_all, report=report)
+    with StopSignal("ending with the shards in work") as stop:
+        try:
+            manifest = prepare(preparation, workers=args.workers, make_all=make_all, report=report)
+        except (Stopped, RunError):
+            if not stop.received:
+                raise
+            print(f"stopped by {stop.received}: shards that are done are kept in {out}, the same command continues")
+            return 0
     summary = manifest.to_dict()
     tokens = f", {summary['num_tokens']:,} tokens" if summary["num_tokens"] else ""
     if args.normalize and summary["num_characters"]:

@@ -2,8 +2,6 @@
 
 import contextlib
 import functools
-import multiprocessing
-import os
 import signal
 import threading
 import time
@@ -21,15 +19,12 @@ from pixjax.config import Config
 from pixjax.data.bad_pictures import BadPictures
 from pixjax.data.batch_plan import Batch, BatchPlan, make_plan
 from pixjax.data.same_sources import changed_content, moved_sources, source_state
+from pixjax.data.worker import ENDING, start_worker
 from pixjax.errors import InputError, RunError
+from pixjax.main_guard import require_guard
 
 # Batches that wait, ready, in each process.
 _READY = 2
-
-# What a worker goes on for when it is told to end.
-_GRACE_SECONDS = 20.0
-
-_ENDING = {signal.SIGINT, signal.SIGTERM}
 
 # Smaller fields go through a pipe: a shared memory segment for each would cost more.
 _SHARED_BYTES = 2**16
@@ -49,8 +44,11 @@ def make_batches(
     workers.
 
     Raises:
-      InputError: sources that cannot be read, or none of which has the context that the model is built for.
+      InputError: sources that cannot be read, or none of which has the context that the model is built for; workers
+        asked for by a script that does not guard its `__main__`.
     """
+    if config.data.workers:
+        require_guard(f"data.workers={config.data.workers}")
     plan = make_plan(config, codec, shard_index=shard_index, shard_count=shard_count)
     if plan.context_canvases and not any(plan.has_context(source) for source in plan.sources):
         raise InputError(
@@ -199,7 +197,7 @@ def _shielded(function: Callable[[], Batch]) -> Batch:
             outcome.set_exception(error)
 
     resource_tracker.ensure_running()  # or the first use of it would lift the mask
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:
         threading.Thread(target=run, daemon=True).start()
     finally:
@@ -215,25 +213,5 @@ def _parse_absl_flags() -> None:
         flags.FLAGS.mark_as_parsed()
 
 
-def _start_worker(index: int, count: int) -> None:
-    """A worker ends with the process that started it.
-
-    A signal to end that goes to all processes of a job leaves it time to feed the one that is saving.
-    """
-
-    def end_soon(*_) -> None:
-        ending = threading.Timer(_GRACE_SECONDS, os._exit, (1,))
-        ending.daemon = True
-        ending.start()
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, end_soon)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)  # of `_shielded`
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-
-        def exit_with_parent() -> None:
-            parent.join()
-            os._exit(1)
-
-        threading.Thread(target=exit_with_parent, daemon=True).start()
+def _start_worker(_index: int, _count: int) -> None:
+    start_worker()

@@ -11,6 +11,7 @@ import json
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 from etils import epath
@@ -26,7 +27,9 @@ from pixjax.data.source import ImageSource
 from pixjax.data.sources import modality_of, open_source
 from pixjax.data.token_stream import tokenize_documents
 from pixjax.data.uri import SourceUri
+from pixjax.data.worker import start_worker
 from pixjax.errors import InputError, RunError
+from pixjax.main_guard import require_guard
 
 _RECIPE = "recipe.json"  # of a preparation that has not finished
 _PICTURES_PER_SHARD = 8192
@@ -246,12 +249,18 @@ def _make_here(job: Preparation, numbers: list[int], workers: int) -> Iterator[S
     if workers < 2 or len(numbers) < 2:
         yield from (make_shard(job, number) for number in numbers)
         return
+    require_guard(f"workers={workers}")
     # Spawned, not forked: the caller may have threads.
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=start_worker) as pool:
         futures = [pool.submit(make_shard, job, number) for number in numbers]
         try:
             for future in as_completed(futures):
                 yield future.result()
+        except BrokenProcessPool:
+            raise RunError(
+                "a process that makes shards was killed, perhaps out of memory: lower --workers and run the command "
+                "again, which goes on with the shards that are missing"
+            ) from None
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 

@@ -11,6 +11,7 @@ import numpy as np
 from etils import epath
 from jaxtyping import Integer
 
+from pixjax.cache_folder import cache_folder
 from pixjax.codec import IMAGE, TEXT, CanvasCodec
 from pixjax.codec.coverage import bytes_instead
 from pixjax.data.fingerprint import digest
@@ -23,7 +24,7 @@ from pixjax.data.token_stream import TokenStream
 from pixjax.data.tokens import Span
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError
-from pixjax.paths import is_remote, user_path
+from pixjax.paths import is_remote
 
 
 def prepared_modality(uri: SourceUri) -> int:
@@ -244,7 +245,9 @@ def _local_copy(path: epath.Path, shard: Shard) -> epath.Path:
     """ArrayRecord reads local files only: a remote shard is copied once, under its checksum."""
     if not is_remote(path):
         return path
-    cached = user_path("~/.cache/pixjax/shards") / f"{shard.sha256}.array_record"
+    if (cache := cache_folder()) is None:
+        raise InputError(f"{path} needs a folder for its copy, and this user has no home: set XDG_CACHE_HOME")
+    cached = epath.Path(cache) / "shards" / f"{shard.sha256}.array_record"
     if cached.exists():
         return cached
     cached.parent.mkdir(parents=True, exist_ok=True)

@@ -15,12 +15,15 @@ def examine(
 ) -> dict[str, Finding]:
     """What each check found, by its name; `tell` hears of each as it comes.
 
-    Without a config nothing of a run is checked, without a workdir no disk. Nothing stays in the workdir.
+    Where no device can be had that is the last one, since all others compute. Without a config nothing of a run is
+    checked, without a workdir no disk. Nothing stays in the workdir.
     """
     findings: dict[str, Finding] = {}
     for name, check in _checks(config, workdir, findings):
         findings[name] = stand_alone(check)
         tell(name, findings[name])
+        if name == "accelerator" and findings[name].status == "failure":
+            break
     return findings
 
 
@@ -31,6 +34,7 @@ def _checks(
     checks: list[tuple[str, Callable[[], Finding]]] = [
         ("software", machine.check_software),
         ("accelerator", machine.check_accelerator),
+        ("compilation cache", machine.check_cache),
         ("devices", machine.check_devices),
         ("matrix products bfloat16", partial(machine.check_matmul, "bfloat16")),
         ("matrix products float32", partial(machine.check_matmul, "float32")),

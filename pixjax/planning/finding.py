@@ -49,4 +49,6 @@ def _of_error(error: Exception) -> Finding:
     if isinstance(error, InputError | RunError):  # "what is wrong: what to do"
         problem, _, remedy = text.rpartition(": ")
         return Finding(status="failure", found=problem or remedy, remedy=remedy if problem else "")
+    if isinstance(error, OSError) and error.filename is not None:
+        return Finding(status="failure", found=f"{error.filename}: {error.strerror}", remedy="choose another path")
     return Finding(status="failure", found=f"{type(error).__name__}: {text}"[:300])

@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 from pixjax.chips import GIB, Chip, chip_of
 from pixjax.planning.finding import Finding
 from pixjax.planning.measure import matmul_flops, memory_bandwidth
-from pixjax.runtime import tpu_chips
+from pixjax.runtime import require_devices, tpu_chips, use_compilation_cache
 from pixjax.training.provenance import versions
 
 # Shares of the data sheet below which something is amiss.
@@ -42,7 +42,8 @@ def _declared_requirements() -> list[str]:
 
 
 def check_accelerator() -> Finding:
-    """Is there one that jax does not use?"""
+    """Is there one that jax does not use, or none of those that it was told to use?"""
+    require_devices()
     backend, gpus, tpus = jax.default_backend(), _nvidia_gpus(), len(tpu_chips())
     found = [f"jax computes on {backend.upper()}"]
     if gpus:
@@ -58,6 +59,14 @@ def check_accelerator() -> Finding:
             remedy = f"pip install 'pixjax[{extra}]'" + ("" if tpus else ", or 'pixjax[cuda12]' with an older driver")
     values = {"backend": backend, "gpus": len(gpus), "tpus": tpus, "driver": gpus[0][1] if gpus else ""}
     return Finding(status="warning" if remedy else "ok", found="; ".join(found), remedy=remedy, values=values)
+
+
+def check_cache() -> Finding:
+    """Are compiled programs kept for the next start?"""
+    if problem := use_compilation_cache():
+        found, _, remedy = problem.rpartition(": ")
+        return Finding(status="warning", found=found, remedy=remedy)
+    return Finding(found=str(jax.config.values["jax_compilation_cache_dir"]))
 
 
 def _nvidia_gpus() -> list[tuple[str, str]]:

@@ -1,20 +1,29 @@
-"""Where the metrics go: `metrics.jsonl`, TensorBoard, and one line that a person reads."""
+"""Where a run says how it goes: `metrics.jsonl`, TensorBoard, and lines for a person, on stderr and in `log.txt`.
+
+The terminal may go away or be full at any time: the run goes on, and says so in its log.
+"""
 
 import contextlib
 import json
+import logging
 import math
 import sys
 import time
-from collections.abc import Mapping
+import traceback
+from collections.abc import Callable, Mapping
 
 from etils import epath
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from pixjax.errors import InputError, RunError
+from pixjax.streams import PATIENCE, safe
 from pixjax.training.curves import Curves
+from pixjax.training.line_file import LineFile
 
 METRICS_FILE = "metrics.jsonl"
+LOG_FILE = "log.txt"
 
 
 def _lines_up_to(path: epath.Path, step: int) -> list[str]:
@@ -29,8 +38,20 @@ def _lines_up_to(path: epath.Path, step: int) -> list[str]:
     return kept
 
 
+class _Forwarder(logging.Handler):
+    def __init__(self, tell: Callable[[str], None]):
+        super().__init__(logging.WARNING)
+        self._tell = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._tell(record.getMessage())
+
+
 class Reporter:
-    """Writes a run's metrics from the step it starts at. A context manager."""
+    """Writes a run's metrics from the step it starts at, and all that it says. A context manager.
+
+    What the package's loggers tell meanwhile goes the same way.
+    """
 
     def __init__(
         self,
@@ -47,11 +68,14 @@ class Reporter:
         self._use_per_rate = flops_per_canvas / peak_flops if peak_flops else None
         self._start_step, self._steps, self._batch_size = start_step, steps, batch_size
         self._last = (start_step, time.monotonic(), 0.0)
-        self._path = workdir / METRICS_FILE
-        self._lines = _lines_up_to(self._path, start_step) if write else []
-        self._unwritten = 0  # lines at the end that a failing disk did not take
+        path = workdir / METRICS_FILE
+        self._metrics = LineFile(path, _lines_up_to(path, start_step) if write else ())
+        self._log = LineFile(workdir / LOG_FILE, _lines_of(workdir / LOG_FILE) if write else ())
         self._curves = Curves(workdir / "tensorboard", start_step=start_step)
-        self._console = Console(stderr=True)
+        self._terminal = safe(sys.stderr, patience=PATIENCE)
+        self._has_terminal = True
+        self._forwarder = _Forwarder(self.message)
+        self._console = Console(file=self._terminal)  # type: ignore[arg-type]
         columns = (
             TextColumn("step {task.completed}/{task.total}"),
             BarColumn(),
@@ -62,19 +86,42 @@ class Reporter:
 
     def __enter__(self) -> "Reporter":
         if self._write:
-            self._rewrite()
+            self._metrics.rewrite()
+            with contextlib.suppress(OSError):
+                self._log.rewrite()
+        logging.getLogger("pixjax").addHandler(self._forwarder)
         self._task = self._progress.add_task("", total=self._steps, completed=self._start_step)
         self._progress.start()
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, _kind, error: BaseException | None, _trace) -> None:
         self._progress.stop()
+        logging.getLogger("pixjax").removeHandler(self._forwarder)
+        if isinstance(error, InputError | RunError | KeyboardInterrupt):
+            self._note(f"ended: {str(error) or 'interrupted'}")
+        elif error is not None:
+            self._note("".join(traceback.format_exception(error)).rstrip())
         with contextlib.suppress(OSError):  # what the disk does not take must not hide why the run ends
             self._curves.close()
 
     def message(self, text: str) -> None:
         if self._write:
             self._console.print(Text(text), soft_wrap=True)  # paths have brackets and colons, which are no markup
+            self._note(text)
+
+    def _note(self, text: str) -> None:
+        """Into the log, which a failing disk takes later."""
+        if not self._write:
+            return
+        lines = [text]
+        if self._has_terminal and (reason := self._terminal.reason):
+            self._has_terminal = False
+            lines.append(
+                f"stderr can no longer be written to ({reason}): training goes on without it and says all here"
+            )
+        for line in lines:
+            with contextlib.suppress(OSError):
+                self._log.append(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}")
 
     def advance(self, step: int) -> None:
         self._progress.update(self._task, completed=step)
@@ -99,33 +146,25 @@ class Reporter:
         if self._use_per_rate is not None:
             values["mfu"] = values["canvases_per_second"] * self._use_per_rate
         line = {"step": step} | {k: v if math.isfinite(v) else None for k, v in values.items()}
-        self._lines.append(json.dumps(line))
         try:
-            self._write_lines()
+            self._metrics.append(json.dumps(line))
             self._curves.write(step, {name: value for name, value in values.items() if math.isfinite(value)})
         except OSError as error:
             self.message(f"step {step} could not be logged, its line is kept for later ({error})")
         text = summary_line(values)
+        left = (self._steps - step) / rate if rate else math.inf
+        whole = f"step {step}/{self._steps}  {text}  {_duration(left)} left"
         self._progress.update(self._task, completed=step, description=text)
         if self._progress.disable:
-            left = (self._steps - step) / rate if rate else math.inf
-            print(f"step {step}/{self._steps}  {text}  {_duration(left)} left", file=sys.stderr, flush=True)
+            self._terminal.write(f"{whole}\n")
+        self._note(whole)
 
-    def _write_lines(self) -> None:
-        """Appends the last line to the file. What a full disk did not take is written with a later one."""
-        self._unwritten += 1
-        if "://" in str(self._path) or self._unwritten > 1:  # object stores cannot append; and a line may be torn
-            self._rewrite()
-        else:
-            with self._path.open("a") as file:
-                file.write(f"{self._lines[-1]}\n")
-        self._unwritten = 0
 
-    def _rewrite(self) -> None:
-        """All lines, beside the file and then in its place: one that fails half-way leaves the old one."""
-        new = self._path.with_name(f"{METRICS_FILE}.new")
-        new.write_text("".join(f"{line}\n" for line in self._lines))
-        new.replace(self._path)
+def _lines_of(path: epath.Path) -> list[str]:
+    try:
+        return path.read_bytes().decode(errors="replace").splitlines()
+    except OSError:
+        return []
 
 
 def summary_line(values: Mapping[str, float]) -> str:

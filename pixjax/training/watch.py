@@ -1,11 +1,15 @@
 """What may end or interrupt a run from outside its arithmetic: signals, gradients that go bad, and the profiler."""
 
 import collections
+import contextlib
 import math
+import os
 import signal
 import statistics
 import sys
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Iterator, Mapping
 
 import jax
 import numpy as np
@@ -13,27 +17,50 @@ from etils import epath
 from jax.experimental import multihost_utils
 
 from pixjax.errors import InputError, RunError
+from pixjax.streams import PATIENCE, safe
 
 BAD_BATCH_FILE = "bad_batch.npz"  # of the last update that was skipped, when a run stops because of them
 
 
+def _stop_signals() -> list[signal.Signals]:
+    """Those that ask a run to end. A SIGHUP that whoever started the process has it ignore (nohup) stays ignored."""
+    named = [getattr(signal, name, None) for name in ("SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP")]
+    return [
+        number
+        for number in named
+        if number is not None and not (number.name == "SIGHUP" and signal.getsignal(number) == signal.SIG_IGN)
+    ]
+
+
 class StopSignal:
-    """Turns SIGTERM and Ctrl-C into a wish that the loop sees between two steps. A second Ctrl-C stops at once."""
+    """Turns signals into a wish that the loop sees between two steps. A second Ctrl-C stops at once.
+
+    The signals are SIGTERM, Ctrl-C, SIGHUP (the connection dropped) and SIGUSR1 (as SLURM's `--signal=USR1@300`). Only
+    the main thread of a process may receive them: in another one nothing is ever received.
+    """
 
     EVERY = 10  # steps between two agreements of several processes
+    SECOND_AFTER = 1.0  # seconds: some launchers pass on a Ctrl-C that the terminal has sent to all processes already
 
     def __init__(self, doing: str = "saving after this step"):
         """`doing` is what the reader is told when the signal comes."""
         self.received = ""
+        self._received_at = 0.0
         self._doing = doing
+        self._entered = contextlib.ExitStack()
 
     def __enter__(self) -> "StopSignal":
-        self._before = {s: signal.signal(s, self._handle) for s in (signal.SIGTERM, signal.SIGINT)}
+        if threading.current_thread() is not threading.main_thread():
+            return self
+        numbers = _stop_signals()
+        self._entered.enter_context(_announced(numbers, self._doing))
+        for number in numbers:
+            before = signal.signal(number, self._handle)
+            self._entered.callback(signal.signal, number, signal.SIG_DFL if before is None else before)
         return self
 
     def __exit__(self, *_) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        self._entered.close()
 
     def at(self, step: int) -> bool:
         """Whether to stop before this step. Several processes agree, so that none waits for one that has left."""
@@ -47,10 +74,38 @@ class StopSignal:
         return agreed  # not what was received: a signal that came during the exchange is for the next one
 
     def _handle(self, number: int, _frame) -> None:
-        if self.received and number == signal.SIGINT:
+        """Writes nothing: it may have come in the middle of a write."""
+        now = time.monotonic()
+        if not self.received:
+            self.received, self._received_at = signal.Signals(number).name, now
+        elif number == signal.SIGINT and now - self._received_at >= self.SECOND_AFTER:
             raise KeyboardInterrupt
-        self.received = signal.Signals(number).name
-        print(f"{self.received}: {self._doing}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _announced(numbers: list[signal.Signals], doing: str) -> Iterator[None]:
+    """A thread tells of the first of these signals, at once: while a program compiles, no handler runs for minutes."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    terminal = safe(sys.stderr, patience=PATIENCE)
+
+    def tell() -> None:
+        told = False
+        while came := os.read(read, 1):  # empty: the other end is closed
+            if came[0] in numbers and not told:
+                told = True
+                terminal.write(f"{signal.Signals(came[0]).name}: {doing}\n")
+        os.close(read)
+
+    thread = threading.Thread(target=tell, daemon=True)
+    thread.start()
+    before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(write)
+        thread.join(1.0)  # it may wait for whoever reads what it tells
 
 
 class SkippedUpdates:

@@ -9,6 +9,7 @@ from starlette.middleware import Middleware
 from pixjax.errors import InputError
 from pixjax.ui.averages import Averages
 from pixjax.ui.page import build_page, style
+from pixjax.ui.proxies import without_proxies
 
 HERE = "127.0.0.1"
 
@@ -45,7 +46,17 @@ def served(averages: Averages, title: str, port: int | None = None) -> Iterator[
     Raises:
       InputError: a port that cannot be had, or a model that cannot be sampled.
     """
-    page = build_page(averages, title)
+    with without_proxies():
+        page = build_page(averages, title)
+        address = _launched(page, port)
+    try:
+        yield address
+    finally:
+        page.close(verbose=False)
+
+
+def _launched(page: gr.Blocks, port: int | None) -> str:
+    """Starts the server; its address."""
     try:
         _, address, _ = page.launch(
             server_name=HERE,
@@ -70,7 +81,4 @@ def served(averages: Averages, title: str, port: int | None = None) -> Iterator[
             if port
             else "no port from 7860 to 7959 is free: name one with --port=N"
         ) from None
-    try:
-        yield address
-    finally:
-        page.close(verbose=False)
+    return address

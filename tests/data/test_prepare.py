@@ -199,6 +199,22 @@ def flip(path: pathlib.Path, place: int) -> None:
     path.write_bytes(data)
 
 
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1"])
+def test_a_signal_ends_it_after_the_shard_in_work_and_the_same_command_goes_on(tmp_path, monkeypatch, capsys, name):
+    def interrupted(job, number):
+        os.kill(os.getpid(), getattr(signal, name))
+        return make_shard(job, number)
+
+    command = ["prepare", "--source=demo:text", f"--out={tmp_path}", "--shards=3", "--workers=1"]
+    with monkeypatch.context() as patch:
+        patch.setattr("pixjax.data.prepare.make_shard", interrupted)
+        assert main(command) == 0
+    assert f"stopped by {name}: shards that are done are kept in {tmp_path}" in capsys.readouterr().out
+    assert [path.name for path in sorted(tmp_path.glob("*.array_record"))] == ["shard-00000-of-00003.array_record"]
+    assert main(command) == 0
+    assert "in 3 shards" in capsys.readouterr().out
+
+
 def test_a_flipped_bit_is_named_by_shard_and_position_and_never_read(material, tmp_path):
     prepare_at(material["images"], tmp_path / "shards", shards=2)
     whole = open_source(f"array_record:{tmp_path}/shards", canvas_size=16).load(range(23))
@@ -364,6 +380,7 @@ def test_a_manifest_whose_numbers_of_tokens_and_records_disagree_is_refused(mate
 @pytest.mark.parametrize("damaged", [False, True])
 def test_a_remote_shard_is_kept_here_only_when_it_is_what_the_manifest_says(material, tmp_path, monkeypatch, damaged):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr("pixjax.data.prepared.is_remote", lambda path: True)
     prepare_at(material["images"], tmp_path / "shards", shards=1)
     path = next(tmp_path.glob("shards/*.array_record"))

@@ -1,8 +1,10 @@
 """`pixjax demo-ui`: what it refuses before anything is served, and its page in a headless Chromium."""
 
+import os
 import re
 import socket
 import sys
+import urllib.request
 
 import pytest
 
@@ -35,6 +37,18 @@ def test_a_port_in_use_and_a_folder_without_a_run_are_refused(workdir, tmp_path,
         port = taken.getsockname()[1]
         assert main(["demo-ui", f"--workdir={workdir}", "--no-browser", f"--port={port}"]) == 2
     assert f"--port={port} cannot be had" in capsys.readouterr().err
+
+
+def test_a_proxy_has_no_part_in_a_page_of_this_machine_and_is_there_again_for_the_browser(workdir, monkeypatch):
+    pytest.importorskip("gradio", reason="no gradio: pip install 'pixjax[ui]'")
+    from pixjax.ui.averages import Averages
+    from pixjax.ui.serve import served
+
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "socks5://127.0.0.1:9")
+    with served(Averages(str(workdir)), "a run") as address:
+        assert urllib.request.build_opener(urllib.request.ProxyHandler({})).open(address).status == 200
+        assert os.environ["ALL_PROXY"] == "socks5://127.0.0.1:9"
 
 
 def test_the_page_samples_and_shows_in_a_browser(workdir, browser, tmp_path):

@@ -1,0 +1,19 @@
+"""The page is reached from this machine alone: no proxy has a part in it."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def without_proxies() -> Iterator[None]:
+    """Hides `http_proxy`, `all_proxy` and the like from this process.
+
+    Gradio asks its own server whether it is up: through a proxy it never is, and with one of SOCKS it does not even
+    import. The browser that is opened afterwards gets them again.
+    """
+    hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.lower().endswith("_proxy")}
+    try:
+        yield
+    finally:
+        os.environ |= hidden
