@@ -101,8 +101,8 @@ def test_what_is_made_of_a_path_is_as_literal(tmp_path):
 @pytest.mark.parametrize(
     "arguments",
     [
-        "train --config=demo --workdir=", "inspect --workdir=", "doctor --workdir=", "export --to=jit --workdir=x --out=",
-        "prepare --source=demo:text --out=", "data preview --config=demo --out=", "study --config=study_best --workdir=",
+        "train --config=demo --workdir=", "inspect --workdir=", "doctor --workdir=", "study --config=x --workdir=",
+        "export --to=jit --workdir=x --out=", "prepare --source=demo:text --out=", "data preview --config=demo --out=",
         "codec encode --text-file x --out=", "codec decode ", "tokenizer train --text x --vocab-size=260 --out=",
         "prepare --source=demo:text --out=x --tokenizer=",
     ],
