@@ -36,7 +36,8 @@ from pixjax.training.workdir import require_same_run
 def train(config: Config, workdir: epath.Path) -> bool:
     """Trains to `training.steps`, from the newest checkpoint of the workdir if it has one; says whether it got there.
 
-    On SIGTERM or Ctrl-C the run saves, says how far it came, and returns; the same command continues it.
+    On SIGTERM, Ctrl-C, SIGHUP or SIGUSR1 the run saves, says how far it came, and returns; the same command continues
+    it. In another thread than the first of the process no signal is seen.
 
     Raises:
       InputError: the workdir holds another run, or one that is going on, or the config does not fit the devices.
