@@ -76,7 +76,7 @@ class CoverageCounter:
         self._tokenizer = tokenizer
         self._rewrites = tokenizer.rewrites
         self._texts: list[str] = []
-        self._ids: list[Int[np.ndarray, _]] = []
+        self._ids: list[np.ndarray] = []
         self._waiting = self._characters = 0
         self._lost: Counter[str] = Counter()
         self._added, self._blank = False, True

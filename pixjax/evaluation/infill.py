@@ -29,8 +29,8 @@ def given_text(codec: CanvasCodec, template: str, blank: str = "_") -> Given:
     """A text in which each `blank` stands for one token that is not known; all that follows the text is not either.
 
     Raises:
-      InputError: `blank` is not one character, most of the text is lost, or the template is empty, too long for a canvas, or has no blank while
-        it fills the canvas.
+      InputError: `blank` is not one character, most of the text is lost to the tokenizer, or the template is empty, too
+        long for a canvas, or has no blank while it fills the canvas.
     """
     if len(blank) != 1:
         raise InputError(

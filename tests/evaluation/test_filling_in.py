@@ -31,6 +31,12 @@ def test_spaces_beside_a_blank_survive_normalising():
     assert known_tokens(LETTERS, given)[: len(expected)] == expected
 
 
+def test_a_text_of_which_the_codec_loses_most_is_refused():
+    with pytest.raises(InputError, match=r"--infill: all of 6 characters .* trained with codec.tokenizer=bytes"):
+        given_text(LETTERS, "привет ___")
+    assert given_text(LETTERS, "___").modality == TEXT  # nothing is given, so nothing is lost
+
+
 def test_another_blank_makes_underscores_ordinary():
     assert known_tokens(BYTES, given_text(BYTES, "_#_", blank="#"))[:4] == [95, -1, 95, -1]
 

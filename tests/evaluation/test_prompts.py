@@ -48,6 +48,17 @@ def denoiser(workdir):
     return load(workdir)
 
 
+def test_a_prompt_of_which_most_is_lost_is_refused_and_less_is_told(denoiser, caplog):
+    letters = CanvasCodec("chars27", "radix:3:1", canvas_size=8, normalize=True)
+    reader = dataclasses.replace(denoiser, codec=letters)
+    with pytest.raises(InputError, match=r"--prompt: all of 2 characters .* trained with codec.tokenizer=bytes"):
+        read_prompt(reader, text="漢字")
+    with pytest.raises(InputError, match="--prompt is blank"):
+        read_prompt(reader, text="  ")
+    assert len(read_prompt(reader, text="hello!")[0]) == 5
+    assert "--prompt: 16.7 % of 6 characters are lost to the tokenizer (!)" in caplog.text
+
+
 def test_a_prompt_is_painted_as_training_paints_one(denoiser, files):
     codec = denoiser.codec
     prompt = read_prompt(denoiser, text="hello", image=str(files / "green.png"))
