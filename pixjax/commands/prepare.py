@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from pixjax.codec import CanvasCodec
+    from pixjax.data.labels import describe_counts
     from pixjax.data.prepare import plan_preparation, prepare
     from pixjax.errors import InputError
 
@@ -44,7 +45,13 @@ def run(args: argparse.Namespace) -> int:
         for name, cause, detail in shard.skipped:
             print(f"  skipped {name} ({cause}: {detail})", file=sys.stderr)
 
-    summary = prepare(preparation, workers=args.workers, make_all=make_all, report=report).to_dict()
+    summary = prepare(
+        preparation,
+        workers=args.workers,
+        make_all=make_all,
+        report=report,
+        notify=lambda message: print(message, file=sys.stderr),
+    ).to_dict()
     tokens = f", {summary['num_tokens']:,} tokens" if summary["num_tokens"] else ""
     causes = ", ".join(f"{count} {cause}" for cause, count in summary["skipped"].items())
     print(
@@ -52,4 +59,6 @@ def run(args: argparse.Namespace) -> int:
         + (f" ({causes})" if causes else "")
         + f"; read them as array_record:{args.out}"
     )
+    if classes := summary["classes"]:
+        print(describe_counts(classes))
     return 0

@@ -19,6 +19,7 @@ from pixjax.codec import CanvasCodec
 from pixjax.config import Config
 from pixjax.data.bad_pictures import BadPictures
 from pixjax.data.batch_plan import Batch, BatchPlan, make_plan
+from pixjax.data.labels import all_class_names, require_same_classes, source_classes, source_notes
 from pixjax.data.same_sources import require_same_sources, source_sizes
 from pixjax.errors import InputError, RunError
 
@@ -111,18 +112,34 @@ class BatchIterator:
         """Pictures passed over by this host since the beginning of the run, by cause."""
         return self._bad.skipped
 
+    @property
+    def notes(self) -> list[str]:
+        """What a user should know of the sources: their classes, and what is doubtful about their files."""
+        return source_notes(self._plan.sources, self._plan.num_classes)
+
+    @property
+    def class_names(self) -> list[str | None]:
+        """The name of each label, as far as it has one; empty for a model without classes."""
+        return all_class_names(self._plan.sources, self._plan.num_classes)
+
     def get_state(self) -> dict[str, Any]:
         """JSON-able, and the same on every host but for `skipped` and `bad_records`.
 
         These two are of this host's rows alone: hosts do not talk to each other here. A checkpoint keeps one
         host's, and all of them go on from that.
         """
-        return {"next_step": self.step, "sources": source_sizes(self._plan.sources), **self._bad.get_state()}
+        return {
+            "next_step": self.step,
+            "sources": source_sizes(self._plan.sources),
+            "classes": source_classes(self._plan.sources),
+            **self._bad.get_state(),
+        }
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Goes on where `get_state` was taken, there or on any other number of hosts and workers.
 
-        Raises `InputError` where a source has another size than it had then: its batches would be others.
+        Raises `InputError` where a source has another size or other classes than it had then: its batches would be
+        others.
         """
         try:
             step = int(state["next_step"])
@@ -130,6 +147,8 @@ class BatchIterator:
             raise InputError(f"{state!r} is not the state of a batch iterator: next_step is missing") from None
         if "sources" in state:
             require_same_sources(state["sources"], self._plan.sources)
+        if "classes" in state:
+            require_same_classes(state["classes"], self._plan.sources)
         self.close()
         self.step = step
         self._bad.set_state(state)

@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import re
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from etils import epath
@@ -12,6 +14,7 @@ from pixjax.codec.color import parse_code
 from pixjax.codec.description import settings_of
 from pixjax.codec.layout import cell_pixels
 from pixjax.config import parse_patch_size
+from pixjax.data.labels import count_classes
 from pixjax.errors import InputError
 
 MANIFEST = "manifest.json"
@@ -23,7 +26,11 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Shard:
-    """One finished file. `skipped` names what was passed over: [name, cause, detail] each."""
+    """One finished file. `skipped` names what was passed over: [name, cause, detail] each.
+
+    inputs: sha256 of names, sizes, times and labels of the pictures that went in, empty for text. labels: how many
+    records have each label, [label, count] each.
+    """
 
     file: str
     num_records: int
@@ -32,6 +39,8 @@ class Shard:
     sha256: str
     num_labels: int = 0
     skipped: tuple[tuple[str, str, str], ...] = ()
+    inputs: str = ""
+    labels: tuple[tuple[int, int], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,7 +48,7 @@ class Recipe:
     """All that decides the bytes of the shards. Two equal recipes make equal files.
 
     kind: text, images or captions. fingerprint: sha256 of the texts, or of the names of the pictures, that
-    went in. codec: `CanvasCodec.to_dict()` for text, else None. records: windows of text, or pictures, before
+    went in. class_names: of the labels, by number, where they have names. codec: `CanvasCodec.to_dict()` for text, else None. records: windows of text, or pictures, before
     any is skipped.
     """
 
@@ -50,7 +59,16 @@ class Recipe:
     num_shards: int
     resize: str | None = None
     codec: dict[str, Any] | None = None
+    class_names: tuple[str, ...] | None = None
     format: int = FORMAT
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Recipe":
+        """Raises TypeError or ValueError for values that are none."""
+        names = values.get("class_names")
+        if names is not None and not (isinstance(names, list | tuple) and all(isinstance(n, str) for n in names)):
+            raise ValueError(f"class_names are {str(names)[:60]}")
+        return cls(**{**values, "class_names": None if names is None else tuple(names)})
 
     @property
     def tokens_per_record(self) -> int:
@@ -79,6 +97,11 @@ class Manifest:
     def num_records(self) -> int:
         return sum(shard.num_records for shard in self.shards)
 
+    @property
+    def classes(self) -> dict[str, int]:
+        """Records by the name of their class, or its number; nothing where there are no labels."""
+        return count_classes(self.recipe.class_names, count_labels(self.shards))
+
     def to_dict(self) -> dict[str, Any]:
         causes = [cause for shard in self.shards for _, cause, _ in shard.skipped]
         return {
@@ -88,13 +111,14 @@ class Manifest:
             **dataclasses.asdict(self.recipe),
             "num_tokens": sum(shard.num_tokens for shard in self.shards),
             "num_labels": max((shard.num_labels for shard in self.shards), default=0),
+            "classes": self.classes,
             "shards": [dataclasses.asdict(shard) for shard in self.shards],
         }
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Manifest":
-        recipe = {field.name: values[field.name] for field in dataclasses.fields(Recipe)}
-        return cls(recipe=Recipe(**recipe), shards=tuple(shard_from_dict(shard) for shard in values["shards"]))
+        recipe = {field.name: values[field.name] for field in dataclasses.fields(Recipe) if field.name in values}
+        return cls(recipe=Recipe.from_dict(recipe), shards=tuple(shard_from_dict(shard) for shard in values["shards"]))
 
     def save(self, folder: epath.Path) -> None:
         write_json(folder / MANIFEST, self.to_dict())
@@ -118,13 +142,24 @@ class Manifest:
 
 def shard_from_dict(values: dict[str, Any]) -> Shard:
     """Raises ValueError, KeyError or TypeError for values that are none, a file outside of the folder among them."""
-    shard = Shard(**{**values, "skipped": tuple(tuple(entry) for entry in values["skipped"])})
+    labels = tuple((label, count) for label, count in values.get("labels", ()))
+    shard = Shard(**{**values, "skipped": tuple(tuple(entry) for entry in values["skipped"]), "labels": labels})
+    if not isinstance(shard.inputs, str) or not all(type(n) is int for pair in labels for n in pair):
+        raise ValueError(f"the labels or inputs of {shard.file!r} are none")
     if not _FILE_NAME.fullmatch(shard.file) or not _SHA256.fullmatch(shard.sha256):
         raise ValueError(f"no shard is named {shard.file!r} and has the sha256 {shard.sha256!r}")
     for number in (shard.num_records, shard.num_tokens, shard.num_bytes, shard.num_labels):
         if type(number) is not int or number < 0:
             raise ValueError(f"{number!r} of {shard.file} is no count")
     return shard
+
+
+def count_labels(shards: Iterable[Shard]) -> dict[int, int]:
+    """Records of each label, by number; -1 for those without one."""
+    counts = Counter[int]()
+    for shard in shards:
+        counts.update(dict(shard.labels))
+    return dict(sorted(counts.items()))
 
 
 def read_shard(path: epath.Path) -> Shard:

@@ -13,7 +13,7 @@ from jaxtyping import Integer
 
 from pixjax.codec import IMAGE, TEXT, CanvasCodec
 from pixjax.data.images import BadImage
-from pixjax.data.manifest import MANIFEST, Manifest, Shard, tokenizer_identity
+from pixjax.data.manifest import MANIFEST, Manifest, Shard, count_labels, tokenizer_identity
 from pixjax.data.paths import is_remote, reach
 from pixjax.data.shard_records import decode_picture, file_digest, id_type
 from pixjax.data.source import Picture
@@ -63,6 +63,8 @@ class PreparedPictures:
             )
         self.uri = str(uri)
         self.num_labels = max(shard.num_labels for shard in shards)
+        self.class_names = manifest.recipe.class_names if self.num_labels else None
+        self.class_records = count_labels(shards) or None  # None: prepared by an older version, which counted none
         self.has_captions = manifest.recipe.kind == "captions"
         self._size = canvas_size
         self._files = ShardFiles(folder, shards)
@@ -72,6 +74,10 @@ class PreparedPictures:
 
     def name(self, record: int) -> str:
         return self._files.name(record)
+
+    def stamp(self, record: int) -> str:
+        """Changes with the shard that the record is in."""
+        return self._files.stamp(record)
 
     def load(self, records: Iterable[int]) -> list[Picture | BadImage]:
         numbers = [int(record) for record in records]
@@ -150,6 +156,10 @@ class ShardFiles:
     def name(self, record: int) -> str:
         shard, position = self._locate(record)
         return f"{self.shards[shard].file} record {position}"
+
+    def stamp(self, record: int) -> str:
+        shard, position = self._locate(record)
+        return f"{self.shards[shard].sha256} {position}"
 
     def _locate(self, record: int) -> tuple[int, int]:
         shard = int(np.searchsorted(self.firsts, record, "right")) - 1
