@@ -9,8 +9,12 @@ from pixjax.errors import InputError
 
 _TRAIN = frozenset(("train", "training", "trn", "train_set"))
 _OTHERS = frozenset(
-    ("val", "valid", "validation", "val_set", "dev", "test", "testing", "tst", "test_set", "eval", "evaluation")
-    + ("holdout", "held_out", "held-out", "extra", "unlabeled", "unlabelled")
+    name
+    for kind in (
+        "val valid validation val_set dev eval evaluation test testing tst test_set",
+        "holdout held_out held-out extra unlabeled unlabelled",
+    )
+    for name in kind.split()
 )
 
 ALL = "all"
@@ -36,8 +40,8 @@ def choose_split(names: Sequence[str], split: str, where: str, *, refuse: bool =
             folders = sorted(found - {""})
             known = " and ".join(f"{shown(name)}/" for name in folders)
             raise InputError(
-                f"{where} holds the splits {known}: add ?split={shown(folders[0])} to take one of them, ?split={ALL} to "
-                "take all as one set, or ?labels=folders if they are classes"
+                f"{where} holds the splits {known}: add ?split={shown(folders[0])} to take one of them, ?split={ALL} "
+                "to take all as one set, or ?labels=folders if they are classes"
             )
         chosen = [i for i in every if len(parts[i]) > level + 1 and split in (ALL, parts[i][level])]
         if not chosen:

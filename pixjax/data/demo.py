@@ -61,6 +61,7 @@ class DemoViews:
     modality = IMAGE
     has_captions = False
     num_labels = len(PHOTOGRAPHS)
+    class_names = tuple(name.partition(".")[0] for name in PHOTOGRAPHS)
 
     def __init__(self, uri: SourceUri, *, canvas_size: int):
         uri.require_options()
@@ -68,6 +69,7 @@ class DemoViews:
         photographs = [_views(_photograph(name), canvas_size) for name in PHOTOGRAPHS]
         self._views = np.concatenate(photographs)
         self._labels = np.repeat(np.arange(len(PHOTOGRAPHS)), [len(views) for views in photographs])
+        self.class_records = {label: len(views) for label, views in enumerate(photographs)}
 
     def __len__(self) -> int:
         return len(self._views)

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from etils import epath
@@ -29,7 +29,7 @@ class Shard:
     """One finished file. `skipped` names what was passed over: [name, cause, detail] each.
 
     inputs: sha256 of names, sizes, times and labels of the pictures that went in, empty for text. labels: how many
-    records have each label, [label, count] each.
+    records have each label.
     """
 
     file: str
@@ -40,7 +40,7 @@ class Shard:
     num_labels: int = 0
     skipped: tuple[tuple[str, str, str], ...] = ()
     inputs: str = ""
-    labels: tuple[tuple[int, int], ...] = ()
+    labels: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,8 +48,8 @@ class Recipe:
     """All that decides the bytes of the shards. Two equal recipes make equal files.
 
     kind: text, images or captions. fingerprint: sha256 of the texts, or of the names of the pictures, that
-    went in. class_names: of the labels, by number, where they have names. codec: `CanvasCodec.to_dict()` for text, else None. records: windows of text, or pictures, before
-    any is skipped.
+    went in. codec: `CanvasCodec.to_dict()` for text, else None. records: windows of text, or pictures, before
+    any is skipped. class_names: of the labels, by number, where they have names.
     """
 
     kind: str
@@ -134,7 +134,7 @@ class Manifest:
             if values["format"] != FORMAT:
                 raise InputError(f"{path} has format {values['format']}, this version reads {FORMAT}: prepare again")
             return cls.from_dict(values)
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{path} is damaged ({error}): prepare again") from None
@@ -142,9 +142,8 @@ class Manifest:
 
 def shard_from_dict(values: dict[str, Any]) -> Shard:
     """Raises ValueError, KeyError or TypeError for values that are none, a file outside of the folder among them."""
-    labels = tuple((label, count) for label, count in values.get("labels", ()))
-    shard = Shard(**{**values, "skipped": tuple(tuple(entry) for entry in values["skipped"]), "labels": labels})
-    if not isinstance(shard.inputs, str) or not all(type(n) is int for pair in labels for n in pair):
+    shard = Shard(**{**values, "skipped": tuple(tuple(entry) for entry in values["skipped"])})
+    if not isinstance(shard.inputs, str) or not all(type(count) is int for count in shard.labels.values()):
         raise ValueError(f"the labels or inputs of {shard.file!r} are none")
     if not _FILE_NAME.fullmatch(shard.file) or not _SHA256.fullmatch(shard.sha256):
         raise ValueError(f"no shard is named {shard.file!r} and has the sha256 {shard.sha256!r}")
@@ -158,7 +157,7 @@ def count_labels(shards: Iterable[Shard]) -> dict[int, int]:
     """Records of each label, by number; -1 for those without one."""
     counts = Counter[int]()
     for shard in shards:
-        counts.update(dict(shard.labels))
+        counts.update({int(label): count for label, count in shard.labels.items()})
     return dict(sorted(counts.items()))
 
 
@@ -166,7 +165,7 @@ def read_shard(path: epath.Path) -> Shard:
     """The note that a shard is finished. Raises `InputError` for one that is damaged."""
     try:
         return shard_from_dict(json.loads(path.read_bytes()))
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path} is damaged ({error}): delete it, and what it describes is made anew") from None
 
 

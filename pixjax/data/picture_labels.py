@@ -147,7 +147,8 @@ def _from_listed(pictures: Sequence[int], names: Sequence[str], listed: Listed, 
     if not used:
         raise InputError(
             f"{uri}: none of the {len(listed):,} names in {where}, such as {shown(next(iter(listed)))}, is one of its "
-            f"{len(names):,} pictures, such as {shown(names[0])}: mend the names, or add ?labels=folders or ?labels=none"
+            f"{len(names):,} pictures, such as {shown(names[0])}: mend the names, or add ?labels=folders or "
+            "?labels=none"
         )
     notes = []
     alone = [name for name, label in zip(names, labels, strict=True) if label is None]

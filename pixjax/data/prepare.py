@@ -257,7 +257,7 @@ def _make_pictures(job: Preparation, path: epath.Path, number: int) -> Shard:
         num_labels=source.num_labels,
         skipped=tuple(skipped),
         inputs=job.inputs[number],
-        labels=tuple(sorted(labels.items())) if source.num_labels else (),
+        labels={str(label): count for label, count in sorted(labels.items())} if source.num_labels else {},
     )
 
 
