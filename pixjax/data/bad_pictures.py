@@ -34,7 +34,9 @@ class BadPictures:
             _log.warning("%s: skipped %s (%s)", source.uri, name, CAUSES[cause])
             # One broken file among a few is no reason to stop.
             if len(known) > max(1, self._max_bad_fraction * len(source)):
-                needs = f", {need}" if (need := missing_decoder(name)) else ""
+                needs = "".join(
+                    f", {need}" for need in sorted({missing_decoder(source.name(bad)) for bad in known} - {""})
+                )
                 raise RunError(
                     f"{source.uri}: {len(known)} of {len(source)} pictures cannot be used, "
                     f"more than data.max_bad_fraction={self._max_bad_fraction:g} (the last: {name}, "

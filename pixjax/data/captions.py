@@ -50,7 +50,7 @@ class CaptionedPictures:
         captions = _from_jsonl(listed) if listed else _from_sides(files, names, self.uri)
         self.captions = tuple(_match(names, captions, self.uri, is_whole=not uri.option("split")))
         self._files = files.only([found.indices[place] for place in chosen])
-        self.notes = tuple(found.notes(besides=("txt", "json", "jsonl")))
+        self.notes = tuple(found.notes(besides=(".txt", ".json", ".jsonl")))
 
     def __len__(self) -> int:
         return len(self._files.names)

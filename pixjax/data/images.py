@@ -154,10 +154,9 @@ def missing_decoder(name: str) -> str:
 def _unreadable(data: bytes) -> str:
     """Why nothing here decodes these bytes."""
     brand = data[8:12] if data[4:8] == b"ftyp" else b""  # of an ISO base media file
-    if brand in _HEIC_BRANDS:
-        return _HEIC_REMEDY
-    if brand == b"avif":
-        return _AVIF_REMEDY
+    for brands, name, remedy in ((_HEIC_BRANDS, "HEIF", _HEIC_REMEDY), ((b"avif", b"avis"), "AVIF", _AVIF_REMEDY)):
+        if brand in brands:
+            return remedy if name not in _formats() else "a damaged or unusual HEIC or AVIF"
     if data.startswith(b"version https://git-lfs"):
         return "a pointer of Git LFS stands for the picture: run git lfs pull"
     return f"none of {', '.join(_formats())}"

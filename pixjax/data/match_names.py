@@ -20,28 +20,19 @@ def match_names(pictures: Sequence[str], listed: Iterable[str]) -> list[str | No
             found[index] = name
     cleaned, cleaned_listed = [_clean(name) for name in pictures], [_clean(name) for name in listed]
     around, around_listed = common_folder(cleaned), common_folder(cleaned_listed)
-    # How a name is read, and whether several pictures may be meant by one.
-    ways: list[tuple[Callable[[str], str], bool]] = [
-        (lambda name: name, False),
-        (_last, False),
-        (str.casefold, False),
-        (lambda name: _last(name).casefold(), False),
-        (lambda name: _stem(name).casefold(), True),
-        (lambda name: _stem(_last(name)).casefold(), False),
-    ]
-    for way, may_share in ways:
+    for of_picture, of_listed, may_share in _WAYS:
         rest = [index for index, name in enumerate(found) if name is None]
         if not rest:
             break
-        of_key: dict[str, set[str]] = {}
+        means: dict[str, set[str]] = {}
         for name, original in zip(cleaned_listed, listed, strict=True):
-            of_key.setdefault(way(name[len(around_listed) :]), set()).add(original)
-        keys = [way(name[len(around) :]) for name in cleaned]
+            means.setdefault(of_listed(name[len(around_listed) :]), set()).add(original)
+        keys = [of_picture(name[len(around) :]) for name in cleaned]
         counts = Counter(keys)
         for index in rest:
-            means = of_key.get(keys[index], ())
-            if len(means) == 1 and (may_share or counts[keys[index]] == 1):
-                (found[index],) = means
+            candidates = means.get(keys[index], ())
+            if len(candidates) == 1 and (may_share or counts[keys[index]] == 1):
+                (found[index],) = candidates
     return found
 
 
@@ -73,3 +64,31 @@ def _stem(name: str) -> str:
     folder, slash, last = name.rpartition("/")
     stem, dot, _ = last.rpartition(".")
     return folder + slash + (stem if dot and stem else last)
+
+
+def _same(name: str) -> str:
+    return name
+
+
+def _last_folded(name: str) -> str:
+    return _last(name).casefold()
+
+
+def _stem_folded(name: str) -> str:
+    return _stem(name).casefold()
+
+
+def _last_stem_folded(name: str) -> str:
+    return _stem(_last(name)).casefold()
+
+
+# How a picture's name is read, how a listed one, and whether several pictures may be meant by one name.
+_WAYS: tuple[tuple[Callable[[str], str], Callable[[str], str], bool], ...] = (
+    (_same, _same, False),
+    (_last, _last, False),
+    (str.casefold, str.casefold, False),
+    (_last_folded, _last_folded, False),
+    (_stem, _same, True),
+    (_stem_folded, _stem_folded, False),
+    (_last_stem_folded, _last_stem_folded, False),
+)

@@ -35,7 +35,11 @@ class PictureFiles:
         self.num_labels = self._labels.count
         self.class_names = self._labels.names if self.num_labels else None
         self.class_records = self._labels.records
-        self.notes = (*found.notes(besides=("cls", "json", "jsonl")), *labelled.notes, *_doubts(self.class_names or ()))
+        self.notes = (
+            *found.notes(besides=(".cls", ".json", ".jsonl")),
+            *labelled.notes,
+            *_doubts(self.class_names or ()),
+        )
 
     def __len__(self) -> int:
         return len(self.files.names)

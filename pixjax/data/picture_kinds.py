@@ -6,7 +6,7 @@ picture, and is counted as a bad one if it is none.
 
 # What cameras, phones, file managers, downloads and authors of data sets leave beside pictures.
 _ENDINGS = frozenset(
-    ending
+    f".{ending}"
     for kind in (
         "txt text md rst rtf pdf doc docx odt xls xlsx ods ppt pptx odp tex log caption",
         "json jsonl ndjson csv tsv xml html htm yaml yml toml ini cfg conf cls index db sqlite lmdb mdb",
@@ -51,10 +51,10 @@ def is_heic(name: str) -> bool:
 
 
 def kind_of(name: str) -> str:
-    """The ending without its dot, or the whole name of what has no ending, or has a name of its own."""
+    """The ending, with its dot, or the whole name of what has no ending, or has a name of its own."""
     last = name.rsplit("/", 1)[-1].lower()
     stem, dot, ending = last.rpartition(".")
-    return ending if dot and stem and last not in _NAMES else last
+    return dot + ending if dot and stem and last not in _NAMES else last
 
 
 def shown(name: str) -> str:
