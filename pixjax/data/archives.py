@@ -2,6 +2,7 @@
 position.
 """
 
+import functools
 import os
 import posixpath
 import struct
@@ -10,7 +11,7 @@ import threading
 import zipfile
 import zlib
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from etils import epath
 
@@ -187,7 +188,7 @@ def _index_tar(path: epath.Path) -> dict[str, _TarMember]:
     links: dict[str, str] = {}
     with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:", errors="surrogateescape") as archive:
         while (member := archive.next()) is not None:
-            archive.members.clear()  # a million of them would fill the memory
+            archive.members.clear()  # type: ignore[attr-defined]  # a million of them would fill the memory
             name = _clean(member.name)
             if member.isreg() and not member.issparse():
                 found[name] = _TarMember(member.offset_data, member.size, int(member.mtime))
@@ -207,27 +208,31 @@ def _index_tar(path: epath.Path) -> dict[str, _TarMember]:
 
 
 class _SharedFile:
-    """Reads at an offset, from any thread. Opened anew in a process that it is sent to."""
+    """Reads at an offset, from any thread. Opened when it is first read, in each process."""
 
     def __init__(self, path: epath.Path):
         self._path = path
-        self._open()
-
-    def _open(self) -> None:
-        self._file = self._path.open("rb")
+        self._is_local = not is_remote(path)
         self._lock = threading.Lock()
-        self._descriptor = None if is_remote(self._path) else self._file.fileno()
 
     def __getstate__(self):
         return self._path
 
     def __setstate__(self, path):
-        self._path = path
-        self._open()
+        self.__init__(path)
 
     def read(self, offset: int, size: int) -> bytes:
-        if self._descriptor is not None:
-            return os.pread(self._descriptor, size, offset)
+        file = _opened(self)
+        if self._is_local:
+            return os.pread(file.fileno(), size, offset)
         with self._lock:
-            self._file.seek(offset)
-            return self._file.read(size)
+            file.seek(offset)
+            return file.read(size)
+
+
+@functools.lru_cache(maxsize=64)
+def _opened(shared: _SharedFile) -> IO[bytes]:
+    """A data set may have more shards than a process may open files. What is dropped here is closed by whoever reads
+    it last.
+    """
+    return shared._path.open("rb")

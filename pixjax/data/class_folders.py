@@ -27,39 +27,33 @@ def choose_split(names: Sequence[str], split: str, where: str, *, refuse: bool =
     `all` takes every split for one set of pictures. Without it there may be none: raises `InputError` where some
     folders are named like splits, unless told not to `refuse`, and where `split` names none of them.
     """
-    around = len(common_folder(names))
-    parts = [name[around:].split("/") for name in names]
-    every = list(range(len(names)))
+    around = common_folder(names)
+    parts = [name[len(around) :].split("/") for name in names]
     for level in (0, 1):
-        found = {of_name[level] if len(of_name) > level + 1 else "" for of_name in parts}
-        if not _are_splits(found):
+        folders = sorted({of_name[level] for of_name in parts if len(of_name) > level + 1})
+        if not _are_splits(folders):
             continue
         if not split:
             if not refuse:
                 break
-            folders = sorted(found - {""})
             known = " and ".join(f"{shown(name)}/" for name in folders)
             raise InputError(
                 f"{where} holds the splits {known}: add ?split={shown(folders[0])} to take one of them, ?split={ALL} "
                 "to take all as one set, or ?labels=folders if they are classes"
             )
-        chosen = [i for i in every if len(parts[i]) > level + 1 and split in (ALL, parts[i][level])]
+        chosen = [i for i, p in enumerate(parts) if len(p) > level + 1 and split in (ALL, p[level])]
         if not chosen:
-            raise InputError(f"{where}: there is no split {split!r}: it has {', '.join(sorted(found - {''}))}")
+            raise InputError(f"{where}: there is no split {split!r}: it has {', '.join(map(shown, folders))}")
         return chosen, ["/".join(parts[i][:level] + parts[i][level + 1 :]) for i in chosen]
-    if split and split != ALL:
-        folders = [i for i in every if parts[i][0] == split and len(parts[i]) > 1]
-        if folders:
-            return folders, ["/".join(parts[i][1:]) for i in folders]
-        if common_folder(names).rstrip("/").split("/")[-1] != split:
-            raise InputError(f"{where} has no folder {split!r}: leave out ?split={split}, or name one that is there")
-    return every, list(names)
+    if split and split != ALL and split not in around.split("/"):
+        raise InputError(f"{where} has no splits, of which {split!r} could be one: leave out split={split}")
+    return list(range(len(names))), list(names)
 
 
-def _are_splits(found: set[str]) -> bool:
-    lowered = {name.lower() for name in found}
+def _are_splits(folders: Sequence[str]) -> bool:
+    lowered = {name.lower() for name in folders}
     known = lowered & (_TRAIN | _OTHERS)
-    return len(known) > 1 and (lowered <= _TRAIN | _OTHERS | {""} or bool(lowered & _TRAIN and lowered & _OTHERS))
+    return len(known) > 1 and (known == lowered or bool(known & _TRAIN and known & _OTHERS))
 
 
 def classes_by_folder(names: Sequence[str], container: str = "") -> list[str | None]:

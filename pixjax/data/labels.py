@@ -109,7 +109,10 @@ def source_notes(sources: Sequence[Source], num_classes: int) -> list[str]:
     notes = []
     of_name: dict[str, str] = {}
     for source in sources:
-        lines = [describe_classes(source), *getattr(source, "notes", ())]
+        classes = describe_classes(source)
+        if classes and not num_classes:
+            classes += " (not used: model.num_classes=0)"
+        lines = [classes, *getattr(source, "notes", ())]
         notes += [f"{source.uri}: {line}" for line in lines if line]
         for name in getattr(source, "class_names", None) or ():
             if num_classes and (other := of_name.setdefault(name, source.uri)) != source.uri:

@@ -10,7 +10,7 @@ _ENDINGS = frozenset(
     for kind in (
         "txt text md rst rtf pdf doc docx odt xls xlsx ods ppt pptx odp tex log caption",
         "json jsonl ndjson csv tsv xml html htm yaml yml toml ini cfg conf cls index db sqlite lmdb mdb",
-        "npy npz pt pth pkl pickle safetensors ckpt h5 hdf5 mat parquet arrow feather tfrecord array_record bin.index",
+        "npy npz pt pth pkl pickle safetensors ckpt h5 hdf5 mat parquet arrow feather tfrecord array_record",
         "zip tar gz tgz bz2 xz zst 7z rar iso dmg md5 sha1 sha256 sha512 sig asc",
         "aae xmp thm lrv lrf pp3 dop ithmb lrcat lrprev url lnk webloc torrent exe dll apk",
         "mov mp4 m4v avi mkv webm mpg mpeg wmv 3gp mts m2ts flv mp3 wav m4a aac flac ogg opus",

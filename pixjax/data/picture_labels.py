@@ -176,12 +176,12 @@ def _of_samples(files: Files, names: Sequence[str]) -> tuple[list[Any], tuple[st
     unreadable = []
     for name in names:
         key, _ = sample_key(name)
-        label = None
+        label: Any = None
         try:
-            if (index := sides.get((key, "cls"))) is not None:
-                label = _number_or_name(files.read(index).decode("utf-8-sig").strip())
-            elif (index := sides.get((key, "json"))) is not None:
-                entry = json.loads(files.read(index))
+            if (key, "cls") in sides:
+                label = _number_or_name(files.read(sides[key, "cls"]).decode("utf-8-sig").strip())
+            elif (key, "json") in sides:
+                entry = json.loads(files.read(sides[key, "json"]))
                 label = next((entry[k] for k in _LABEL_KEYS if k in entry), None) if isinstance(entry, dict) else None
         except Exception:  # what an archive or JSON may raise: the picture itself may be good
             unreadable.append(name)

@@ -38,7 +38,9 @@ class PictureList:
         found = cls(tuple(indices), dict(left_out.most_common()), dict(undecodable))
         if not indices:
             others = f", and {sum(left_out.values())} other files ({_kinds(found.left_out)})" if left_out else ""
-            raise InputError(f"{what} {uri!r} is empty: it holds no picture{others}")
+            archives = next((kind for kind in (".tar", ".zip") if kind in left_out), "")
+            remedy = f"; add /*{archives} to read its archives" if archives else ""
+            raise InputError(f"{what} {uri!r} is empty: it holds no picture{others}{remedy}")
         if sum(undecodable.values()) == len(indices):
             raise InputError(f"{what} {uri!r} has {len(indices)} pictures, and {' and '.join(undecodable)}")
         return found

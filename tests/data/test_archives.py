@@ -194,6 +194,9 @@ def test_what_is_no_picture_by_its_kind_is_left_out_and_told(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     assert "is empty: it holds no picture, and 7 other files (" in refused(tmp_path)
+    write_tar(tmp_path / "s.tar", {"a.png": png(1)})
+    assert "; add /*.tar to read its archives" in refused(tmp_path)
+    (tmp_path / "s.tar").unlink()
     for name in ("a.png", "5f3e", "broken.jpg"):  # a hash is a common name of a picture
         (tmp_path / name).write_bytes(png(1))
     source = opened(tmp_path)
