@@ -215,11 +215,8 @@ class _SharedFile:
         self._is_local = not is_remote(path)
         self._lock = threading.Lock()
 
-    def __getstate__(self):
-        return self._path
-
-    def __setstate__(self, path):
-        self.__init__(path)
+    def __reduce__(self):
+        return _SharedFile, (self._path,)
 
     def read(self, offset: int, size: int) -> bytes:
         file = _opened(self)
