@@ -14,7 +14,7 @@ from pixjax.data.listed import read_lines_by_file
 from pixjax.data.match_names import match_names
 from pixjax.data.paths import reach
 from pixjax.data.picture_files import read_picture
-from pixjax.data.picture_kinds import is_hidden, shown
+from pixjax.data.picture_kinds import is_in_hidden, shown
 from pixjax.data.picture_list import PictureList, sample_key
 from pixjax.data.source import Picture
 from pixjax.data.uri import SourceUri
@@ -113,7 +113,7 @@ def _from_sides(files: Files, names: Sequence[str], uri: str) -> dict[str, tuple
     captions: dict[str, tuple[str, ...]] = {}
     for index, name in enumerate(files.names):
         stem, _, ending = name.rpartition(".")
-        if ending.lower() not in ("txt", "json") or any(map(is_hidden, name.split("/"))):
+        if ending.lower() not in ("txt", "json") or is_in_hidden(name):
             continue
         if ending.lower() == "json" and (stem in captions or stem not in keys):
             continue

@@ -4,6 +4,8 @@ Names are hints, and hashes or numbers without an ending are common names of pic
 picture, and is counted as a bad one if it is none.
 """
 
+import functools
+
 # What cameras, phones, file managers, downloads and authors of data sets leave beside pictures.
 _ENDINGS = frozenset(
     f".{ending}"
@@ -32,6 +34,7 @@ _NAMES = frozenset(
         "makefile",
     )
 )
+_NO_PICTURES = _ENDINGS | _NAMES
 _FOLDERS = frozenset(("__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found", "__pycache__"))
 _HEIC = (".heic", ".heif", ".hif")
 
@@ -41,9 +44,20 @@ def is_hidden(part: str) -> bool:
     return part.startswith(".") or part.lower() in _FOLDERS
 
 
+def is_in_hidden(name: str) -> bool:
+    """Whether a file, or a folder that it is in, is hidden; the name is relative to the source."""
+    folder, _, last = name.rpartition("/")
+    return is_hidden(last) or _is_hidden_folder(folder)
+
+
+@functools.lru_cache(maxsize=1024)  # of a million pictures, those of one folder come one after the other
+def _is_hidden_folder(folder: str) -> bool:
+    return any(map(is_hidden, folder.split("/")))
+
+
 def is_picture(name: str) -> bool:
     """Of a path with forward slashes, relative to its source."""
-    return not (name.endswith("/") or any(map(is_hidden, name.split("/"))) or kind_of(name) in _ENDINGS | _NAMES)
+    return not (name.endswith("/") or is_in_hidden(name) or kind_of(name) in _NO_PICTURES)
 
 
 def is_heic(name: str) -> bool:

@@ -167,15 +167,14 @@ def _of_samples(files: Files, names: Sequence[str]) -> tuple[list[Any], tuple[st
     """Labels from the .cls, or else the .json, that has a picture's key; None where no picture has any."""
     sides: dict[tuple[str, str], int] = {}
     for index, name in enumerate(files.names):
-        key, ending = sample_key(name)
-        if ending in ("cls", "json"):
-            sides[key, ending] = index
+        if name.endswith((".cls", ".json")) and (key := sample_key(name))[1] in ("cls", "json"):
+            sides[key] = index
     if not sides:
         return None
     labels: list[Any] = []
     unreadable = []
     for name in names:
-        key, _ = sample_key(name)
+        key = sample_key(name)[0]
         label: Any = None
         try:
             if (key, "cls") in sides:

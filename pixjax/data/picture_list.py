@@ -6,10 +6,11 @@ from collections.abc import Collection
 
 from pixjax.data.files import Files
 from pixjax.data.images import missing_decoder
-from pixjax.data.picture_kinds import is_hidden, is_picture, kind_of, shown
+from pixjax.data.picture_kinds import is_in_hidden, is_picture, kind_of, shown
 from pixjax.errors import InputError
 
 _SIDE_ENDINGS = frozenset(("cls", "txt", "json"))
+_SIDES = tuple(f".{ending}" for ending in _SIDE_ENDINGS)
 _KINDS_SHOWN = 5
 
 
@@ -27,7 +28,7 @@ class PictureList:
         second = _second_pictures(files.names)
         indices, left_out, undecodable = [], Counter[str](), Counter[str]()
         for index, name in enumerate(files.names):
-            if any(map(is_hidden, name.split("/"))):
+            if is_in_hidden(name):
                 continue
             if index in second or not is_picture(name):
                 left_out[kind_of(name) if index not in second else "further pictures of a sample"] += 1
@@ -71,6 +72,8 @@ def sample_key(name: str) -> tuple[str, str]:
 
 def _second_pictures(names: tuple[str, ...]) -> set[int]:
     """Of a sample that has 1.jpg, 1.cls and 1.seg.png, the last: its picture is the first."""
+    if not any(name.endswith(_SIDES) for name in names):
+        return set()
     of_key: dict[str, list[tuple[str, int]]] = defaultdict(list)
     has_side: set[str] = set()
     for index, name in enumerate(names):
