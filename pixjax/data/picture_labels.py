@@ -167,8 +167,8 @@ def _of_samples(files: Files, names: Sequence[str]) -> tuple[list[Any], tuple[st
     """Labels from the .cls, or else the .json, that has a picture's key; None where no picture has any."""
     sides: dict[tuple[str, str], int] = {}
     for index, name in enumerate(files.names):
-        if name.endswith((".cls", ".json")) and (key := sample_key(name))[1] in ("cls", "json"):
-            sides[key] = index
+        if name.endswith((".cls", ".json")) and (of_side := sample_key(name))[1] in ("cls", "json"):
+            sides[of_side] = index
     if not sides:
         return None
     labels: list[Any] = []
