@@ -31,7 +31,6 @@ from pixjax.config import Config, DataConfig
 from pixjax.data import make_batches, open_source
 from pixjax.data.demo import demo_documents
 from pixjax.data.documents import read_documents
-from pixjax.data.files import open_files
 from pixjax.data.manifest import Manifest
 from pixjax.data.prepare import plan_preparation, prepare
 
@@ -54,7 +53,8 @@ def make_peer(images: str, text: str, workers: int):
     """A DataLoader as one would write it: items by index, half of them text, shuffled, batched by default_collate."""
     import torch
 
-    files, letters, codec = open_files(images, "images"), "\n".join(read_documents(pathlib.Path(text))), CanvasCodec()
+    files = open_source(f"images:{images}", canvas_size=64).files  # type: ignore[union-attr]
+    letters, codec = "\n".join(read_documents(pathlib.Path(text))), CanvasCodec()
 
     class Items(torch.utils.data.Dataset):
         def __len__(self):

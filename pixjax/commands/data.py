@@ -40,6 +40,8 @@ def run(args: argparse.Namespace) -> int:
     for source in preview.statistics["sources"]:
         lost = f"; {source['lost']}" if "lost" in source else ""
         print(f"{source['measured_share']:7.2%}  {source['uri']}  ({source['records']:,} records{lost})")
+    for note in preview.statistics["notes"]:
+        print(note)
     for name in ("text", "image"):
         if values := preview.statistics.get(name):
             mean, std = (", ".join(f"{x:.0f}" for x in values[f"color_{kind}"]) for kind in ("mean", "std"))

@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from pixjax.codec import CanvasCodec
+    from pixjax.data.labels import describe_counts
     from pixjax.data.manifest import coverage_of_shards
     from pixjax.data.prepare import plan_preparation, prepare
     from pixjax.errors import InputError, RunError
@@ -55,7 +56,13 @@ def run(args: argparse.Namespace) -> int:
 
     with StopSignal("ending with the shards in work") as stop:
         try:
-            manifest = prepare(preparation, workers=args.workers, make_all=make_all, report=report)
+            manifest = prepare(
+                preparation,
+                workers=args.workers,
+                make_all=make_all,
+                report=report,
+                notify=lambda message: print(message, file=sys.stderr),
+            )
         except (Stopped, RunError):
             if not stop.received:
                 raise
@@ -71,4 +78,6 @@ def run(args: argparse.Namespace) -> int:
         + (f" ({causes})" if causes else "")
         + f"; read them as array_record:{out}"
     )
+    if classes := summary["classes"]:
+        print(describe_counts(classes))
     return 0

@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pages", type=int, default=1, metavar="N", help="of each text, every page conditioned on the one before"
     )
-    parser.add_argument("--label", type=int, default=-1, help="class of a natural image; -1: none")
+    parser.add_argument("--label", default="-1", help="class of a natural image, by name or number; -1: none")
     parser.add_argument("--ema", default="", metavar="DECAY", help="which average, or none; the first unless given")
     parser.add_argument("--checkpoint", type=int, default=None, metavar="STEP", help="the newest unless given")
     parser.add_argument(

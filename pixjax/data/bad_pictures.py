@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from pixjax.data.images import CAUSES
+from pixjax.data.images import CAUSES, missing_decoder
 from pixjax.data.source import Source
 from pixjax.errors import RunError
 
@@ -34,10 +34,13 @@ class BadPictures:
             _log.warning("%s: skipped %s (%s)", source.uri, name, CAUSES[cause])
             # One broken file among a few is no reason to stop.
             if len(known) > max(1, self._max_bad_fraction * len(source)):
+                needs = "".join(
+                    f", {need}" for need in sorted({missing_decoder(source.name(bad)) for bad in known} - {""})
+                )
                 raise RunError(
                     f"{source.uri}: {len(known)} of {len(source)} pictures cannot be used, "
                     f"more than data.max_bad_fraction={self._max_bad_fraction:g} (the last: {name}, "
-                    f"{CAUSES[cause]}); remove them or raise data.max_bad_fraction"
+                    f"{CAUSES[cause]}{needs}); remove them or raise data.max_bad_fraction"
                 )
 
     def get_state(self) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class BatchPlan:
 
     `sources` and `mixture` belong together by position. The fields of a batch are those of `make_batches`,
     and `bad`, int64 [k, 3]: a row (source, record, cause) for each picture that was skipped.
-    first_labels: for each source, what is added to its labels; nothing where it is empty.
+    first_labels: for each source, what is added to its labels; nothing where it is empty. num_classes: of the model.
     context_canvases: of each row; 0: batches have no fields for them. context_pages: how many canvases of the text
     before a window of text are its context.
     """
@@ -52,6 +52,7 @@ class BatchPlan:
     seed: int
     flip: bool = True
     first_labels: Sequence[int] = ()
+    num_classes: int = 0
     context_canvases: int = 0
     context_pages: int = 0
     shard_index: int = 0
@@ -220,6 +221,7 @@ def make_plan(config: Config, codec: CanvasCodec, *, shard_index: int = 0, shard
         seed=config.training.seed,
         flip=config.data.flip,
         first_labels=first_labels(sources, config.model.num_classes),
+        num_classes=config.model.num_classes,
         context_canvases=context,
         context_pages=pages,
         shard_index=shard_index,

@@ -18,6 +18,7 @@ from pixjax.codec import CanvasCodec
 from pixjax.config import Config
 from pixjax.data.bad_pictures import BadPictures
 from pixjax.data.batch_plan import Batch, BatchPlan, make_plan
+from pixjax.data.labels import all_class_names, require_same_classes, source_classes, source_notes
 from pixjax.data.same_sources import changed_content, moved_sources, source_state
 from pixjax.data.worker import ENDING, start_worker
 from pixjax.errors import InputError, RunError
@@ -106,15 +107,23 @@ class BatchIterator:
             ) from None
 
     @property
-    def lost_text(self) -> list[str]:
-        """A line for each source whose text the tokenizer rewrites: how much of it is lost."""
-        covered = [(source.uri, getattr(source, "coverage", None)) for source in self._plan.sources]
-        return [f"{uri}: {coverage}" for uri, coverage in covered if coverage is not None and coverage.characters]
-
-    @property
     def skipped(self) -> Counter[str]:
         """Pictures passed over by this host since the beginning of the run, by cause."""
         return self._bad.skipped
+
+    @property
+    def notes(self) -> list[str]:
+        """What a user should know of the sources: their classes, what is doubtful about their files, and how much of
+        a text the tokenizer loses that rewrites it.
+        """
+        covered = [(source.uri, getattr(source, "coverage", None)) for source in self._plan.sources]
+        lost = [f"{uri}: {coverage}" for uri, coverage in covered if coverage is not None and coverage.characters]
+        return source_notes(self._plan.sources, self._plan.num_classes) + lost
+
+    @property
+    def class_names(self) -> list[str | None]:
+        """The name of each label, as far as it has one; empty for a model without classes."""
+        return all_class_names(self._plan.sources, self._plan.num_classes)
 
     def get_state(self) -> dict[str, Any]:
         """JSON-able, and the same on every host but for `skipped` and `bad_records`.
@@ -122,7 +131,12 @@ class BatchIterator:
         These two are of this host's rows alone: hosts do not talk to each other here. A checkpoint keeps one
         host's, and all of them go on from that.
         """
-        return {"next_step": self.step, "sources": self._sources, **self._bad.get_state()}
+        return {
+            "next_step": self.step,
+            "sources": self._sources,
+            "classes": source_classes(self._plan.sources),
+            **self._bad.get_state(),
+        }
 
     @functools.cached_property
     def _sources(self) -> dict[str, dict[str, Any]]:
@@ -135,8 +149,8 @@ class BatchIterator:
           What to tell the user: sources that lie elsewhere now.
 
         Raises:
-          InputError: a source has another size than it had then, or lies elsewhere and has other content: its batches
-            would be others.
+          InputError: a source has another size or other classes than it had then, or lies elsewhere and has other
+            content: its batches would be others.
         """
         try:
             step = int(state["next_step"])
@@ -151,6 +165,8 @@ class BatchIterator:
                 f"note: {uri} has other content of equal size than when the run was saved: were files mended?"
                 for uri in changed_content(state["sources"], self._sources)
             ]
+        if "classes" in state:
+            require_same_classes(state["classes"], self._plan.sources)
         self.close()
         self.step = step
         bad = state.get("bad_records", {})

@@ -28,6 +28,9 @@ class CaptionPairs(PairSource):
         self.uri = pictures.uri
         self.modality = answer
         self.num_labels = pictures.num_labels if answer == IMAGE else 0
+        self.class_names = getattr(pictures, "class_names", None) if self.num_labels else None
+        self.class_records = getattr(pictures, "class_records", None) if self.num_labels else None
+        self.notes = getattr(pictures, "notes", ())
         self._pictures = pictures
         self._codec = codec
         counter = CoverageCounter(codec.text_tokenizer)

@@ -1,18 +1,27 @@
 """`captions:`: pictures that come with their captions, in a JSONL file or in a .txt beside each."""
 
-from collections.abc import Iterable
+import json
+import zipfile
+from collections.abc import Iterable, Sequence
 
 from etils import epath
 
 from pixjax.codec import IMAGE
-from pixjax.data.files import is_picture, open_files
-from pixjax.data.fingerprint import digest
+from pixjax.data.class_folders import choose_split
+from pixjax.data.files import Files, JoinedFiles, open_files
+from pixjax.data.fingerprint import digest, fingerprint_of_files
 from pixjax.data.images import BadImage
+from pixjax.data.listed import read_lines_by_file
+from pixjax.data.match_names import match_names
 from pixjax.data.paths import reach
-from pixjax.data.picture_files import read_jsonl_by_file, read_picture
+from pixjax.data.picture_files import read_picture
+from pixjax.data.picture_kinds import is_in_hidden, shown
+from pixjax.data.picture_list import PictureList, sample_key
 from pixjax.data.source import Picture
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError
+
+_CAPTION_KEYS = ("captions", "caption", "text")
 
 
 class CaptionedPictures:
@@ -20,7 +29,8 @@ class CaptionedPictures:
 
     Captions stand in the lines of a JSONL file, under the key `captions` (or `caption`) of a `file`: the one
     the option `captions` names, NAME.jsonl or captions.jsonl beside NAME.zip, captions.jsonl in the folder.
-    Without one, NAME.txt beside each NAME.jpg holds its captions, one a line.
+    Several lines of one file are several captions. Without such a file, NAME.txt beside each NAME.jpg holds its
+    captions, one a line, or NAME.json has them.
     """
 
     modality = IMAGE
@@ -28,43 +38,42 @@ class CaptionedPictures:
     has_captions = True
 
     def __init__(self, uri: SourceUri, *, canvas_size: int):
-        uri.require_options("captions", "answer")
+        uri.require_options("captions", "answer", "split")
         self.uri = str(uri)
         self._size = canvas_size
         listed = _find_jsonl(uri)
-        wanted = is_picture if listed else lambda name: is_picture(name) or name.lower().endswith(".txt")
-        self._files = open_files(uri.place, "captions source", wanted)
-        self._pictures = [i for i, name in enumerate(self._files.names) if is_picture(name)]
-        names = [self._files.names[i] for i in self._pictures]
-        self.captions = tuple(_match(names, _from_jsonl(listed) if listed else self._from_texts(), str(uri)))
-
-    def _from_texts(self) -> dict[str, tuple[str, ...]]:
-        """Captions by the name of their file without its ending."""
-        texts = {}
-        for index, name in enumerate(self._files.names):
-            if name.lower().endswith(".txt"):
-                try:
-                    lines = self._files.read(index).decode("utf-8").splitlines()
-                except UnicodeDecodeError:
-                    raise InputError(f"{self.uri}: {name} is not UTF-8 text") from None
-                texts[name[:-4]] = tuple(line.strip() for line in lines if line.strip())
-        return texts
+        files = open_files(uri.place, "captions source")
+        found = PictureList.of(files, self.uri, "captions source")
+        names = [files.names[index] for index in found.indices]
+        inner = [name.partition("/")[2] for name in names] if isinstance(files, JoinedFiles) else names
+        chosen, _ = choose_split(inner, uri.option("split"), self.uri)
+        names = [names[place] for place in chosen]
+        captions = _from_jsonl(listed) if listed else _from_sides(files, names, self.uri)
+        self.captions = tuple(_match(names, captions, self.uri, is_whole=not uri.option("split")))
+        self._files = files.only([found.indices[place] for place in chosen])
+        self.notes = tuple(found.notes(besides=(".txt", ".json", ".jsonl")))
 
     def __len__(self) -> int:
-        return len(self._pictures)
+        return len(self._files.names)
 
     def name(self, record: int) -> str:
-        return self._files.names[self._pictures[record]]
+        return shown(self._files.names[record])
+
+    def stamp(self, record: int) -> str:
+        """Changes with the picture or its captions."""
+        return f"{self._files.stamp(record)} {json.dumps(self.captions[record])}"
 
     def fingerprint(self) -> str:
-        return digest([self._files.fingerprint(), *(caption for of_one in self.captions for caption in ("", *of_one))])
+        return digest(
+            [fingerprint_of_files(self._files), *(caption for of_one in self.captions for caption in ("", *of_one))]
+        )
 
     def load(self, records: Iterable[int]) -> list[Picture | BadImage]:
         return [self._load(int(record)) for record in records]
 
     def _load(self, record: int) -> Picture | BadImage:
         try:
-            pixels = read_picture(self._files, self._pictures[record], self._size)
+            pixels = read_picture(self._files, record, self._size)
         except BadImage as bad:
             return bad
         return Picture(pixels, captions=self.captions[record])
@@ -83,30 +92,71 @@ def _find_jsonl(uri: SourceUri) -> epath.Path | None:
 
 
 def _from_jsonl(path: epath.Path) -> dict[str, tuple[str, ...]]:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): check the path") from None
     captions = {}
-    for name, entry in read_jsonl_by_file(path).items():
-        found = entry.get("captions", entry.get("caption"))
-        found = [found] if isinstance(found, str) else found
-        if not isinstance(found, list) or not found or not all(isinstance(text, str) for text in found):
+    for name, entries in read_lines_by_file(data, str(path)).items():
+        captions[name] = tuple(text for entry in entries for text in _captions_of(entry) or ())
+        if not all(map(_captions_of, entries)):
             raise InputError(f"{path}: the entry of {name} has neither 'captions', a list of texts, nor 'caption'")
-        captions[name] = tuple(found)
     return captions
 
 
-def _match(names: list[str], captions: dict[str, tuple[str, ...]], uri: str) -> list[tuple[str, ...]]:
-    """The captions of each picture. Raises `InputError` where some picture or some caption is alone."""
-    unused = dict(captions)
-    found = []
-    for name in names:
-        keys = (name, name.rsplit("/", 1)[-1], name.rsplit(".", 1)[0])
-        key = next((key for key in keys if captions.get(key)), None)
-        found.append(captions[key] if key else ())
-        unused.pop(key or "", None)
-    alone = [name for name, of_name in zip(names, found, strict=True) if not of_name]
+def _captions_of(entry: object) -> list[str] | None:
+    """None where there are none, or they are no texts."""
+    if not isinstance(entry, dict):
+        return None
+    found = next((entry[key] for key in _CAPTION_KEYS if key in entry), None)
+    found = [found] if isinstance(found, str) else found
+    return found if isinstance(found, list) and found and all(isinstance(text, str) for text in found) else None
+
+
+def _from_sides(files: Files, names: Sequence[str], uri: str) -> dict[str, tuple[str, ...]]:
+    """Captions by the name of their .txt or .json without its ending; of a .json only beside a picture."""
+    keys = {key for name in names for key in (name.rpartition(".")[0], sample_key(name)[0])}
+    captions: dict[str, tuple[str, ...]] = {}
+    for index, name in enumerate(files.names):
+        stem, _, ending = name.rpartition(".")
+        if ending.lower() not in ("txt", "json") or is_in_hidden(name):
+            continue
+        if ending.lower() == "json" and (stem in captions or stem not in keys):
+            continue
+        try:
+            data = files.read(index)
+            if ending.lower() == "json":
+                if of_picture := _captions_of(json.loads(data)):
+                    captions[stem] = tuple(of_picture)
+                continue
+            lines = data.decode("utf-8-sig").splitlines()
+        except UnicodeDecodeError:
+            raise InputError(f"{uri}: {shown(name)} is not UTF-8 text") from None
+        except (OSError, ValueError, RecursionError, zipfile.BadZipFile) as error:
+            raise InputError(f"{uri}: {shown(name)} cannot be read ({error}): mend it, or remove it") from None
+        captions[stem] = tuple(line.strip() for line in lines if line.strip())
+    return captions
+
+
+def _match(
+    names: list[str], captions: dict[str, tuple[str, ...]], uri: str, *, is_whole: bool
+) -> list[tuple[str, ...]]:
+    """The captions of each picture.
+
+    Raises `InputError` where some picture or, of a whole source, some caption is alone.
+    """
     if not captions:
         raise InputError(f"{uri} has {len(names)} pictures and no captions: add captions.jsonl, or use images:")
+    matched = match_names(names, captions)
+    for place, name in enumerate(names):
+        if matched[place] is None and sample_key(name)[0] in captions:
+            matched[place] = sample_key(name)[0]
+    found = [() if key is None else captions[key] for key in matched]
+    alone = [name for name, of_name in zip(names, found, strict=True) if not of_name]
     if alone:
-        raise InputError(f"{uri}: {len(alone)} of {len(names)} pictures have no caption, the first is {alone[0]}")
-    if unused:
-        raise InputError(f"{uri}: {len(unused)} captions have no picture, the first is that of {next(iter(unused))}")
+        raise InputError(
+            f"{uri}: {len(alone)} of {len(names)} pictures have no caption, the first is {shown(alone[0])}"
+        )
+    if is_whole and (unused := sorted(captions.keys() - set(matched))):
+        raise InputError(f"{uri}: {len(unused)} captions have no picture, the first is that of {shown(unused[0])}")
     return found

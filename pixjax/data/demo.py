@@ -76,6 +76,8 @@ class DemoViews:
         photographs = [_views(_photograph(name), canvas_size) for name in self._names]
         self._views = np.concatenate(photographs)
         self._labels = np.repeat(np.arange(len(self._names)), [len(views) for views in photographs])
+        self.class_names = tuple(name.partition(".")[0] for name in self._names)
+        self.class_records = {label: len(views) for label, views in enumerate(photographs)}
 
     def __len__(self) -> int:
         return len(self._views)

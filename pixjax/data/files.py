@@ -1,39 +1,18 @@
-"""Random access to the bytes of many small files: a folder, or a zip archive read in place."""
+"""Random access to the bytes of many small files: below a folder, or in archives that are read in place."""
 
+import bisect
+import glob
 import os
-import struct
-import threading
-import zipfile
-import zlib
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from etils import epath
 
-from pixjax.data.fingerprint import SAMPLED_BYTES, digest, sampled
-from pixjax.data.paths import reach
+from pixjax.data.archives import TarFiles, ZipFiles, archive_kind
+from pixjax.data.paths import expand_glob, reach
+from pixjax.data.picture_kinds import is_hidden, shown
 from pixjax.errors import InputError
 from pixjax.paths import is_remote
-
-# Beside pictures lie notes, lists of labels and what file systems leave behind; anything else counts as a
-# picture.
-_NOT_PICTURES = (
-    ".txt",
-    ".json",
-    ".jsonl",
-    ".csv",
-    ".tsv",
-    ".md",
-    ".html",
-    ".xml",
-    ".yaml",
-    ".npy",
-    ".npz",
-    ".zip",
-)
-
-_LOCAL_HEADER_BYTES = 30
-_MAX_MEMBER = 2**29  # bytes unpacked: more than the pixels of any picture that is used
 
 
 class Files(Protocol):
@@ -45,137 +24,143 @@ class Files(Protocol):
         """Raises OSError, or zipfile.BadZipFile for a damaged archive member."""
         ...
 
-    def fingerprint(self) -> str:
-        """Equal for equal files below another folder, or in another archive."""
+    def stamp(self, index: int) -> str:
+        """Changes with the bytes of a file, as far as that can be told without reading them."""
+        ...
+
+    def only(self, indices: Sequence[int]) -> "Files":
+        """These of the files, in this order."""
         ...
 
 
-def open_files(place: str, what: str, wanted: Callable[[str], bool] | None = None) -> Files:
-    """The files below a folder or in a zip, sorted by name; `wanted` chooses, by default all that may be
-    pictures.
+def open_files(place: str, what: str) -> Files:
+    """All files below a folder, in a zip or tar, or in several of these that a glob matches, sorted by name.
 
-    `what` names them in errors.
+    `what` names them in errors. Raises `InputError` where there is nothing of that kind.
     """
-    wanted = wanted or is_picture
     path = reach(place)
-    if not path.exists():
-        raise InputError(f"{what} {place!r} does not exist: give a folder or a .zip")
+    if path.exists():
+        return _open_one(path, what)
+    if not glob.has_magic(place):
+        raise InputError(f"{what} {place!r} does not exist: give a folder, a .zip or a .tar")
+    paths = expand_glob(place, what)
+    return _open_one(paths[0], what) if len(paths) == 1 else JoinedFiles([_open_one(p, what) for p in paths], paths)
+
+
+def _open_one(path: epath.Path, what: str) -> Files:
     if path.is_dir():
-        files: Files = FolderFiles(path, wanted)
-    else:
-        try:
-            files = ZipFiles(path, wanted)
-        except zipfile.BadZipFile:
-            raise InputError(f"{what} {place!r} is neither a folder nor a whole zip archive") from None
-    if not files.names:
-        raise InputError(f"{what} {place!r} is empty: it holds no image file")
-    return files
-
-
-def is_picture(name: str) -> bool:
-    parts = name.split("/")
-    return not (
-        name.endswith("/")
-        or name.lower().endswith(_NOT_PICTURES)
-        or any(part.startswith((".", "__MACOSX")) for part in parts)
+        return FolderFiles(path)
+    try:
+        kind = archive_kind(path)
+    except OSError as error:
+        raise InputError(f"{what} {str(path)!r} cannot be read ({error.strerror or error}): check the path") from None
+    if kind == "zip":
+        return ZipFiles(path)
+    if kind == "tar":
+        return TarFiles(path)
+    if kind:
+        raise InputError(
+            f"{what} {str(path)!r} is compressed as a whole ({kind}), so that no file in it can be reached alone: "
+            "unpack it, and give the folder or the .tar"
+        )
+    raise InputError(
+        f"{what} {str(path)!r} is neither a folder nor a whole zip or tar archive: give one of these, or the folder "
+        "that the file is in"
     )
 
 
 class FolderFiles:
-    """Every file below a folder; names are relative, with forward slashes."""
+    """Every file below a folder; names are relative, with forward slashes. What is hidden is left out.
 
-    def __init__(self, root: epath.Path, wanted: Callable[[str], bool]):
+    Links are followed, but none that leads to a folder that it is in.
+    """
+
+    def __init__(self, root: epath.Path, names: Sequence[str] | None = None):
         self._root = root
-        self.names = tuple(sorted(filter(wanted, _walk(root))))
+        walk = _walk_remote(root) if is_remote(root) else _walk(os.fspath(root))
+        self.names = tuple(sorted(walk) if names is None else names)
 
     def read(self, index: int) -> bytes:
         return (self._root / self.names[index]).read_bytes()
 
-    def fingerprint(self) -> str:
-        """Of all names, and of some files."""
-        return digest([*self.names, *(part for index in sampled(len(self.names)) for part in self._beginning(index))])
-
-    def _beginning(self, index: int) -> tuple[int, bytes]:
-        path = self._root / self.names[index]
+    def stamp(self, index: int) -> str:
         try:
-            with path.open("rb") as file:
-                return path.stat().length, file.read(SAMPLED_BYTES)
-        except OSError:  # gone or not readable: a bad picture, which is counted when it is drawn
-            return -1, b""
+            if is_remote(self._root):
+                found = (self._root / self.names[index]).stat()
+                return f"{found.length} {found.mtime}"
+            stat = os.stat(os.path.join(self._root, self.names[index]))
+        except OSError:
+            return "missing"
+        return f"{stat.st_size} {stat.st_mtime_ns}"
+
+    def only(self, indices: Sequence[int]) -> "FolderFiles":
+        return FolderFiles(self._root, [self.names[index] for index in indices])
 
 
-def _walk(folder: epath.Path, prefix: str = ""):
+def _walk(folder: str, prefix: str = "", above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[str]:
+    try:
+        here = os.stat(folder)
+        if (identity := (here.st_dev, here.st_ino)) in above:
+            return
+        with os.scandir(folder) as entries:
+            found = [(entry.name, entry.path, _is_kind(entry)) for entry in entries if not is_hidden(entry.name)]
+    except OSError as error:
+        raise InputError(
+            f"folder {shown(folder)} cannot be read ({error.strerror}): allow it, or move the folder away"
+        ) from None
+    for name, path, kind in found:
+        if kind == "folder":
+            yield from _walk(path, f"{prefix}{name}/", above | {identity})
+        elif kind == "file":
+            yield prefix + name
+
+
+def _is_kind(entry: os.DirEntry) -> str:
+    """A link that leads nowhere is a file, which is missing; pipes and devices are nothing that could be read."""
+    try:
+        if entry.is_dir():
+            return "folder"
+        return "file" if entry.is_file() or not os.path.exists(entry.path) else ""
+    except OSError:  # a link to itself
+        return "file"
+
+
+def _walk_remote(folder: epath.Path, prefix: str = "") -> Iterator[str]:
     for child in folder.iterdir():
-        name = prefix + child.name
+        if is_hidden(child.name):
+            continue
         if child.is_dir():
-            yield from _walk(child, name + "/")
+            yield from _walk_remote(child, f"{prefix}{child.name}/")
         else:
-            yield name
+            yield prefix + child.name
 
 
-class ZipFiles:
-    """Members of a zip, each found by its offset, so that threads and processes share no file position."""
+class JoinedFiles:
+    """The files of several archives or folders, each under the name of its archive."""
 
-    def __init__(self, path: epath.Path, wanted: Callable[[str], bool]):
-        self._path = path
-        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            members = sorted(
-                (m for m in archive.infolist() if wanted(m.filename) and not m.is_dir()), key=lambda m: m.filename
-            )
-        self.names = tuple(m.filename for m in members)
-        self._members = [(m.header_offset, m.compress_size, m.compress_type, m.CRC) for m in members]
-        self._file = _SharedFile(path)
+    def __init__(self, parts: Sequence[Files], paths: Sequence[epath.Path]):
+        self._parts, self._paths = tuple(parts), tuple(paths)
+        self.names = tuple(
+            f"{path.name}/{name}" for part, path in zip(parts, paths, strict=True) for name in part.names
+        )
+        self._firsts = [0]
+        for part in parts:
+            self._firsts.append(self._firsts[-1] + len(part.names))
 
     def read(self, index: int) -> bytes:
-        offset, size, method, checksum = self._members[index]
-        # The local header repeats the name and has extra fields of its own length: 1 KiB nearly always holds
-        # them.
-        slack = _LOCAL_HEADER_BYTES + len(self.names[index].encode()) + 64
-        block = self._file.read(offset, slack + size)
-        if block[:4] != b"PK\x03\x04":
-            raise zipfile.BadZipFile(f"{self._path}: no member at byte {offset}")
-        start = _LOCAL_HEADER_BYTES + sum(struct.unpack_from("<HH", block, 26))
-        if start + size > len(block):
-            block += self._file.read(offset + len(block), start + size - len(block))
-        data = block[start : start + size]
-        if method == zipfile.ZIP_DEFLATED:
-            data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, _MAX_MEMBER + 1)
-            if len(data) > _MAX_MEMBER:
-                raise zipfile.BadZipFile(f"{self.names[index]}: larger than {_MAX_MEMBER >> 20} MiB when unpacked")
-        elif method != zipfile.ZIP_STORED:
-            raise zipfile.BadZipFile(f"compression method {method} is not supported: store or deflate the members")
-        if zlib.crc32(data) != checksum:
-            raise zipfile.BadZipFile(f"{self.names[index]}: checksum differs")
-        return data
+        part = self._locate(index)
+        return self._parts[part].read(index - self._firsts[part])
 
-    def fingerprint(self) -> str:
-        """Of all names and checksums."""
-        checksums = (checksum for _, _, _, checksum in self._members)
-        return digest(part for member in zip(self.names, checksums, strict=True) for part in member)
+    def stamp(self, index: int) -> str:
+        part = self._locate(index)
+        return self._parts[part].stamp(index - self._firsts[part])
 
+    def only(self, indices: Sequence[int]) -> "JoinedFiles":
+        of_part: list[list[int]] = [[] for _ in self._parts]
+        for index in indices:
+            part = self._locate(index)
+            of_part[part].append(index - self._firsts[part])
+        return JoinedFiles([p.only(i) for p, i in zip(self._parts, of_part, strict=True)], self._paths)
 
-class _SharedFile:
-    """Reads at an offset, from any thread. Opened anew in a process that it is sent to."""
-
-    def __init__(self, path: epath.Path):
-        self._path = path
-        self._open()
-
-    def _open(self) -> None:
-        self._file = self._path.open("rb")
-        self._lock = threading.Lock()
-        self._descriptor = None if is_remote(self._path) else self._file.fileno()
-
-    def __getstate__(self):
-        return self._path
-
-    def __setstate__(self, path):
-        self._path = path
-        self._open()
-
-    def read(self, offset: int, size: int) -> bytes:
-        if self._descriptor is not None:
-            return os.pread(self._descriptor, size, offset)
-        with self._lock:
-            self._file.seek(offset)
-            return self._file.read(size)
+    def _locate(self, index: int) -> int:
+        return bisect.bisect_right(self._firsts, index) - 1

@@ -5,8 +5,11 @@ few of the files: to read them all would take as long as an epoch.
 """
 
 import hashlib
+import zipfile
 from collections.abc import Iterable
 from typing import Any
+
+from pixjax.data.files import Files
 
 _SAMPLED = 64
 SAMPLED_BYTES = 2**16  # of each file
@@ -27,6 +30,18 @@ def sampled(count: int) -> list[int]:
     if count <= _SAMPLED:
         return list(range(count))
     return [number * (count - 1) // (_SAMPLED - 1) for number in range(_SAMPLED)]
+
+
+def fingerprint_of_files(files: Files) -> str:
+    """Of all names, and of some of the files, below whatever folder or in whatever archive they lie."""
+    return digest([*files.names, *(_content(files, index) for index in sampled(len(files.names)))])
+
+
+def _content(files: Files, index: int) -> bytes:
+    try:
+        return files.read(index)[:SAMPLED_BYTES]
+    except (OSError, zipfile.BadZipFile):  # a bad picture, which is counted when it is drawn
+        return b""
 
 
 def fingerprint_of(source: Any) -> str | None:

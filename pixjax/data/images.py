@@ -1,5 +1,6 @@
 """One image file's bytes to RGB pixels: any orientation, mode, number of frames, or a cause why not."""
 
+import contextlib
 import functools
 import io
 import warnings
@@ -8,6 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import ExifTags, Image
 
+from pixjax.data.picture_kinds import is_heic
 from pixjax.data.plain_jpeg import decode_plain_jpeg
 
 # What can be wrong with an image, in the order in which a batch's `skipped` field counts them.
@@ -36,11 +38,16 @@ _FORMATS = (
     "DIB",
     "PCX",
     "SGI",
+    "HEIF",  # with pillow-heif
 )
 
 # This module keeps its own, lower limit; and what is odd about metadata does not matter to the pixels.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", module=r"PIL\.")
+
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_HEIC_REMEDY = "HEIC needs pillow-heif: pip install 'pixjax[heif]'"
+_AVIF_REMEDY = "AVIF needs Pillow 11.3 or newer: pip install -U pillow"
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -121,16 +128,38 @@ def _open(data: bytes) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise BadImage("too_large", str(error)) from None
     except Image.UnidentifiedImageError:
-        raise BadImage("unreadable", f"none of {', '.join(_formats())}") from None
+        raise BadImage("unreadable", _unreadable(data)) from None
     except Exception as error:
         raise BadImage(_cause(error, "unreadable"), _one_line(error)) from None
 
 
 @functools.cache
 def _formats() -> tuple[str, ...]:
-    """Those of `_FORMATS` that this Pillow was built with."""
+    """Those of `_FORMATS` that this Pillow was built with, or that a plugin adds."""
     Image.init()
+    with contextlib.suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
     return tuple(name for name in _FORMATS if name in Image.OPEN)
+
+
+def missing_decoder(name: str) -> str:
+    """What would have to be installed for a picture, by its name; empty where it can be decoded, or nobody knows."""
+    if is_heic(name) and "HEIF" not in _formats():
+        return _HEIC_REMEDY
+    return _AVIF_REMEDY if name.lower().endswith(".avif") and "AVIF" not in _formats() else ""
+
+
+def _unreadable(data: bytes) -> str:
+    """Why nothing here decodes these bytes."""
+    brand = data[8:12] if data[4:8] == b"ftyp" else b""  # of an ISO base media file
+    for brands, name, remedy in ((_HEIC_BRANDS, "HEIF", _HEIC_REMEDY), ((b"avif", b"avis"), "AVIF", _AVIF_REMEDY)):
+        if brand in brands:
+            return remedy if name not in _formats() else "a damaged or unusual HEIC or AVIF"
+    if data.startswith(b"version https://git-lfs"):
+        return "a pointer of Git LFS stands for the picture: run git lfs pull"
+    return f"none of {', '.join(_formats())}"
 
 
 def _cause(error: Exception, otherwise: str) -> str:

@@ -3,7 +3,8 @@
 import dataclasses
 import json
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from etils import epath
@@ -14,6 +15,7 @@ from pixjax.codec.coverage import Coverage
 from pixjax.codec.description import settings_of
 from pixjax.codec.layout import cell_pixels
 from pixjax.config import parse_patch_size
+from pixjax.data.labels import count_classes
 from pixjax.errors import InputError
 
 MANIFEST = "manifest.json"
@@ -28,6 +30,8 @@ class Shard:
     """One finished file. `skipped` names what was passed over: [name, cause, detail] each.
 
     num_characters, num_lost: of the text that went in, where the tokenizer rewrites it: `pixjax.codec.coverage`.
+    inputs: sha256 of names, sizes, times and labels of the pictures that went in, empty for text. labels: how many
+    records have each label.
     """
 
     file: str
@@ -39,6 +43,8 @@ class Shard:
     num_characters: int = 0
     num_lost: int = 0
     skipped: tuple[tuple[str, str, str], ...] = ()
+    inputs: str = ""
+    labels: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,7 +53,7 @@ class Recipe:
 
     kind: text, images or captions. fingerprint: sha256 of the texts, or of the names of the pictures, that
     went in. codec: `CanvasCodec.to_dict()` for text, else None. records: windows of text, or pictures, before
-    any is skipped.
+    any is skipped. class_names: of the labels, by number, where they have names.
     """
 
     kind: str
@@ -57,7 +63,16 @@ class Recipe:
     num_shards: int
     resize: str | None = None
     codec: dict[str, Any] | None = None
+    class_names: tuple[str, ...] | None = None
     format: int = FORMAT
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Recipe":
+        """Raises TypeError or ValueError for values that are none."""
+        names = values.get("class_names")
+        if names is not None and not (isinstance(names, list | tuple) and all(isinstance(n, str) for n in names)):
+            raise ValueError(f"class_names are {str(names)[:60]}")
+        return cls(**{**values, "class_names": None if names is None else tuple(names)})
 
     @property
     def tokens_per_record(self) -> int:
@@ -86,6 +101,11 @@ class Manifest:
     def num_records(self) -> int:
         return sum(shard.num_records for shard in self.shards)
 
+    @property
+    def classes(self) -> dict[str, int]:
+        """Records by the name of their class, or its number; nothing where there are no labels."""
+        return count_classes(self.recipe.class_names, count_labels(self.shards))
+
     def to_dict(self) -> dict[str, Any]:
         causes = [cause for shard in self.shards for _, cause, _ in shard.skipped]
         return {
@@ -97,13 +117,14 @@ class Manifest:
             "num_characters": sum(shard.num_characters for shard in self.shards),
             "num_lost": sum(shard.num_lost for shard in self.shards),
             "num_labels": max((shard.num_labels for shard in self.shards), default=0),
+            "classes": self.classes,
             "shards": [dataclasses.asdict(shard) for shard in self.shards],
         }
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Manifest":
-        recipe = {field.name: values[field.name] for field in dataclasses.fields(Recipe)}
-        return cls(recipe=Recipe(**recipe), shards=tuple(shard_from_dict(shard) for shard in values["shards"]))
+        recipe = {field.name: values[field.name] for field in dataclasses.fields(Recipe) if field.name in values}
+        return cls(recipe=Recipe.from_dict(recipe), shards=tuple(shard_from_dict(shard) for shard in values["shards"]))
 
     def save(self, folder: epath.Path) -> None:
         write_json(folder / MANIFEST, self.to_dict())
@@ -119,7 +140,7 @@ class Manifest:
             if values["format"] != FORMAT:
                 raise InputError(f"{path} has format {values['format']}, this version reads {FORMAT}: prepare again")
             return cls.from_dict(values)
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{path} is damaged ({error}): prepare again") from None
@@ -128,6 +149,8 @@ class Manifest:
 def shard_from_dict(values: dict[str, Any]) -> Shard:
     """Raises ValueError, KeyError or TypeError for values that are none, a file outside of the folder among them."""
     shard = Shard(**{**values, "skipped": tuple(tuple(entry) for entry in values["skipped"])})
+    if not isinstance(shard.inputs, str) or not all(type(count) is int for count in shard.labels.values()):
+        raise ValueError(f"the labels or inputs of {shard.file!r} are none")
     if not _FILE_NAME.fullmatch(shard.file) or not _SHA256.fullmatch(shard.sha256):
         raise ValueError(f"no shard is named {shard.file!r} and has the sha256 {shard.sha256!r}")
     counts = (shard.num_records, shard.num_tokens, shard.num_bytes, shard.num_labels)
@@ -144,11 +167,19 @@ def coverage_of_shards(shards: Sequence[Shard]) -> Coverage:
     )
 
 
+def count_labels(shards: Iterable[Shard]) -> dict[int, int]:
+    """Records of each label, by number; -1 for those without one."""
+    counts = Counter[int]()
+    for shard in shards:
+        counts.update({int(label): count for label, count in shard.labels.items()})
+    return dict(sorted(counts.items()))
+
+
 def read_shard(path: epath.Path) -> Shard:
     """The note that a shard is finished. Raises `InputError` for one that is damaged."""
     try:
         return shard_from_dict(json.loads(path.read_bytes()))
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path} is damaged ({error}): delete it, and what it describes is made anew") from None
 
 

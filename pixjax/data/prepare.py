@@ -9,7 +9,8 @@ import hashlib
 import itertools
 import json
 import multiprocessing
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 
@@ -45,7 +46,8 @@ Run = tuple[int, int, int]
 class Preparation:
     """All that a worker needs to make any shard. Small, and picklable.
 
-    runs: for each shard of text its documents. records: for pictures, how many there are.
+    runs: for each shard of text its documents. records: for pictures, how many there are. inputs: for each shard of
+    pictures a digest that changes with them.
     """
 
     source: str
@@ -54,6 +56,7 @@ class Preparation:
     codec: CanvasCodec | None = None
     runs: tuple[tuple[Run, ...], ...] = ()
     records: int = 0
+    inputs: tuple[str, ...] = ()
 
 
 def plan_preparation(
@@ -87,12 +90,30 @@ def _plan_pictures(uri: SourceUri, out: str, canvas_size: int, shards: int) -> P
     recipe = Recipe(
         kind="captions" if pictures.has_captions else "images",
         source=str(uri),
+        class_names=getattr(pictures, "class_names", None),
         fingerprint=names.hexdigest(),
         canvas_size=canvas_size,
         num_shards=min(shards or -(-count // _PICTURES_PER_SHARD), count),
         resize=RESIZE_METHOD,
     )
-    return Preparation(source=str(uri), out=out, recipe=recipe, records=count)
+    inputs = tuple(_digest_inputs(pictures, *_range_of(count, recipe.num_shards, n)) for n in range(recipe.num_shards))
+    return Preparation(source=str(uri), out=out, recipe=recipe, records=count, inputs=inputs)
+
+
+def _digest_inputs(pictures: ImageSource, first: int, last: int) -> str:
+    """Of what can be told of pictures without reading them. Empty for a source that does not tell."""
+    stamp = getattr(pictures, "stamp", None)
+    if stamp is None:
+        return ""
+    digest = hashlib.sha256()
+    for record in range(first, last):
+        digest.update(f"{pictures.name(record)}\0{stamp(record)}\0".encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def _range_of(records: int, num_shards: int, number: int) -> tuple[int, int]:
+    """The first record of a shard, and the one after its last."""
+    return records * number // num_shards, records * (number + 1) // num_shards
 
 
 def _plan_text(uri: SourceUri, out: str, canvas_size: int, codec: CanvasCodec, shards: int) -> Preparation:
@@ -140,8 +161,10 @@ def prepare(
     workers: int = 0,
     make_all: Callable[[Preparation, list[int]], Iterable[Shard]] | None = None,
     report: Callable[[Shard], None] = lambda shard: None,
+    notify: Callable[[str], None] = lambda message: None,
 ) -> Manifest:
-    """Makes the shards that are missing or damaged, then the manifest. `report` is called as each is done.
+    """Makes the shards that are missing, damaged, or of pictures that have changed since, then the manifest. `report`
+    is called as each is done, `notify` with what else is to be said.
 
     `make_all` makes shards by number and gives them in any order; without it `workers` processes do, 0: this
     one. Raises `InputError` where the folder holds something else.
@@ -150,7 +173,8 @@ def prepare(
     was_there = folder.exists()
     _claim(folder, preparation.recipe)
     try:
-        manifest = _make_missing(folder, preparation, make_all or (lambda job, n: _make_here(job, n, workers)), report)
+        make_all = make_all or (lambda job, n: _make_here(job, n, workers))
+        manifest = _make_missing(folder, preparation, make_all, report, notify)
     except InputError:
         _withdraw(folder, preparation, was_there)
         raise
@@ -165,17 +189,26 @@ def _make_missing(
     preparation: Preparation,
     make_all: Callable[[Preparation, list[int]], Iterable[Shard]],
     report: Callable[[Shard], None],
+    notify: Callable[[str], None],
 ) -> Manifest:
     numbers = range(preparation.recipe.num_shards)
-    missing = [number for number in numbers if _finished(folder, preparation, number) is None]
+    there = _noted(folder, preparation)
+    if stale := [number for number, shard in there.items() if not _is_current(preparation, number, shard)]:
+        notify(
+            f"{preparation.source} has changed since {folder} was made, or an older version made it: {len(stale)} of "
+            f"{len(numbers)} shards are made anew"
+        )
+        _reopen(folder, preparation, there)
+    finished = _finished(folder, preparation)
+    missing = [number for number in numbers if number not in finished]
     for draft in folder.glob(".shard-*.tmp"):  # of a run that was killed
         draft.unlink()
     for shard in make_all(preparation, missing):
         report(shard)
-    shards = [_finished(folder, preparation, number) for number in numbers]
-    if None in shards:
-        raise RunError(f"{shards.count(None)} shards of {folder} were not made: run the command again")
-    manifest = Manifest(recipe=preparation.recipe, shards=tuple(shards))  # type: ignore[arg-type]
+    finished = _finished(folder, preparation)
+    if lacking := len(numbers) - len(finished):
+        raise RunError(f"{lacking} shards of {folder} were not made: run the command again")
+    manifest = Manifest(recipe=preparation.recipe, shards=tuple(finished[number] for number in numbers))
     if not manifest.num_records:
         skipped = manifest.shards[0].skipped[0]
         raise InputError(f"{preparation.source}: no picture could be used, the first was {': '.join(skipped)}")
@@ -222,8 +255,8 @@ def _make_text(job: Preparation, path: epath.Path, number: int) -> Shard:
 
 def _make_pictures(job: Preparation, path: epath.Path, number: int) -> Shard:
     source: ImageSource = open_source(job.source, canvas_size=job.recipe.canvas_size)  # type: ignore[assignment]
-    first, last = (job.records * n // job.recipe.num_shards for n in (number, number + 1))
-    skipped = []
+    first, last = _range_of(job.records, job.recipe.num_shards, number)
+    skipped, labels = [], Counter[int]()
 
     def encoded() -> Iterator[bytes]:
         for start in range(first, last, _LOADED_AT_ONCE):
@@ -232,6 +265,7 @@ def _make_pictures(job: Preparation, path: epath.Path, number: int) -> Shard:
                 if isinstance(picture, BadImage):
                     skipped.append((source.name(record), picture.cause, picture.detail))
                 else:
+                    labels[picture.label] += 1
                     yield encode_picture(picture)
 
     count, size, digest = write_shard(path, encoded())
@@ -242,6 +276,8 @@ def _make_pictures(job: Preparation, path: epath.Path, number: int) -> Shard:
         sha256=digest,
         num_labels=source.num_labels,
         skipped=tuple(skipped),
+        inputs=job.inputs[number],
+        labels={str(label): count for label, count in sorted(labels.items())} if source.num_labels else {},
     )
 
 
@@ -281,7 +317,7 @@ def _claim(folder: epath.Path, recipe: Recipe) -> None:
         there = Manifest.load(folder).recipe
     elif begun.exists():
         try:
-            there = Recipe(**json.loads(begun.read_bytes()))
+            there = Recipe.from_dict(json.loads(begun.read_bytes()))
         except (ValueError, TypeError, RecursionError) as error:
             raise InputError(f"{begun} is damaged ({error}): choose another --out, or delete the folder") from None
     elif any(not entry.name.startswith(".") for entry in folder.iterdir()):
@@ -289,7 +325,11 @@ def _claim(folder: epath.Path, recipe: Recipe) -> None:
     else:
         write_json(begun, dataclasses.asdict(recipe))
         return
-    different = [f.name for f in dataclasses.fields(Recipe) if getattr(there, f.name) != getattr(recipe, f.name)]
+    fields = [field.name for field in dataclasses.fields(Recipe) if field.name != "class_names"]
+    different = [name for name in fields if getattr(there, name) != getattr(recipe, name)]
+    if set(different) <= {"fingerprint", "num_shards"} and "fingerprint" in different:
+        what = "other texts" if recipe.kind == "text" else "pictures of other names"
+        raise InputError(f"{folder} was prepared when {there.source} held {what}: choose another --out, or delete it")
     if different:
         raise InputError(
             f"{folder} was prepared with another {' and '.join(different)} (from {there.source}): choose another "
@@ -297,14 +337,33 @@ def _claim(folder: epath.Path, recipe: Recipe) -> None:
         )
 
 
-def _finished(folder: epath.Path, job: Preparation, number: int) -> Shard | None:
-    """The shard if it is there, whole and undamaged."""
-    note = folder / f"{_stem(job, number)}.json"
-    if note.exists():
-        shard = read_shard(note)
-    elif (folder / MANIFEST).exists():
-        shard = Manifest.load(folder).shards[number]
-    else:
-        return None
-    path = folder / shard.file
-    return shard if path.exists() and file_digest(path) == (shard.num_bytes, shard.sha256) else None
+def _noted(folder: epath.Path, job: Preparation) -> dict[int, Shard]:
+    """What is said of the shards that were made, by their number, in the order of the numbers."""
+    shards = dict(enumerate(Manifest.load(folder).shards)) if (folder / MANIFEST).exists() else {}
+    for number, name in enumerate(_notes(job)):
+        if (folder / name).exists():
+            shards[number] = read_shard(folder / name)
+    return dict(sorted(shards.items()))
+
+
+def _is_current(job: Preparation, number: int, shard: Shard) -> bool:
+    return not job.inputs or shard.inputs == job.inputs[number]
+
+
+def _finished(folder: epath.Path, job: Preparation) -> dict[int, Shard]:
+    """The shards that are there, whole and undamaged, of what the source holds now."""
+    return {
+        number: shard
+        for number, shard in _noted(folder, job).items()
+        if _is_current(job, number, shard)
+        and (path := folder / shard.file).exists()
+        and file_digest(path) == (shard.num_bytes, shard.sha256)
+    }
+
+
+def _reopen(folder: epath.Path, job: Preparation, there: Mapping[int, Shard]) -> None:
+    """Makes what was finished a preparation that goes on: nothing reads shards of before and after as one."""
+    write_json(folder / _RECIPE, dataclasses.asdict(job.recipe))
+    for number, shard in there.items():
+        write_json(folder / f"{_stem(job, number)}.json", dataclasses.asdict(shard))
+    (folder / MANIFEST).unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from pixjax.codec import IMAGE, TEXT, CanvasCodec
 from pixjax.codec.coverage import bytes_instead
 from pixjax.data.fingerprint import digest
 from pixjax.data.images import BadImage
-from pixjax.data.manifest import MANIFEST, Manifest, Shard, coverage_of_shards, tokenizer_identity
+from pixjax.data.manifest import MANIFEST, Manifest, Shard, count_labels, coverage_of_shards, tokenizer_identity
 from pixjax.data.paths import reach
 from pixjax.data.shard_records import decode_picture, file_digest, id_type
 from pixjax.data.source import Picture
@@ -69,6 +69,8 @@ class PreparedPictures:
             )
         self.uri = str(uri)
         self.num_labels = max(shard.num_labels for shard in shards)
+        self.class_names = manifest.recipe.class_names if self.num_labels else None
+        self.class_records = count_labels(shards) or None  # None: prepared by an older version, which counted none
         self.has_captions = manifest.recipe.kind == "captions"
         self._size = canvas_size
         self._files = ShardFiles(folder, shards)
@@ -81,6 +83,10 @@ class PreparedPictures:
 
     def fingerprint(self) -> str:
         return self._files.fingerprint()
+
+    def stamp(self, record: int) -> str:
+        """Changes with the shard that the record is in."""
+        return self._files.stamp(record)
 
     def load(self, records: Iterable[int]) -> list[Picture | BadImage]:
         numbers = [int(record) for record in records]
@@ -165,6 +171,10 @@ class ShardFiles:
     def name(self, record: int) -> str:
         shard, position = self._locate(record)
         return f"{self.shards[shard].file} record {position}"
+
+    def stamp(self, record: int) -> str:
+        shard, position = self._locate(record)
+        return f"{self.shards[shard].sha256} {position}"
 
     def _locate(self, record: int) -> tuple[int, int]:
         shard = int(np.searchsorted(self.firsts, record, "right")) - 1

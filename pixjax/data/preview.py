@@ -12,6 +12,7 @@ from pixjax.codec import IMAGE, TEXT
 from pixjax.codec.canvas import content_length
 from pixjax.data.batch_plan import BatchPlan
 from pixjax.data.images import CAUSES
+from pixjax.data.labels import count_classes, source_notes
 from pixjax.data.source import PairSource, Picture, Source
 from pixjax.data.uri import ANSWERS
 
@@ -99,6 +100,7 @@ def _statistics(
             "share": plan.mixture.counts[number] / plan.mixture.counts.sum(),
             "measured_share": float((source_of == number).mean()),
             **_coverage(plan, source),
+            **_classes(source),
         }
         for number, source in enumerate(plan.sources)
     ]
@@ -133,7 +135,15 @@ def _statistics(
             **{name: float((present & (of_context == value)).any(axis=1).mean()) for name, value in ANSWERS.items()},
         }
     skipped = {cause: int(count) for cause, count in zip(CAUSES, batch["skipped"].sum(0), strict=True) if count}
-    return {"records": num, "block": len(plan.mixture.schedule), "sources": sources, **by_modality, "skipped": skipped}
+    notes = source_notes(plan.sources, plan.num_classes)
+    overall = {"records": num, "block": len(plan.mixture.schedule), "sources": sources, "notes": notes}
+    return {**overall, **by_modality, "skipped": skipped}
+
+
+def _classes(source: Source) -> dict[str, Any]:
+    """Records by class, where a source counts them."""
+    records = getattr(source, "class_records", None)
+    return {"classes": count_classes(source.class_names, records)} if records and source.num_labels else {}  # type: ignore[union-attr]
 
 
 def _coverage(plan: BatchPlan, source: Source) -> dict[str, Any]:

@@ -34,7 +34,11 @@ class Pair:
 
 
 class ImageSource(Protocol):
-    """Pictures by index. `modality` is `pixjax.codec.IMAGE`."""
+    """Pictures by index. `modality` is `pixjax.codec.IMAGE`.
+
+    A source may also have `class_names`, by label, and `class_records`, how many records each label has (None: not
+    known); `notes`, sentences that a user should read; and `stamp(record)`, a string that changes with the record.
+    """
 
     uri: str
     modality: int

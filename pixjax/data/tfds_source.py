@@ -62,6 +62,7 @@ class TfdsPictures:
         self._features = _Features.of(builder, uri)
         label = self._features.label
         self.num_labels = int(builder.info.features[label].num_classes) if label else 0
+        self.class_names = tuple(builder.info.features[label].names) if label else None
         self.has_captions = bool(self._features.text)
         self._data = self._open(builder)
 

@@ -14,8 +14,8 @@ ANSWERS = {"text": TEXT, "image": IMAGE}
 SCHEMES = {
     "demo": "demo:text or demo:images",
     "text": "text:GLOB of .txt or .jsonl files, gzipped or not",
-    "images": "images:FOLDER or images:FILE.zip",
-    "captions": "captions:FOLDER or captions:FILE.zip",
+    "images": "images:FOLDER, images:FILE.zip or images:GLOB of .tar shards",
+    "captions": "captions:FOLDER, captions:FILE.zip or captions:GLOB of .tar shards",
     "pairs": "pairs:GLOB of .jsonl files of prompts and answers, gzipped or not",
     "array_record": "array_record:GLOB of what pixjax prepare wrote",
     "tfds": "tfds:NAME[/CONFIG]:SPLIT[?dir=FOLDER]",

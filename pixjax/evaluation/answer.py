@@ -11,7 +11,7 @@ from pixjax.evaluation.generate import Generated, generate
 from pixjax.evaluation.infill import Given, given_image, given_text
 from pixjax.evaluation.pages import generate_pages, require_pages
 from pixjax.evaluation.prompts import make_context, read_prompt
-from pixjax.evaluation.request import Wanted, require_possible
+from pixjax.evaluation.request import Wanted, class_number, require_possible
 from pixjax.evaluation.restore import Denoiser
 from pixjax.evaluation.trajectory import chosen_steps
 from pixjax.models import NO_LABEL
@@ -28,7 +28,7 @@ class Request:
     num: int = 1
     pages: int = 1
     seed: int = 0
-    label: int = NO_LABEL
+    label: int | str = NO_LABEL  # a name of a class stands for its number
     prompt: str | None = None
     prompt_image: str | None = None
     infill: str | None = None
@@ -60,6 +60,7 @@ class Task:
     """A request that a model can serve, its texts and files read."""
 
     request: Request
+    label: int
     wanted: Wanted
     prompt: tuple[Part, ...]
     given: Given | None
@@ -85,10 +86,11 @@ def prepare(denoiser: Denoiser, request: Request) -> Task:
     prompt = read_prompt(denoiser, text=request.prompt, image=request.prompt_image)
     prompted = bool(prompt) or request.pages > 1
     asked: dict[str, Any] = {"given": given, "trajectory": trajectory, "prompted": prompted, **request.changes}
-    require_possible(denoiser, wanted, request.label, **asked)
+    label = class_number(denoiser, request.label)
+    require_possible(denoiser, wanted, label, **asked)
     if request.pages > 1:
         require_pages(denoiser)
-    return Task(request=request, wanted=wanted, prompt=prompt, given=given, trajectory=trajectory)
+    return Task(request=request, label=label, wanted=wanted, prompt=prompt, given=given, trajectory=trajectory)
 
 
 def answer(
@@ -115,7 +117,7 @@ def answer(
         denoiser,
         task.wanted,
         request.num,
-        label=request.label,
+        label=task.label,
         given=task.given,
         context=context,
         trajectory=task.trajectory,

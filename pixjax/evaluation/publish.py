@@ -34,7 +34,7 @@ def publish(workdir: str, folder: epath.Path, *, ema: str = "", step: int | None
     unfinished = folder.parent / f"{folder.name}.unfinished"
     if unfinished.exists():
         raise InputError(f"{unfinished} exists, left by an export that did not end or is going on: remove it first")
-    write_run(unfinished, config, denoiser.codec)
+    write_run(unfinished, config, denoiser.codec, denoiser.class_names)
     with Checkpoints(unfinished, keep=training) as checkpoints:
         checkpoints.save_average(denoiser.step, f"ema_{decay}", denoiser.params, config, denoiser.codec)
     _forget_where(unfinished)

@@ -1,6 +1,7 @@
 """What may be asked of a model: every refusal, before anything is computed or written."""
 
 import dataclasses
+import difflib
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -13,6 +14,25 @@ from pixjax.models import NO_LABEL
 
 Wanted = Literal["text", "image", "any"]
 MODALITIES = {"text": TEXT, "image": IMAGE}
+
+
+def class_number(denoiser: Denoiser, label: int | str) -> int:
+    """The number of a class, by its number or its name. Raises `InputError` for a name that the run has not."""
+    try:
+        return int(label)
+    except ValueError:
+        pass
+    names = denoiser.class_names
+    if label in names:
+        if names.count(label) > 1:
+            numbers = " and ".join(str(number) for number, name in enumerate(names) if name == label)
+            raise InputError(f"--label={label} is the name of several classes, {numbers}: give the number of one")
+        return names.index(label)
+    near = difflib.get_close_matches(str(label), [name for name in names if name], n=3, cutoff=0)
+    known = (
+        f"choose a name such as {', '.join(near)}, or a number" if near else "its classes have no names, give a number"
+    )
+    raise InputError(f"--label={label} is not a class of this model: {known}")
 
 
 def require_possible(

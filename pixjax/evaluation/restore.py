@@ -15,7 +15,7 @@ from pixjax.errors import InputError
 from pixjax.models import NO_LABEL, NO_TYPE, Context, JiT, Params, denoise
 from pixjax.training.checkpoint import Checkpoints
 from pixjax.training.mesh import make_mesh, replicated
-from pixjax.training.run_files import find_workdir, read_run, read_text_share
+from pixjax.training.run_files import find_workdir, read_class_names, read_run, read_text_share
 from pixjax.training.state import init_params, make_model
 
 _denoise = jax.jit(denoise, static_argnums=0)
@@ -32,6 +32,7 @@ class Denoiser:
     params: Params
     mesh: jax.sharding.Mesh
     text_share: float  # of the canvases it was trained on
+    class_names: tuple[str | None, ...] = ()  # by label, as far as they have names
 
     @property
     def modalities(self) -> frozenset[int]:
@@ -129,7 +130,14 @@ def load(workdir: str | epath.PathLike, *, ema: str = "", step: int | None = Non
         like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated(mesh)), shapes)
         params = checkpoints.restore_params(step, item, like)
     return Denoiser(
-        config=config, codec=codec, step=step, model=model, params=params, mesh=mesh, text_share=read_text_share(path)
+        config=config,
+        codec=codec,
+        step=step,
+        model=model,
+        params=params,
+        mesh=mesh,
+        text_share=read_text_share(path),
+        class_names=read_class_names(path),
     )
 
 

@@ -11,6 +11,7 @@ from pixjax.chips import GIB
 from pixjax.codec import CanvasCodec
 from pixjax.config import Config
 from pixjax.data import make_batches, open_source
+from pixjax.data.labels import describe_classes
 from pixjax.data.paths import is_remote
 from pixjax.models.flops import training_flops
 from pixjax.planning.finding import Finding
@@ -63,12 +64,13 @@ def checkpoint_bytes(config: Config) -> int:
 def check_source(config: Config, uri: str) -> Finding:
     codec, size, context = CanvasCodec.from_config(config), config.model.canvas_size, config.model.context_canvases
     source = open_source(uri, canvas_size=size, codec=codec, context_canvases=context)
-    found, values = f"{len(source):,} records", {"records": len(source)}
+    found, values = [f"{len(source):,} records", describe_classes(source)], {"records": len(source)}
     coverage = getattr(source, "coverage", None)
     if coverage is not None and coverage.characters:
-        found += f"; {coverage}"
+        found.append(str(coverage))
         values |= {"characters": coverage.characters, "lost_characters": coverage.lost}
-    return Finding(found=found, values=values)
+    found += getattr(source, "notes", ())
+    return Finding(found="; ".join(filter(None, found)), values=values)
 
 
 def check_loader(config: Config, before: Findings) -> Finding:

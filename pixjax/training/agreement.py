@@ -29,7 +29,7 @@ def require_agreement(config: Config, codec: CanvasCodec, data_state: dict[str, 
             k: v for k, v in known.items() if k not in ("source_sha256", "git_revision")
         },
         "the codec": codec.to_dict(),
-        "the data": data_state["sources"],
+        "the data": [data_state["sources"], data_state.get("classes")],
     }
     mine = np.stack([_digest(value) for value in facts.values()])
     theirs = np.asarray(multihost_utils.process_allgather(mine)).reshape(jax.process_count(), *mine.shape)

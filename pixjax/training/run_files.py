@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 
 from etils import epath
 
@@ -67,11 +68,15 @@ def new_workdir(name: str) -> epath.Path:
     return workdir_path(name)
 
 
-def write_run(workdir: epath.Path, config: Config, codec: CanvasCodec) -> None:
-    """Makes a workdir self-describing: nothing but itself is needed to use what was trained in it."""
+def write_run(workdir: epath.Path, config: Config, codec: CanvasCodec, class_names: Sequence[str | None] = ()) -> None:
+    """Makes a workdir self-describing: nothing but itself is needed to use what was trained in it.
+
+    class_names: of the labels, by number, as far as they have names.
+    """
     workdir.mkdir(parents=True, exist_ok=True)
     codec.save(workdir / CODEC_FOLDER)
-    (workdir / DATA_FILE).write_text(json.dumps({"text_share": text_share(config)}) + "\n")
+    data = {"text_share": text_share(config)} | ({"class_names": list(class_names)} if class_names else {})
+    (workdir / DATA_FILE).write_text(json.dumps(data) + "\n")
     (workdir / CONFIG_FILE).write_text(json.dumps(config.to_dict(), indent=2) + "\n")
     names = [CONFIG_FILE, DATA_FILE] + [f"{CODEC_FOLDER}/{p.name}" for p in (workdir / CODEC_FOLDER).iterdir()]
     checksums = {name: _sha256(workdir / name) for name in sorted(names)}
@@ -114,6 +119,16 @@ def read_text_share(workdir: epath.Path) -> float:
         return float(json.loads(path.read_bytes())["text_share"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise RunError(f"{path} is missing or damaged: copy the workdir again") from None
+
+
+def read_class_names(workdir: epath.Path) -> tuple[str | None, ...]:
+    """The name of each label of a run, as far as it has one; none for a run that is older, or has no classes."""
+    try:
+        names = json.loads((workdir / DATA_FILE).read_bytes()).get("class_names", ())
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return ()
+    known = isinstance(names, list) and all(name is None or isinstance(name, str) for name in names)
+    return tuple(names) if known else ()
 
 
 def damaged_files(workdir: epath.Path) -> list[str]:

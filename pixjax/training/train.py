@@ -85,13 +85,13 @@ def _train(config: Config, workdir: epath.Path, stop: StopSignal) -> bool:
         else:
             state = jax.jit(lambda: init_state(config, model, optimizer), out_shardings=shardings)()
         if is_first:
-            write_run(workdir, config, codec)
+            write_run(workdir, config, codec, batches.class_names)
 
+        notes += batches.notes
         parameters = sum(x.size for x in jax.tree.leaves(state.params))
         notes.append(
             f"{parameters:,} parameters on {mesh.size} {jax.devices()[0].device_kind} device(s), workdir {workdir}"
         )
-        notes += batches.lost_text
         train_step = jit_train_step(make_train_step(config, codec, model, optimizer), like, mesh)
         step = int(state.step)
         reporter = Reporter(
@@ -132,7 +132,7 @@ def _train(config: Config, workdir: epath.Path, stop: StopSignal) -> bool:
                 report()  # a line of the log is not lost with what comes after the checkpoint
                 if is_first and not (workdir / CONFIG_FILE).exists():
                     reporter.message(f"{workdir} has lost its {CONFIG_FILE}, was it removed? Writing it anew")
-                    write_run(workdir, config, codec)
+                    write_run(workdir, config, codec, batches.class_names)
                 loop_state = {"batches": batches.get_state(), "window": window.get_state(), "init_from": origin}
                 checkpoints.save(state, loop_state, config, codec, best)
 

@@ -68,7 +68,7 @@ def test_the_remedy_is_one(folder):
     config = demo("text:chinese.txt", *flags)
     codec = CanvasCodec.from_config(config)
     with make_batches(config, codec) as batches:
-        assert batches.lost_text == []
+        assert batches.notes == []
         assert codec.decode(next(batches)["canvas"]).documents[0] == TEXTS["chinese"][0]
     with pytest.raises(InputError, match="is blank"):  # whatever the tokenizer
         open_source("text:blank.txt", canvas_size=16, codec=codec)
@@ -78,7 +78,7 @@ def test_training_the_doctor_and_the_preview_say_how_much_is_lost(folder, capsys
     config = demo("text:english.txt")
     told = "13.3 % of 15 characters are lost to the tokenizer (, ?)"
     with make_batches(config, CanvasCodec.from_config(config)) as batches:
-        assert batches.lost_text == [f"text:english.txt: {told}"]
+        assert batches.notes == [f"text:english.txt: {told}"]
     finding = fitness.check_source(config, "text:english.txt")
     assert finding.found == f"1 records; {told}"
     assert finding.values == {"records": 1, "characters": 15, "lost_characters": 2}

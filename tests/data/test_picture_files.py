@@ -115,7 +115,7 @@ def test_wrong_places_are_named_in_one_line(tmp_path):
     for uri, message in {
         f"images:{tmp_path}/nothing": "does not exist",
         f"images:{tmp_path}/empty": "is empty",
-        f"images:{tmp_path}/broken.zip": "neither a folder nor a whole zip archive",
+        f"images:{tmp_path}/broken.zip": "neither a folder nor a whole zip or tar archive",
         f"images:{tmp_path}/one?labels={tmp_path}/no.jsonl": "does not exist",
         f"images:{tmp_path}/one?labels={tmp_path}/labels.jsonl": "line 1 is not a JSON object with",
         f"images:{tmp_path}/one?labels={tmp_path}/latin.jsonl": "latin.jsonl is not UTF-8 text: byte 10 ",

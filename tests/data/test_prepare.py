@@ -419,3 +419,77 @@ def test_hard_images_are_prepared_but_for_those_that_are_broken(shared_data, tmp
     lines = [json.loads(line) for line in (folder / "manifest.jsonl").open()]
     whole = sum(line["open"] == line.get("load") == "ok" for line in lines)
     assert (manifest["num_records"], manifest["num_skipped"]) == (whole, len(lines) - whole)
+
+
+def test_pictures_that_changed_under_their_names_are_prepared_anew_and_no_others(tmp_path):
+    write_pictures(tmp_path / "pictures", 12)
+    source, out, said, made = f"images:{tmp_path}/pictures", tmp_path / "shards", [], []
+    prepare_at(source, out)
+    before = {path.name: path.stat().st_mtime_ns for path in out.glob("*.array_record")}
+    prepare_at(source, out, notify=said.append, report=made.append)
+    assert (said, made) == ([], [])
+    changed = tmp_path / "pictures" / "0" / "000.png"  # of the first shard
+    Image.new("RGB", (16, 16), (1, 2, 3)).save(changed)
+    prepare_at(source, out, notify=said.append, report=made.append)
+    assert len(said) == 1
+    assert "has changed since" in said[0]
+    assert "1 of 4 shards are made anew" in said[0]
+    assert [shard.file for shard in made] == ["shard-00000-of-00004.array_record"]
+    assert sum(path.stat().st_mtime_ns == before[path.name] for path in out.glob("*.array_record")) == 3
+    assert open_source(f"array_record:{out}", canvas_size=16).load([0])[0].pixels[0, 0].tolist() == [1, 2, 3]
+    prepare_at(source, tmp_path / "fresh")
+    assert contents(out) == contents(tmp_path / "fresh")
+
+
+def test_labels_that_changed_are_prepared_anew(tmp_path):
+    write_pictures(tmp_path / "pictures", 6)
+    listed = tmp_path / "labels.jsonl"
+    source = f"images:{tmp_path}/pictures?labels={listed}"
+    for names in (("x", "y"), ("y", "z")):
+        lines = [{"file": f"{i % 3}/{i:03}.png", "label": names[i % 2]} for i in range(6)]
+        listed.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        manifest = prepare_at(source, tmp_path / "shards")
+        assert manifest.classes == dict.fromkeys(names, 3)
+        prepared = open_source(f"array_record:{tmp_path}/shards", canvas_size=16)
+        assert (prepared.class_names, prepared.class_records) == (names, {0: 3, 1: 3})
+
+
+def test_shards_that_are_being_made_anew_are_not_read_beside_the_old_ones(tmp_path):
+    write_pictures(tmp_path / "pictures", 12)
+    source, out = f"images:{tmp_path}/pictures", tmp_path / "shards"
+    prepare_at(source, out)
+    for path in (tmp_path / "pictures").rglob("*.png"):
+        Image.new("RGB", (16, 16), (9, 9, 9)).save(path)
+
+    def stop_after_one(job, numbers):
+        yield make_shard(job, numbers[0])
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare_at(source, out, make_all=stop_after_one)
+    with pytest.raises(InputError, match="let it finish"):
+        open_source(f"array_record:{out}", canvas_size=16)
+    made = []
+    prepare_at(source, out, report=made.append)
+    assert len(made) == 3
+    assert {p.pixels.mean() for p in open_source(f"array_record:{out}", canvas_size=16).load(range(12))} == {9}
+
+
+def test_other_pictures_than_those_that_were_prepared_are_refused(tmp_path):
+    write_pictures(tmp_path / "pictures", 6)
+    prepare_at(f"images:{tmp_path}/pictures", tmp_path / "shards")
+    (tmp_path / "pictures" / "0" / "000.png").rename(tmp_path / "pictures" / "0" / "new.png")
+    with pytest.raises(InputError, match="held pictures of other names: choose another --out, or delete it"):
+        prepare_at(f"images:{tmp_path}/pictures", tmp_path / "shards")
+
+
+def test_a_manifest_without_classes_and_inputs_is_still_read(material, tmp_path):
+    prepare_at(material["images"], tmp_path / "shards")
+    path = tmp_path / "shards" / "manifest.json"
+    values = json.loads(path.read_text())
+    del values["class_names"], values["classes"]
+    for shard in values["shards"]:
+        del shard["inputs"], shard["labels"]
+    path.write_text(json.dumps(values))
+    source = open_source(f"array_record:{tmp_path}/shards", canvas_size=16)
+    assert (len(source), source.num_labels, source.class_names) == (23, 3, None)

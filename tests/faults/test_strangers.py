@@ -385,7 +385,7 @@ def test_a_jpeg_of_too_many_pixels_is_refused():
 
 
 def test_a_member_of_a_zip_is_not_unpacked_beyond_the_limit(tmp_path, monkeypatch):
-    monkeypatch.setattr("pixjax.data.files._MAX_MEMBER", 1 << 20)
+    monkeypatch.setattr("pixjax.data.archives._MAX_MEMBER", 1 << 20)
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.png", bytes(256 << 20))
     source = open_source(f"images:{tmp_path}/bomb.zip", canvas_size=16)

@@ -92,7 +92,7 @@ def test_a_source_that_is_not_there_fails_and_the_others_are_still_opened(quick,
     assert statuses(findings) == {"source images:no/such/folder": "failure", "loader": "warning"}
     missing = findings["source images:no/such/folder"]
     assert "'no/such/folder' does not exist" in missing.found
-    assert missing.remedy == "give a folder or a .zip"
+    assert missing.remedy == "give a folder, a .zip or a .tar"
     assert findings[f"source images:{tmp_path}"].values == {"records": 1}
 
 
