@@ -30,10 +30,11 @@ from pixjax.codec import CanvasCodec
 from pixjax.config import Config, DataConfig
 from pixjax.data import make_batches, open_source
 from pixjax.data.demo import demo_documents
-from pixjax.data.documents import read_documents
+from pixjax.data.documents import text_documents
 from pixjax.data.files import open_files
 from pixjax.data.manifest import Manifest
 from pixjax.data.prepare import plan_preparation, prepare
+from pixjax.data.uri import SourceUri
 
 BATCH = 256  # the default of a config
 ROUNDS = 3
@@ -54,7 +55,8 @@ def make_peer(images: str, text: str, workers: int):
     """A DataLoader as one would write it: items by index, half of them text, shuffled, batched by default_collate."""
     import torch
 
-    files, letters, codec = open_files(images, "images"), "\n".join(read_documents(pathlib.Path(text))), CanvasCodec()
+    letters = "\n".join(text_documents(SourceUri("text", text)))
+    files, codec = open_files(images, "images"), CanvasCodec()
 
     class Items(torch.utils.data.Dataset):
         def __len__(self):

@@ -39,7 +39,9 @@ def run(args: argparse.Namespace) -> int:
         contact_sheet(preview).save(file, "PNG")
     write_json(out / "statistics.json", preview.statistics)
     for source in preview.statistics["sources"]:
-        print(f"{source['measured_share']:7.2%}  {source['uri']}  ({source['records']:,} records)")
+        rows = ", ".join(f"{count:,} {cause}" for cause, count in source["skipped_rows"].items())
+        skipped = f"; skipped rows: {rows}" if rows else ""
+        print(f"{source['measured_share']:7.2%}  {source['uri']}  ({source['records']:,} records{skipped})")
     for name in ("text", "image"):
         if values := preview.statistics.get(name):
             mean, std = (", ".join(f"{x:.0f}" for x in values[f"color_{kind}"]) for kind in ("mean", "std"))

@@ -98,6 +98,7 @@ def _statistics(
             "records": len(source),
             "share": plan.mixture.counts[number] / plan.mixture.counts.sum(),
             "measured_share": float((source_of == number).mean()),
+            "skipped_rows": dict(getattr(source, "skipped", {})),
         }
         for number, source in enumerate(plan.sources)
     ]

@@ -62,8 +62,11 @@ def checkpoint_bytes(config: Config) -> int:
 
 def check_source(config: Config, uri: str) -> Finding:
     codec, size, context = CanvasCodec.from_config(config), config.model.canvas_size, config.model.context_canvases
-    source = open_source(uri, canvas_size=size, codec=codec, context_canvases=context)
-    return Finding(found=f"{len(source):,} records", values={"records": len(source)})
+    limit = config.data.max_bad_fraction
+    source = open_source(uri, canvas_size=size, codec=codec, context_canvases=context, max_bad_fraction=limit)
+    skipped = sum(getattr(source, "skipped", {}).values())
+    rows = f", {skipped:,} rows skipped" if skipped else ""
+    return Finding(found=f"{len(source):,} records{rows}", values={"records": len(source), "rows_skipped": skipped})
 
 
 def check_loader(config: Config, before: Findings) -> Finding:

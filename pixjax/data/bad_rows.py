@@ -1,0 +1,53 @@
+"""Rows of texts that cannot be used: passed over, counted, named in the log, and limited, as bad pictures are."""
+
+import dataclasses
+import logging
+from collections import Counter
+
+from pixjax.errors import InputError
+
+_log = logging.getLogger("pixjax.data")
+_NAMED = 10  # of a source
+
+
+@dataclasses.dataclass(frozen=True)
+class BadRow:
+    """`cause` is one of `pixjax.data.CAUSES`; `detail` goes on after the place of the row, `where`."""
+
+    cause: str
+    detail: str
+    where: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.where}{self.detail}"
+
+
+class SkippedRows:
+    """`counts` is by cause."""
+
+    def __init__(self, what: str, max_bad_fraction: float):
+        self._what = what
+        self._max_bad_fraction = max_bad_fraction
+        self._first: BadRow | None = None
+        self._last: BadRow | None = None
+        self.counts: Counter[str] = Counter()
+
+    def note(self, bad: BadRow) -> None:
+        self.counts[bad.cause] += 1
+        self._first, self._last = self._first or bad, bad
+        if self.counts.total() <= _NAMED:
+            _log.warning("%s: skipped %s (%s)", self._what, bad, bad.cause)
+
+    def conclude(self, num_good: int) -> None:
+        """Raises `InputError` where nothing was good, or where more than the limit was bad; one alone never is."""
+        bad = self.counts.total()
+        if bad > _NAMED:
+            _log.warning("%s: skipped %d rows in all", self._what, bad)
+        if bad and not num_good:
+            raise InputError(str(self._first))
+        if bad > max(1, self._max_bad_fraction * (num_good + bad)):
+            raise InputError(
+                f"{self._what}: {bad:,} of {num_good + bad:,} rows cannot be used, more than "
+                f"data.max_bad_fraction={self._max_bad_fraction:g} (the last: {self._last}); mend them, or raise "
+                "data.max_bad_fraction"
+            )
