@@ -28,26 +28,30 @@ class SkippedRows:
     def __init__(self, what: str, max_bad_fraction: float):
         self._what = what
         self._max_bad_fraction = max_bad_fraction
-        self._first: BadRow | None = None
+        self._first: list[BadRow] = []
         self._last: BadRow | None = None
         self.counts: Counter[str] = Counter()
 
     def note(self, bad: BadRow) -> None:
         self.counts[bad.cause] += 1
-        self._first, self._last = self._first or bad, bad
-        if self.counts.total() <= _NAMED:
-            _log.warning("%s: skipped %s (%s)", self._what, bad, bad.cause)
+        self._last = bad
+        if len(self._first) < _NAMED:
+            self._first.append(bad)
 
     def conclude(self, num_good: int) -> None:
-        """Raises `InputError` where nothing was good, or where more than the limit was bad; one alone never is."""
+        """Names the first ones in the log. Raises `InputError` instead where nothing was good, or where more than the
+        limit was bad, which a single row never is.
+        """
         bad = self.counts.total()
-        if bad > _NAMED:
-            _log.warning("%s: skipped %d rows in all", self._what, bad)
         if bad and not num_good:
-            raise InputError(str(self._first))
+            raise InputError(str(self._first[0]))
         if bad > max(1, self._max_bad_fraction * (num_good + bad)):
             raise InputError(
                 f"{self._what}: {bad:,} of {num_good + bad:,} rows cannot be used, more than "
                 f"data.max_bad_fraction={self._max_bad_fraction:g} (the last: {self._last}); mend them, or raise "
                 "data.max_bad_fraction"
             )
+        for row in self._first:
+            _log.warning("%s: skipped %s (%s)", self._what, row, row.cause)
+        if bad > len(self._first):
+            _log.warning("%s: skipped %s rows in all", self._what, f"{bad:,}")

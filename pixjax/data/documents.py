@@ -53,7 +53,7 @@ def text_parts(uri: SourceUri, what: str = "text source", *, quiet: bool = False
         raise InputError(f"{uri}: a plain text has no keys: leave out the option key")
     key, quoted = uri.option("key", _DEFAULT_KEY), not uri.option("quote")
     return [
-        WholeText(path) if format == "txt" else RowDocuments(open_rows(path, format, quoted=quoted), path, key)
+        WholeText(path) if format == "txt" else RowDocuments(open_rows(path, format, quoted=quoted), key)
         for path, format in zip(paths, formats, strict=True)
     ]
 

@@ -1,11 +1,13 @@
 """Rows of a text file: what a line, an element of a list or a row of a table says, wherever reading begins."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 from pixjax.data.bad_rows import BadRow
 from pixjax.errors import InputError
+
+T = TypeVar("T")
 
 _SHOWN = 12  # names of columns in a message
 
@@ -13,8 +15,14 @@ _SHOWN = 12  # names of columns in a message
 class Rows(Protocol):
     """A file of rows. `unit` is what one is called there, `place_unit` what places count."""
 
-    unit: str
-    place_unit: str
+    @property
+    def path(self) -> Any: ...
+
+    @property
+    def unit(self) -> str: ...
+
+    @property
+    def place_unit(self) -> str: ...
 
     def rows(self, start: int = 0, keys: Sequence[str] = ()) -> Iterator[tuple[int, int, Any]]:
         """Place, number (1 is the first of the file, or, where reading began later, of what was read) and content of
@@ -26,34 +34,42 @@ class Rows(Protocol):
         ...
 
 
+def read_rows(
+    file: Rows, keys: Sequence[str], make: Callable[[Any, int], T | BadRow], start: int = 0
+) -> Iterator[tuple[int, T | BadRow]]:
+    """Place, and what `make` makes of the content and the number of a row, or its `BadRow`.
+
+    Raises `InputError` for a file of several rows all of which are bad, where it is read from its beginning.
+    """
+    num_good = num_bad = 0
+    first_bad = None
+    for place, number, row in file.rows(start, keys):
+        made = row if isinstance(row, BadRow) else make(row, number)
+        if isinstance(made, BadRow):
+            # Rows before the start were not counted.
+            where = f"the {file.unit} at {file.place_unit} {place:,}," if start else f"{file.unit} {number}"
+            made = dataclasses.replace(made, where=f"{file.path}{', ' if start else ' '}{where}")
+            num_bad += 1
+            first_bad = first_bad or made
+        else:
+            num_good += 1
+        yield place, made
+    if first_bad and num_bad > 1 and not num_good and not start:
+        raise InputError(f"{first_bad}, and none of its other {num_bad - 1:,} {file.unit}s is better")
+
+
 @dataclasses.dataclass(frozen=True)
 class RowDocuments:
     """Of each row the text under `key` is a document; a row that is a text is one itself."""
 
     file: Rows
-    path: Any
     key: str
 
     def read(self, start: int = 0) -> Iterator[tuple[int, str | BadRow]]:
-        """Raises `InputError` for a file of several rows none of which is a document, when it was read as a whole."""
-        num_good = num_bad = 0
-        first_bad = None
-        for place, number, row in self.file.rows(start, (self.key,)):
-            text = _text_of(row, self.key)
-            if type(text) is str:
-                num_good += 1
-                yield place, text
-                continue
-            # Rows before the start were not counted.
-            where = f"{self.path} {self.file.unit} {number}"
-            if start:
-                where = f"{self.path}, the {self.file.unit} at {self.file.place_unit} {place:,},"
-            bad = dataclasses.replace(text, where=where)
-            num_bad += 1
-            first_bad = first_bad or bad
-            yield place, bad
-        if first_bad and num_bad > 1 and not num_good and not start:
-            raise InputError(f"{first_bad}, and none of its other {num_bad - 1:,} {self.file.unit}s is better")
+        """Raises `InputError` for a file of several rows none of which is a document, when it is read from its
+        beginning.
+        """
+        return read_rows(self.file, (self.key,), lambda row, _: _text_of(row, self.key), start)
 
 
 def _text_of(row: Any, key: str) -> str | BadRow:
@@ -61,14 +77,12 @@ def _text_of(row: Any, key: str) -> str | BadRow:
         text = row.get(key, _ABSENT)
     elif isinstance(row, str):
         text = row
-    elif isinstance(row, BadRow):
-        return row
     else:
         return BadRow("unreadable", f" is not a JSON object with the key {key!r}")
     if isinstance(text, bytes):
         text = text.decode("utf-8", "surrogateescape")
     if isinstance(text, str):
-        return text if is_unicode(text) else BadRow("corrupt", f": {key!r} has bytes or halves that are not Unicode")
+        return text if is_unicode(text) else BadRow("corrupt", f": {key!r} is not UTF-8 text")
     if text is _ABSENT:
         return BadRow("missing", f" is not a JSON object with the key {key!r}: {name_another(row)}")
     if text is None:

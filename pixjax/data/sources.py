@@ -124,6 +124,10 @@ def _open_image_source(uri: SourceUri, canvas_size: int) -> ImageSource:
         from pixjax.data.tfds_source import TfdsPictures
 
         return TfdsPictures(uri, canvas_size=canvas_size)
+    from pixjax.data.parquet_pictures import ParquetPictures, is_parquet
+
+    if is_parquet(uri):
+        return ParquetPictures(uri, canvas_size=canvas_size)
     if uri.scheme == "captions":
         from pixjax.data.captions import CaptionedPictures
 

@@ -43,14 +43,8 @@ class Table:
                 except csv.Error as error:
                     yield place, number, BadRow("corrupt", f" is not a row of fields ({error})")
                     continue
-                if len(row) > len(columns) and any(row[len(columns) :]):
-                    yield (
-                        place,
-                        number,
-                        BadRow("corrupt", f" has {len(row)} fields and the first row {len(columns)}: quote them"),
-                    )
-                elif row:
-                    yield place, number, dict(zip(columns, row, strict=False))
+                if row:
+                    yield place, number, _by_column(columns, row, keys)
 
     def _header(self, keys: Sequence[str]) -> tuple[list[str], str, int, int]:
         """Names of the columns, what separates them, and the byte and the line after them. Empty for an empty file."""
@@ -80,6 +74,14 @@ class Table:
         csv.field_size_limit(_LONGEST_FIELD)
         quoting = csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE
         return csv.reader(lines, delimiter=separator, quoting=quoting, strict=True)
+
+
+def _by_column(columns: Sequence[str], row: Sequence[str], keys: Sequence[str]) -> dict[str, str] | BadRow:
+    fields = dict(zip(columns, row, strict=False))
+    if any(row[len(columns) :]) or any(key not in fields for key in keys):
+        cause = "corrupt" if len(row) > len(columns) else "missing"
+        return BadRow(cause, f" has {len(row)} fields and the first row {len(columns)}: is each quoted that needs it?")
+    return fields
 
 
 class _Lines:

@@ -21,7 +21,8 @@ ENDINGS: Mapping[str, tuple[str, ...]] = {
     "tsv": (".tsv", ".tab"),
     "parquet": (".parquet", ".pq"),
 }
-KNOWN = f"{', '.join(ending for endings in ENDINGS.values() for ending in endings)}, each but .parquet also with {', '.join(COMPRESSIONS)}"
+_ALL_ENDINGS = ", ".join(ending for endings in ENDINGS.values() for ending in endings)
+KNOWN = f"{_ALL_ENDINGS}, each but .parquet also with {', '.join(COMPRESSIONS)}"
 
 _ROWS: Mapping[str, Callable[[Any, bool], Rows]] = {
     "jsonl": lambda path, quoted: JsonLines(path),
