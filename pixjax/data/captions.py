@@ -1,25 +1,32 @@
-"""`captions:`: pictures that come with their captions, in a JSONL file or in a .txt beside each."""
+"""`captions:`: pictures that come with their captions, in a table or in a .txt beside each."""
 
 from collections.abc import Iterable
 
 from etils import epath
 
 from pixjax.codec import IMAGE
+from pixjax.data.bad_rows import BadRow
 from pixjax.data.files import is_picture, open_files
 from pixjax.data.images import BadImage
 from pixjax.data.paths import reach
-from pixjax.data.picture_files import read_jsonl_by_file, read_picture
+from pixjax.data.picture_files import read_picture
 from pixjax.data.source import Picture
+from pixjax.data.text_formats import ENDINGS, TABLES, open_rows, require_format
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError
+
+# The first of these that a row has.
+_FILE_KEYS = ("file", "file_name", "filename", "image")
+_CAPTION_KEYS = ("captions", "caption", "text")
 
 
 class CaptionedPictures:
     """Every picture has at least one caption, and every caption a picture.
 
-    Captions stand in the lines of a JSONL file, under the key `captions` (or `caption`) of a `file`: the one
-    the option `captions` names, NAME.jsonl or captions.jsonl beside NAME.zip, captions.jsonl in the folder.
-    Without one, NAME.txt beside each NAME.jpg holds its captions, one a line.
+    Captions stand in the rows of a table, under the key `captions` (or `caption`, `text`) of a `file` (or
+    `file_name`, `image`): the table that the option `captions` names, NAME.jsonl or captions.jsonl beside NAME.zip,
+    captions.jsonl or metadata.jsonl in the folder, or one of these as .json, .csv, .tsv or .parquet. Without one,
+    NAME.txt beside each NAME.jpg holds its captions, one a line.
     """
 
     modality = IMAGE
@@ -30,12 +37,12 @@ class CaptionedPictures:
         uri.require_options("captions", "answer")
         self.uri = str(uri)
         self._size = canvas_size
-        listed = _find_jsonl(uri)
+        listed = _find_table(uri)
         wanted = is_picture if listed else lambda name: is_picture(name) or name.lower().endswith(".txt")
         self._files = open_files(uri.place, "captions source", wanted)
         self._pictures = [i for i, name in enumerate(self._files.names) if is_picture(name)]
         names = [self._files.names[i] for i in self._pictures]
-        self.captions = tuple(_match(names, _from_jsonl(listed) if listed else self._from_texts(), str(uri)))
+        self.captions = tuple(_match(names, _from_table(listed) if listed else self._from_texts(), str(uri)))
 
     def _from_texts(self) -> dict[str, tuple[str, ...]]:
         """Captions by the name of their file without its ending."""
@@ -66,26 +73,44 @@ class CaptionedPictures:
         return Picture(pixels, captions=self.captions[record])
 
 
-def _find_jsonl(uri: SourceUri) -> epath.Path | None:
+def _find_table(uri: SourceUri) -> epath.Path | None:
     path = reach(uri.place)
     if given := uri.option("captions"):
         if not (listed := reach(given)).exists():
             raise InputError(f"{given!r}, the captions of {uri}, does not exist")
         return listed
-    beside = (
-        [path / "captions.jsonl"] if path.is_dir() else [path.with_suffix(".jsonl"), path.parent / "captions.jsonl"]
+    stems = (
+        [path / "captions", path / "metadata"] if path.is_dir() else [path.with_suffix(""), path.parent / "captions"]
     )
-    return next((candidate for candidate in beside if candidate.exists()), None)
+    endings = [ending for name in TABLES for ending in ENDINGS[name]]
+    beside = (stem.parent / (stem.name + ending) for stem in stems for ending in endings)
+    return next((file for file in beside if file.exists() and (file.stem != "metadata" or _has_captions(file))), None)
 
 
-def _from_jsonl(path: epath.Path) -> dict[str, tuple[str, ...]]:
-    captions = {}
-    for name, entry in read_jsonl_by_file(path).items():
-        found = entry.get("captions", entry.get("caption"))
+def _has_captions(path: epath.Path) -> bool:
+    """What is called metadata may be about something else."""
+    first = next((row for _, _, row in open_rows(path, require_format(path, "", TABLES)).rows()), None)
+    return isinstance(first, dict) and any(key in first for key in _CAPTION_KEYS)
+
+
+def _from_table(path: epath.Path) -> dict[str, tuple[str, ...]]:
+    """Captions by file; a file may have several rows. Raises `InputError` for a row of another form."""
+    captions: dict[str, tuple[str, ...]] = {}
+    # Captions that are called .txt are lines of a table.
+    file = open_rows(path, "csv" if path.suffix.lower() == ".txt" else require_format(path, "", TABLES))
+    unit = file.unit
+    for _, number, row in file.rows():
+        if isinstance(row, BadRow):
+            place = f"{path} {unit} {number}" if row.cause != "corrupt" or "UTF-8" not in row.detail else path
+            raise InputError(f"{place}{row.detail}")
+        name = next((row[key] for key in _FILE_KEYS if key in row), None) if isinstance(row, dict) else None
+        if not isinstance(name, str):
+            raise InputError(f"{path} {unit} {number} is not a JSON object with the key 'file'")
+        found = next((row[key] for key in _CAPTION_KEYS if key in row), None)
         found = [found] if isinstance(found, str) else found
         if not isinstance(found, list) or not found or not all(isinstance(text, str) for text in found):
             raise InputError(f"{path}: the entry of {name} has neither 'captions', a list of texts, nor 'caption'")
-        captions[name] = tuple(found)
+        captions[name] = (*captions.get(name, ()), *found)
     return captions
 
 

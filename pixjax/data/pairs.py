@@ -17,7 +17,7 @@ from pixjax.data.images import BadImage, Pixels, decode_image
 from pixjax.data.paths import expand_glob, is_remote
 from pixjax.data.rows import is_unicode, read_rows
 from pixjax.data.source import Pair, PairSource, Part, Picture
-from pixjax.data.text_formats import open_rows, require_format
+from pixjax.data.text_formats import TABLES, open_rows, require_format
 from pixjax.data.tokens import MemoryTokens
 from pixjax.data.uri import ANSWERS, SourceUri
 from pixjax.errors import InputError
@@ -29,7 +29,6 @@ _LEADS_ELSEWHERE = re.compile(r"^[/\\~]|^[a-zA-Z]:|(^|[/\\])\.\.([/\\]|$)|://|\0
 
 _OPTIONS = ("answer", "format", "quote")
 _KEYS = ("prompt", "answer")
-_FORMATS = ("jsonl", "json", "csv", "tsv", "parquet")
 
 
 class _Path(str):
@@ -164,7 +163,7 @@ def _files(uri: SourceUri) -> list[epath.Path]:
 
 def _entries(path: epath.Path, uri: SourceUri) -> Iterator[_Entry | BadRow]:
     """Raises `InputError` for a file of several rows none of which is a pair, or for a path that leads outside."""
-    file = open_rows(path, require_format(path, uri.option("format"), _FORMATS), quoted=uri.option("quote") != "none")
+    file = open_rows(path, require_format(path, uri.option("format"), TABLES), quoted=uri.option("quote") != "none")
     unit = file.unit
     rows = read_rows(file, _KEYS, lambda row, number: _entry(row, number, f"{path} {unit} {number}"))
     return (entry for _, entry in rows)

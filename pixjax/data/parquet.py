@@ -52,7 +52,7 @@ class ParquetRows:
             while group < len(sizes) and place + sizes[group] <= start:
                 place += sizes[group]
                 group += 1
-            batches = file.iter_batches(_ROWS_AT_ONCE, row_groups=range(group, len(sizes)), columns=list(keys))
+            batches = file.iter_batches(_ROWS_AT_ONCE, row_groups=range(group, len(sizes)), columns=list(keys) or None)
             try:
                 for batch in batches:
                     skipped = min(max(0, start - place), batch.num_rows)

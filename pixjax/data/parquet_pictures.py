@@ -2,7 +2,6 @@
 
 import bisect
 import collections
-import itertools
 import json
 import threading
 from collections.abc import Iterable, Sequence
@@ -34,7 +33,8 @@ def _in_folder(uri: SourceUri) -> list[Any]:
     folder = reach(uri.place)
     if not folder.is_dir():
         return []
-    return sorted(itertools.chain(folder.glob("*.parquet"), folder.glob("*/*.parquet")), key=str)
+    # What lies beside picture files is about them.
+    return sorted((path for path in folder.glob("*.parquet") if path.stem not in ("metadata", "captions")), key=str)
 
 
 class ParquetPictures:

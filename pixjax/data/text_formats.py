@@ -21,6 +21,7 @@ ENDINGS: Mapping[str, tuple[str, ...]] = {
     "tsv": (".tsv", ".tab"),
     "parquet": (".parquet", ".pq"),
 }
+TABLES = ("jsonl", "json", "csv", "tsv", "parquet")  # what has rows of columns
 _ALL_ENDINGS = ", ".join(ending for endings in ENDINGS.values() for ending in endings)
 KNOWN = f"{_ALL_ENDINGS}, each but .parquet also with {', '.join(COMPRESSIONS)}"
 
