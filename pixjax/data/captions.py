@@ -11,7 +11,7 @@ from pixjax.data.images import BadImage
 from pixjax.data.paths import reach
 from pixjax.data.picture_files import read_picture
 from pixjax.data.source import Picture
-from pixjax.data.text_formats import ENDINGS, TABLES, open_rows, require_format
+from pixjax.data.text_formats import ENDINGS, TABLES, format_of, open_rows, require_format
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError
 
@@ -38,9 +38,9 @@ class CaptionedPictures:
         self.uri = str(uri)
         self._size = canvas_size
         listed = _find_table(uri)
-        wanted = is_picture if listed else lambda name: is_picture(name) or name.lower().endswith(".txt")
+        wanted = _is_picture if listed else lambda name: _is_picture(name) or name.lower().endswith(".txt")
         self._files = open_files(uri.place, "captions source", wanted)
-        self._pictures = [i for i, name in enumerate(self._files.names) if is_picture(name)]
+        self._pictures = [i for i, name in enumerate(self._files.names) if _is_picture(name)]
         names = [self._files.names[i] for i in self._pictures]
         self.captions = tuple(_match(names, _from_table(listed) if listed else self._from_texts(), str(uri)))
 
@@ -71,6 +71,10 @@ class CaptionedPictures:
         except BadImage as bad:
             return bad
         return Picture(pixels, captions=self.captions[record])
+
+
+def _is_picture(name: str) -> bool:
+    return is_picture(name) and format_of(name) is None
 
 
 def _find_table(uri: SourceUri) -> epath.Path | None:
