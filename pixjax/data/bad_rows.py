@@ -7,7 +7,7 @@ from collections import Counter
 from pixjax.errors import InputError
 
 _log = logging.getLogger("pixjax.data")
-_NAMED = 10  # of a source
+NAMED = 10  # in the log, of each source
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,11 +23,12 @@ class BadRow:
 
 
 class SkippedRows:
-    """`counts` is by cause."""
+    """Those of `what`. `counts` is by cause; `limit` is the setting that holds `max_bad_fraction`."""
 
-    def __init__(self, what: str, max_bad_fraction: float):
+    def __init__(self, what: str, max_bad_fraction: float, limit: str = "data.max_bad_fraction"):
         self._what = what
         self._max_bad_fraction = max_bad_fraction
+        self._limit = limit
         self._first: list[BadRow] = []
         self._last: BadRow | None = None
         self.counts: Counter[str] = Counter()
@@ -35,12 +36,12 @@ class SkippedRows:
     def note(self, bad: BadRow) -> None:
         self.counts[bad.cause] += 1
         self._last = bad
-        if len(self._first) < _NAMED:
+        if len(self._first) < NAMED:
             self._first.append(bad)
 
-    def conclude(self, num_good: int) -> None:
-        """Names the first ones in the log. Raises `InputError` instead where nothing was good, or where more than the
-        limit was bad, which a single row never is.
+    def require_few(self, num_good: int) -> None:
+        """Raises `InputError` where nothing was good, or where more than the limit was bad, which a single row never
+        is.
         """
         bad = self.counts.total()
         if bad and not num_good:
@@ -48,10 +49,12 @@ class SkippedRows:
         if bad > max(1, self._max_bad_fraction * (num_good + bad)):
             raise InputError(
                 f"{self._what}: {bad:,} of {num_good + bad:,} rows cannot be used, more than "
-                f"data.max_bad_fraction={self._max_bad_fraction:g} (the last: {self._last}); mend them, or raise "
-                "data.max_bad_fraction"
+                f"{self._limit}={self._max_bad_fraction:g} (the last: {self._last}); mend them, or raise {self._limit}"
             )
+
+    def write_log(self) -> None:
+        """Names the first ones, and says how many there are."""
         for row in self._first:
             _log.warning("%s: skipped %s (%s)", self._what, row, row.cause)
-        if bad > len(self._first):
+        if (bad := self.counts.total()) > len(self._first):
             _log.warning("%s: skipped %s rows in all", self._what, f"{bad:,}")

@@ -67,14 +67,14 @@ def opened(path: TextPath, start: int = 0) -> Iterator[tuple[IO[bytes], int]]:
 
 def _decompressed(raw: IO[bytes], name: str) -> Any:
     if name.endswith(".gz"):
-        return io.BufferedReader(gzip.GzipFile(fileobj=raw), _BLOCK)  # type: ignore[arg-type]
+        return io.BufferedReader(gzip.GzipFile(fileobj=raw), _BLOCK)
     if name.endswith(".bz2"):
-        return io.BufferedReader(bz2.BZ2File(raw), _BLOCK)  # type: ignore[arg-type]
+        return io.BufferedReader(bz2.BZ2File(raw), _BLOCK)
     if name.endswith(".xz"):
-        return io.BufferedReader(lzma.LZMAFile(raw), _BLOCK)  # type: ignore[arg-type]
+        return io.BufferedReader(lzma.LZMAFile(raw), _BLOCK)
     if name.endswith(".zst"):
         return _streamed(_zstd_chunks(raw))
-    return raw if isinstance(raw, io.BufferedReader) else io.BufferedReader(raw, _BLOCK)  # type: ignore[arg-type]
+    return raw if isinstance(raw, io.BufferedReader) else io.BufferedReader(raw, _BLOCK)
 
 
 def _as_utf8(file: io.BufferedReader) -> io.BufferedReader:

@@ -73,7 +73,8 @@ def text_documents(uri: SourceUri, skipped: SkippedRows | None = None, what: str
             num_good += 1
             if document:
                 yield document
-    skipped.conclude(num_good)
+    skipped.require_few(num_good)
+    skipped.write_log()
 
 
 @dataclasses.dataclass(frozen=True)

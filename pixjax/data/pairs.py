@@ -106,7 +106,8 @@ class Pairs(PairSource):
                 num_cut += sum(sizes[:-1]) > context_canvases or sizes[-1] > 1
                 first_parts.append(len(parts))
                 lines.append((number, entry.line))
-        skipped.conclude(num_good)
+        skipped.require_few(num_good)
+        skipped.write_log()
         self.skipped = dict(skipped.counts)
         if not lines:
             raise InputError(f"{self.uri} is empty: it has no line with a prompt and an answer")
@@ -174,12 +175,14 @@ def _entry(row: Any, number: int, where: str) -> _Entry | BadRow:
         there = f": there is {', '.join(map(repr, row))}" if isinstance(row, dict) and row else ""
         return BadRow("missing", f" is not a JSON object with the keys 'prompt' and 'answer'{there:.200}")
     prompt, answer = row["prompt"], row["answer"]
-    parts = [_side(part, "prompt", where) for part in (prompt if isinstance(prompt, list) else [prompt])]
-    answered = _side(answer, "answer", where)
-    for part in (*parts, answered):
+    sides = [(part, "prompt") for part in (prompt if isinstance(prompt, list) else [prompt])] + [(answer, "answer")]
+    parts: list[str] = []
+    for value, name in sides:
+        part = _side(value, name, where)
         if isinstance(part, BadRow):
             return part
-    return _Entry(tuple(part for part in parts if part), answered, number, where)  # type: ignore[arg-type]
+        parts.append(part)
+    return _Entry(tuple(filter(None, parts[:-1])), parts[-1], number, where)
 
 
 def _side(value: Any, name: str, where: str) -> str | BadRow:

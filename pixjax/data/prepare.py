@@ -18,7 +18,8 @@ from etils import epath
 from jaxtyping import Int64
 
 from pixjax.codec import IMAGE, CanvasCodec
-from pixjax.data.bad_rows import BadRow
+from pixjax.config import DataConfig
+from pixjax.data.bad_rows import BadRow, SkippedRows
 from pixjax.data.documents import text_parts
 from pixjax.data.images import RESIZE_METHOD, BadImage
 from pixjax.data.manifest import MANIFEST, Manifest, Recipe, Shard, read_shard, write_json
@@ -60,13 +61,19 @@ class Preparation:
 
 
 def plan_preparation(
-    source: str, out: str, *, canvas_size: int = 64, codec: CanvasCodec | None = None, shards: int = 0
+    source: str,
+    out: str,
+    *,
+    canvas_size: int = 64,
+    codec: CanvasCodec | None = None,
+    shards: int = 0,
+    max_bad_fraction: float = DataConfig.max_bad_fraction,
 ) -> Preparation:
     """Looks at the source once and divides it. `shards` is the most there will be; 0: as many as its size
     suggests.
 
-    Text needs the codec: its tokenizer and the capacity of its canvas. Raises `InputError` for an empty
-    source.
+    Text needs the codec: its tokenizer and the capacity of its canvas. Raises `InputError` for an empty source, and for
+    one of text of which more than `max_bad_fraction` of the rows cannot be used.
     """
     uri = SourceUri.parse(source)
     if uri.scheme == "pairs":
@@ -80,7 +87,7 @@ def plan_preparation(
         return _plan_pictures(uri, out, canvas_size, shards)
     if codec is None:
         raise InputError(f"{source} is text: preparing it needs a tokenizer")
-    return _plan_text(uri, out, canvas_size, codec, shards)
+    return _plan_text(uri, out, canvas_size, codec, shards, max_bad_fraction)
 
 
 def _plan_pictures(uri: SourceUri, out: str, canvas_size: int, shards: int) -> Preparation:
@@ -98,23 +105,26 @@ def _plan_pictures(uri: SourceUri, out: str, canvas_size: int, shards: int) -> P
     return Preparation(source=str(uri), out=out, recipe=recipe, records=count)
 
 
-def _plan_text(uri: SourceUri, out: str, canvas_size: int, codec: CanvasCodec, shards: int) -> Preparation:
+def _plan_text(
+    uri: SourceUri, out: str, canvas_size: int, codec: CanvasCodec, shards: int, max_bad_fraction: float
+) -> Preparation:
     digest = hashlib.sha256()
     parts, places, lengths = (array.array("q") for _ in range(3))  # of each document, of which there may be many
     skipped: list[tuple[int, BadRow]] = []
+    bad_rows = SkippedRows(str(uri), max_bad_fraction, "--max-bad-fraction")
     for number, part in enumerate(text_parts(uri)):
         for place, document in part.read():
             if isinstance(document, BadRow):
+                bad_rows.note(document)
                 skipped.append((len(places), document))
                 continue
             digest.update(document.encode("utf-8", "surrogatepass") + b"\0")
             parts.append(number)
             places.append(place)
             lengths.append(len(document))
+    bad_rows.require_few(len(places))
     ends = np.cumsum(np.frombuffer(lengths, np.int64))
     if not len(ends) or not ends[-1]:
-        if skipped:
-            raise InputError(str(skipped[0][1]))
         raise InputError(f"text source {str(uri)!r} is empty: its files hold no text")
     total = int(ends[-1])
     most = shards or -(-total // _LETTERS_PER_SHARD)

@@ -72,8 +72,9 @@ class Table:
 
     def _reader(self, lines: Iterator[str], separator: str) -> Iterator[list[str]]:
         csv.field_size_limit(_LONGEST_FIELD)
-        quoting = csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE
-        return csv.reader(lines, delimiter=separator, quoting=quoting, strict=True)
+        if not self.quoted:
+            return csv.reader(lines, delimiter=separator, quoting=csv.QUOTE_NONE, strict=True)
+        return csv.reader(lines, delimiter=separator, strict=True)
 
 
 def _by_column(columns: Sequence[str], row: Sequence[str], keys: Sequence[str]) -> dict[str, str] | BadRow:

@@ -12,6 +12,8 @@ from pixjax.data.rows import Rows
 from pixjax.data.tables import Table
 from pixjax.errors import InputError
 
+_LOOKED_AT = 1000  # bytes
+
 # By the name of a format, which is its first ending too.
 ENDINGS: Mapping[str, tuple[str, ...]] = {
     "txt": (".txt", ".text", ".md", ".markdown", ".rst", ".tex"),
@@ -67,6 +69,11 @@ class WholeText:
         """Raises `InputError` for what cannot be read or is not UTF-8."""
         with opened(self.path) as (file, first):
             data = file.read()
+        if data.count(0, 0, _LOOKED_AT) > len(data[:_LOOKED_AT]) / 4:
+            raise InputError(
+                f"{self.path} is full of zero bytes: if it is UTF-16 without a byte order mark, convert it first, as "
+                "with iconv"
+            )
         try:
             yield 0, data.decode("utf-8")
         except UnicodeDecodeError as error:

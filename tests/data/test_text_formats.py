@@ -218,6 +218,7 @@ def test_too_many_bad_rows_are_refused_by_the_limit_of_the_config(tmp_path):
         ("a.zip", b"x", "cannot be read as a zip"),
         ("a.txt.xz", b"x", "cannot be read"),
         ("a.csv.bz2", b"x", "cannot be read"),
+        ("a.txt", "English".encode("utf-16-le"), "a.txt is full of zero bytes: if it is UTF-16 without a byte order"),
         ("a.txt", b"\xff\xfex", "cannot be read: 'utf-16"),
     ],
 )
@@ -304,7 +305,10 @@ def test_prepared_shards_pass_over_the_same_rows_and_the_manifest_counts_each_on
     path.write_bytes(gzip.compress(text.encode()) if ending.endswith("gz") else text.encode())
     uri = f"text:{path}"
     here = open_source(uri, canvas_size=8, codec=CODEC, max_bad_fraction=0.2)
-    values = prepare(plan_preparation(uri, f"{tmp_path}/out", canvas_size=8, codec=CODEC, shards=shards)).to_dict()
+    options = {"canvas_size": 8, "codec": CODEC, "shards": shards}
+    with pytest.raises(InputError, match=r"5 of 30 rows cannot be used, more than --max-bad-fraction=0.01"):
+        plan_preparation(uri, f"{tmp_path}/out", **options)
+    values = prepare(plan_preparation(uri, f"{tmp_path}/out", **options, max_bad_fraction=0.2)).to_dict()
     there = open_source(f"array_record:{tmp_path}/out", canvas_size=8, codec=CODEC)
     assert there.tokens.read([(0, len(there.tokens))])[0].tolist() == here.tokens.ids.tolist()
     assert (values["num_skipped"], values["skipped"]) == (5, here.skipped)
