@@ -2,22 +2,15 @@
 
 from collections.abc import Iterable
 
-from etils import epath
-
 from pixjax.codec import IMAGE
-from pixjax.data.bad_rows import BadRow
+from pixjax.data.caption_tables import find_captions, read_captions
 from pixjax.data.files import is_picture, open_files
 from pixjax.data.images import BadImage
-from pixjax.data.paths import reach
 from pixjax.data.picture_files import read_picture
 from pixjax.data.source import Picture
-from pixjax.data.text_formats import ENDINGS, TABLES, format_of, open_rows, require_format
+from pixjax.data.text_formats import format_of
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError
-
-# The first of these that a row has.
-_FILE_KEYS = ("file", "file_name", "filename", "image")
-_CAPTION_KEYS = ("captions", "caption", "text")
 
 
 class CaptionedPictures:
@@ -37,12 +30,12 @@ class CaptionedPictures:
         uri.require_options("captions", "answer")
         self.uri = str(uri)
         self._size = canvas_size
-        listed = _find_table(uri)
+        listed = find_captions(uri)
         wanted = _is_picture if listed else lambda name: _is_picture(name) or name.lower().endswith(".txt")
         self._files = open_files(uri.place, "captions source", wanted)
         self._pictures = [i for i, name in enumerate(self._files.names) if _is_picture(name)]
         names = [self._files.names[i] for i in self._pictures]
-        self.captions = tuple(_match(names, _from_table(listed) if listed else self._from_texts(), str(uri)))
+        self.captions = tuple(_match(names, read_captions(listed) if listed else self._from_texts(), str(uri)))
 
     def _from_texts(self) -> dict[str, tuple[str, ...]]:
         """Captions by the name of their file without its ending."""
@@ -75,47 +68,6 @@ class CaptionedPictures:
 
 def _is_picture(name: str) -> bool:
     return is_picture(name) and format_of(name) is None
-
-
-def _find_table(uri: SourceUri) -> epath.Path | None:
-    path = reach(uri.place)
-    if given := uri.option("captions"):
-        if not (listed := reach(given)).exists():
-            raise InputError(f"{given!r}, the captions of {uri}, does not exist")
-        return listed
-    stems = (
-        [path / "captions", path / "metadata"] if path.is_dir() else [path.with_suffix(""), path.parent / "captions"]
-    )
-    endings = [ending for name in TABLES for ending in ENDINGS[name]]
-    beside = (stem.parent / (stem.name + ending) for stem in stems for ending in endings)
-    return next((file for file in beside if file.exists() and (file.stem != "metadata" or _has_captions(file))), None)
-
-
-def _has_captions(path: epath.Path) -> bool:
-    """What is called metadata may be about something else."""
-    first = next((row for _, _, row in open_rows(path, require_format(path, "", TABLES)).rows()), None)
-    return isinstance(first, dict) and any(key in first for key in _CAPTION_KEYS)
-
-
-def _from_table(path: epath.Path) -> dict[str, tuple[str, ...]]:
-    """Captions by file; a file may have several rows. Raises `InputError` for a row of another form."""
-    captions: dict[str, tuple[str, ...]] = {}
-    # Captions that are called .txt are lines of a table.
-    file = open_rows(path, "csv" if path.suffix.lower() == ".txt" else require_format(path, "", TABLES))
-    unit = file.unit
-    for _, number, row in file.rows():
-        if isinstance(row, BadRow):
-            place = f"{path} {unit} {number}" if row.cause != "corrupt" or "UTF-8" not in row.detail else path
-            raise InputError(f"{place}{row.detail}")
-        name = next((row[key] for key in _FILE_KEYS if key in row), None) if isinstance(row, dict) else None
-        if not isinstance(name, str):
-            raise InputError(f"{path} {unit} {number} is not a JSON object with the key 'file'")
-        found = next((row[key] for key in _CAPTION_KEYS if key in row), None)
-        found = [found] if isinstance(found, str) else found
-        if not isinstance(found, list) or not found or not all(isinstance(text, str) for text in found):
-            raise InputError(f"{path}: the entry of {name} has neither 'captions', a list of texts, nor 'caption'")
-        captions[name] = (*captions.get(name, ()), *found)
-    return captions
 
 
 def _match(names: list[str], captions: dict[str, tuple[str, ...]], uri: str) -> list[tuple[str, ...]]:

@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -23,6 +25,17 @@ def open_parquet(path: Any) -> Any:
         return pq.ParquetFile(path.open("rb"))
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path} cannot be read: {one_line(error)}") from None
+
+
+def footer_digest(path: Any) -> str:
+    """sha256 of the schema, the places, sizes and extremes of all columns: it changes with nearly any change of the
+    content, and nothing but the end of the file is read.
+    """
+    with path.open("rb") as file:
+        file.seek(-8, os.SEEK_END)
+        length = int.from_bytes(file.read(4), "little")
+        file.seek(-8 - length, os.SEEK_END)
+        return hashlib.sha256(file.read(length)).hexdigest()
 
 
 def one_line(error: BaseException) -> str:

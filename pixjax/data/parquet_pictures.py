@@ -2,6 +2,7 @@
 
 import bisect
 import collections
+import hashlib
 import json
 import threading
 from collections.abc import Iterable, Sequence
@@ -10,7 +11,7 @@ from typing import Any
 from pixjax.codec import IMAGE
 from pixjax.data.images import BadImage, decode_image
 from pixjax.data.labels import number_labels
-from pixjax.data.parquet import one_line, open_parquet
+from pixjax.data.parquet import footer_digest, one_line, open_parquet
 from pixjax.data.paths import expand_glob, reach
 from pixjax.data.source import Picture
 from pixjax.data.uri import SourceUri
@@ -63,9 +64,11 @@ class ParquetPictures:
         if captioned and not self._caption:
             raise InputError(f"{uri} has no column of captions among {', '.join(first.names)}: name one with ?caption=")
         label = None if captioned else first.label
-        self._firsts, self._groups, labels = [0], [], []
+        self._firsts, self._groups, labels = [0], [], []  # of row groups, over all files
+        self._first_rows: list[int] = []  # of each file
         for number, path in enumerate(self._paths):
             file = open_parquet(path)
+            self._first_rows.append(self._firsts[-1])
             wanted = [name for name in (self._image, self._caption if captioned else None, label) if name]
             if missing := set(wanted) - set(file.schema_arrow.names):
                 raise InputError(f"{path} has no column {min(missing)!r}, which {self._paths[0]} has")
@@ -79,6 +82,8 @@ class ParquetPictures:
         self._labels = number_labels(labels, f"{uri}, column {label}") if label else (-1,) * len(self)
         self.class_names: tuple[str, ...] = first.class_names
         self.num_labels = max(len(self.class_names), max(self._labels) + 1) if label else 0
+        self.class_records = dict(sorted(collections.Counter(self._labels).items())) if label else None
+        self._digests = tuple(map(footer_digest, self._paths))
         self._start()
 
     def _start(self) -> None:
@@ -96,10 +101,23 @@ class ParquetPictures:
         return self._firsts[-1]
 
     def name(self, record: int) -> str:
-        group = bisect.bisect_right(self._firsts, record) - 1
-        number, _ = self._groups[group]
-        first_of_file = self._firsts[next(i for i, (other, _) in enumerate(self._groups) if other == number)]
-        return f"{self._paths[number].name} row {record - first_of_file + 1}"
+        number, row = self._locate(record)
+        return f"{self._paths[number].name} row {row + 1}"
+
+    def stamp(self, record: int) -> str:
+        """Changes with the file of a record."""
+        number, row = self._locate(record)
+        return f"{self._digests[number]} {row}"
+
+    def fingerprint(self) -> str:
+        """The same wherever the files lie."""
+        columns = f"{self._image}\0{self._caption if self.has_captions else ''}\0{self._labels}"
+        return hashlib.sha256("\0".join([*self._digests, columns]).encode()).hexdigest()
+
+    def _locate(self, record: int) -> tuple[int, int]:
+        """File, and row in it, from 0."""
+        number, _ = self._groups[bisect.bisect_right(self._firsts, record) - 1]
+        return number, record - self._first_rows[number]
 
     def load(self, records: Iterable[int]) -> list[Picture | BadImage]:
         numbers = [int(record) for record in records]

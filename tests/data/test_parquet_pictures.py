@@ -51,11 +51,21 @@ def test_records_are_read_by_index_over_files_and_row_groups_with_the_labels_of_
         assert (len(source), source.num_labels, source.has_captions) == (9, 3, False)
         assert source.class_names == ("cat", "dog", "eel")
         assert shown(source.load([8, 0, 1, 2, 8])) == [(6, 1, ()), (0, 0, ()), (1, -1, ()), (0, 1, ()), (6, 1, ())]
+        assert source.class_records == {-1: 1, 0: 4, 1: 4}
         assert [source.name(record) for record in (1, 2, 8)] == [
             "a.parquet row 2",
             "b.parquet row 1",
             "b.parquet row 7",
         ]
+
+
+def test_a_fingerprint_is_that_of_the_content_wherever_it_lies(tmp_path):
+    kinds = {"a": [0, 1], "b": [0, 1], "c": [1, 0]}
+    for folder, kind in kinds.items():
+        write(tmp_path / folder / f"{folder}.parquet", 2, kind=kind)
+    a, b, c = (open_source(f"images:{tmp_path}/{folder}", canvas_size=8) for folder in kinds)
+    assert a.fingerprint() == b.fingerprint() != c.fingerprint()
+    assert a.stamp(0) == b.stamp(0) != a.stamp(1)
 
 
 def test_a_picture_that_is_null_not_embedded_or_broken_is_passed_over(tmp_path):
