@@ -65,8 +65,10 @@ def check_source(config: Config, uri: str) -> Finding:
     limit = config.data.max_bad_fraction
     source = open_source(uri, canvas_size=size, codec=codec, context_canvases=context, max_bad_fraction=limit)
     skipped = sum(getattr(source, "skipped", {}).values())
-    rows = f", {skipped:,} rows skipped" if skipped else ""
-    return Finding(found=f"{len(source):,} records{rows}", values={"records": len(source), "rows_skipped": skipped})
+    if not skipped:
+        return Finding(found=f"{len(source):,} records", values={"records": len(source)})
+    values = {"records": len(source), "rows_skipped": skipped}
+    return Finding(found=f"{len(source):,} records, {skipped:,} rows skipped", values=values)
 
 
 def check_loader(config: Config, before: Findings) -> Finding:
