@@ -30,9 +30,10 @@ from pixjax.codec import CanvasCodec
 from pixjax.config import Config, DataConfig
 from pixjax.data import make_batches, open_source
 from pixjax.data.demo import demo_documents
-from pixjax.data.documents import read_documents
+from pixjax.data.documents import text_documents
 from pixjax.data.manifest import Manifest
 from pixjax.data.prepare import plan_preparation, prepare
+from pixjax.data.uri import SourceUri
 
 BATCH = 256  # the default of a config
 ROUNDS = 3
@@ -54,7 +55,7 @@ def make_peer(images: str, text: str, workers: int):
     import torch
 
     files = open_source(f"images:{images}", canvas_size=64).files  # type: ignore[union-attr]
-    letters, codec = "\n".join(read_documents(pathlib.Path(text))), CanvasCodec()
+    letters, codec = "\n".join(text_documents(SourceUri("text", text))), CanvasCodec()
 
     class Items(torch.utils.data.Dataset):
         def __len__(self):

@@ -7,19 +7,18 @@ import numpy as np
 from jaxtyping import Integer
 
 from pixjax.codec import CanvasCodec
-from pixjax.data.documents import read_documents
-from pixjax.data.paths import expand_glob
+from pixjax.data.documents import text_documents
 from pixjax.data.token_stream import tokenize_documents
+from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError
 
 
 def read_stream(pattern: str, codec: CanvasCodec, what: str) -> Integer[np.ndarray, " tokens"]:
-    """The documents of all files that match (.txt or .jsonl, gzipped or not), each followed by EOS.
+    """The documents of `text:PATTERN`, each followed by EOS.
 
     Raises `InputError`, which calls the pattern `what`, where nothing matches or a file is not text of this codec.
     """
-    documents = (document for path in expand_glob(pattern, what) for document in read_documents(path))
-    ids, coverage = tokenize_documents(filter(None, documents), codec)
+    ids, coverage = tokenize_documents(text_documents(SourceUri.parse(f"text:{pattern}"), what=what), codec)
     coverage.require(f"{what}={pattern}", "--tokenizer=bytes reads every language")
     return ids
 

@@ -38,8 +38,9 @@ def run(args: argparse.Namespace) -> int:
         contact_sheet(preview).save(file, "PNG")
     write_json(out / "statistics.json", preview.statistics)
     for source in preview.statistics["sources"]:
-        lost = f"; {source['lost']}" if "lost" in source else ""
-        print(f"{source['measured_share']:7.2%}  {source['uri']}  ({source['records']:,} records{lost})")
+        rows = ", ".join(f"{count:,} {cause}" for cause, count in source["skipped_rows"].items())
+        said = [f"{source['records']:,} records", source.get("lost", ""), rows and f"skipped rows: {rows}"]
+        print(f"{source['measured_share']:7.2%}  {source['uri']}  ({'; '.join(filter(None, said))})")
     for note in preview.statistics["notes"]:
         print(note)
     for name in ("text", "image"):

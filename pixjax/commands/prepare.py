@@ -5,6 +5,8 @@ import functools
 import os
 import sys
 
+_NAMED = 10  # of what was skipped in a shard
+
 HELP = "write a data source as sharded records, resized and tokenized once"
 
 
@@ -16,6 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (all cores)")
     parser.add_argument("--tokenizer", default="bytes", help="of text: bytes, chars27, FILE.json, FILE.model, a folder")
     parser.add_argument("--normalize", action="store_true", help="let the tokenizer rewrite the text")
+    parser.add_argument(
+        "--max-bad-fraction", type=float, default=0.01, metavar="F", help="of the rows of texts, before it stops (0.01)"
+    )
     parser.add_argument("--runner", help="make the shards on Apache Beam: DirectRunner, DataflowRunner, FlinkRunner, …")
     parser.add_argument("--runner-options", default="", metavar="FLAGS", help="of the pipeline, in quotes")
 
@@ -33,6 +38,8 @@ def run(args: argparse.Namespace) -> int:
     for name, least in (("canvas_size", 1), ("shards", 0), ("workers", 0)):
         if getattr(args, name) < least:
             raise InputError(f"--{name.replace('_', '-')}={getattr(args, name)} has to be {least} or more")
+    if not 0 <= args.max_bad_fraction <= 1:
+        raise InputError(f"--max-bad-fraction={args.max_bad_fraction:g} is not in [0, 1]")
     make_all = None
     if args.runner:
         from pixjax.data.beam import make_on_beam, require_beam
@@ -40,7 +47,14 @@ def run(args: argparse.Namespace) -> int:
         require_beam(args.runner)
         make_all = functools.partial(make_on_beam, runner=args.runner, options=args.runner_options)
     codec = CanvasCodec(tokenizer=args.tokenizer, normalize=args.normalize, canvas_size=args.canvas_size)
-    preparation = plan_preparation(args.source, out, canvas_size=args.canvas_size, codec=codec, shards=args.shards)
+    preparation = plan_preparation(
+        args.source,
+        out,
+        canvas_size=args.canvas_size,
+        codec=codec,
+        shards=args.shards,
+        max_bad_fraction=args.max_bad_fraction,
+    )
     total = preparation.recipe.num_shards
 
     class Stopped(Exception):
@@ -49,8 +63,10 @@ def run(args: argparse.Namespace) -> int:
     def report(shard) -> None:
         skipped = f", {len(shard.skipped)} skipped" if shard.skipped else ""
         print(f"{shard.file}: {shard.num_records:,} records{skipped}", file=sys.stderr)
-        for name, cause, detail in shard.skipped:
+        for name, cause, detail in shard.skipped[:_NAMED]:
             print(f"  skipped {name} ({cause}: {detail})", file=sys.stderr)
+        if (more := len(shard.skipped) - _NAMED) > 0:
+            print(f"  and {more:,} more, which manifest.json names", file=sys.stderr)
         if stop.received:
             raise Stopped
 

@@ -9,7 +9,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(metavar="train", required=True)
     train = commands.add_parser("train", help="text files to a tokenizer.json", allow_abbrev=False)
     train.add_argument(
-        "--text", required=True, nargs="+", metavar="GLOB", help=".txt or .jsonl with a text key, or .gz"
+        "--text", required=True, nargs="+", metavar="PLACE", help="what follows text: in a source: a glob, a folder"
     )
     train.add_argument("--vocab-size", required=True, type=int, help="tokens, PAD and EOS included; 258 or more")
     train.add_argument("--out", default="tokenizer.json", help="FILE.json")
@@ -22,16 +22,16 @@ def run(args: argparse.Namespace) -> int:
 
 def run_train(args: argparse.Namespace) -> int:
     from pixjax.codec.train_bpe import train_bpe
-    from pixjax.data.documents import read_documents
-    from pixjax.data.paths import expand_glob
+    from pixjax.data.documents import text_documents
+    from pixjax.data.uri import SourceUri
     from pixjax.errors import InputError
     from pixjax.paths import user_path
 
     out = user_path(args.out, "--out")
     if out.suffix != ".json":
         raise InputError(f"{out} does not end in .json: a tokenizer is written as one")
-    paths = [path for pattern in args.text for path in expand_glob(pattern, "text")]
-    texts = (text for path in paths for text in read_documents(path))
+    sources = [SourceUri.parse(f"text:{place}") for place in args.text]
+    texts = (text for source in sources for text in text_documents(source, what="text"))
     data = train_bpe(texts, vocab_size=args.vocab_size)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_bytes(data)

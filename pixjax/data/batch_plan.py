@@ -211,7 +211,11 @@ def make_plan(config: Config, codec: CanvasCodec, *, shard_index: int = 0, shard
     """
     weights = source_weights(config)
     size, context, pages = config.model.canvas_size, config.model.context_canvases, config.data.context_pages
-    sources = tuple(open_source(uri, canvas_size=size, codec=codec, context_canvases=context) for uri in weights)
+    limit = config.data.max_bad_fraction
+    sources = tuple(
+        open_source(uri, canvas_size=size, codec=codec, context_canvases=context, max_bad_fraction=limit)
+        for uri in weights
+    )
     return BatchPlan(
         sources=sources,
         mixture=Mixture.from_weights(tuple(weights.values())),

@@ -1,19 +1,16 @@
-"""`captions:`: pictures that come with their captions, in a JSONL file or in a .txt beside each."""
+"""`captions:`: pictures that come with their captions, in a table or in a .txt beside each."""
 
 import json
 import zipfile
 from collections.abc import Iterable, Sequence
 
-from etils import epath
-
 from pixjax.codec import IMAGE
+from pixjax.data.caption_tables import find_captions, read_captions
 from pixjax.data.class_folders import choose_split
 from pixjax.data.files import Files, JoinedFiles, open_files
 from pixjax.data.fingerprint import digest, fingerprint_of_files
 from pixjax.data.images import BadImage
-from pixjax.data.listed import read_lines_by_file
 from pixjax.data.match_names import match_names
-from pixjax.data.paths import reach
 from pixjax.data.picture_files import read_picture
 from pixjax.data.picture_kinds import is_in_hidden, shown
 from pixjax.data.picture_list import PictureList, sample_key
@@ -27,10 +24,11 @@ _CAPTION_KEYS = ("captions", "caption", "text")
 class CaptionedPictures:
     """Every picture has at least one caption, and every caption a picture.
 
-    Captions stand in the lines of a JSONL file, under the key `captions` (or `caption`) of a `file`: the one
-    the option `captions` names, NAME.jsonl or captions.jsonl beside NAME.zip, captions.jsonl in the folder.
-    Several lines of one file are several captions. Without such a file, NAME.txt beside each NAME.jpg holds its
-    captions, one a line, or NAME.json has them.
+    Captions stand in the rows of a table, under the key `captions` (or `caption`, `text`) of a `file` (or
+    `file_name`, `image`): the table that the option `captions` names, NAME.jsonl or captions.jsonl beside NAME.zip,
+    captions.jsonl or metadata.jsonl in the folder, or one of these as .json, .csv, .tsv or .parquet. Several rows of
+    one file are several captions. Without a table, NAME.txt beside each NAME.jpg holds its captions, one a line, or
+    NAME.json has them.
     """
 
     modality = IMAGE
@@ -41,14 +39,14 @@ class CaptionedPictures:
         uri.require_options("captions", "answer", "split")
         self.uri = str(uri)
         self._size = canvas_size
-        listed = _find_jsonl(uri)
+        listed = find_captions(uri)
         files = open_files(uri.place, "captions source")
         found = PictureList.of(files, self.uri, "captions source")
         names = [files.names[index] for index in found.indices]
         inner = [name.partition("/")[2] for name in names] if isinstance(files, JoinedFiles) else names
         chosen, _ = choose_split(inner, uri.option("split"), self.uri)
         names = [names[place] for place in chosen]
-        captions = _from_jsonl(listed) if listed else _from_sides(files, names, self.uri)
+        captions = read_captions(listed) if listed else _from_sides(files, names, self.uri)
         self.captions = tuple(_match(names, captions, self.uri, is_whole=not uri.option("split")))
         self._files = files.only([found.indices[place] for place in chosen])
         self.notes = tuple(found.notes(besides=(".txt", ".json", ".jsonl")))
@@ -77,31 +75,6 @@ class CaptionedPictures:
         except BadImage as bad:
             return bad
         return Picture(pixels, captions=self.captions[record])
-
-
-def _find_jsonl(uri: SourceUri) -> epath.Path | None:
-    path = reach(uri.place)
-    if given := uri.option("captions"):
-        if not (listed := reach(given)).exists():
-            raise InputError(f"{given!r}, the captions of {uri}, does not exist")
-        return listed
-    beside = (
-        [path / "captions.jsonl"] if path.is_dir() else [path.with_suffix(".jsonl"), path.parent / "captions.jsonl"]
-    )
-    return next((candidate for candidate in beside if candidate.exists()), None)
-
-
-def _from_jsonl(path: epath.Path) -> dict[str, tuple[str, ...]]:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}): check the path") from None
-    captions = {}
-    for name, entries in read_lines_by_file(data, str(path)).items():
-        captions[name] = tuple(text for entry in entries for text in _captions_of(entry) or ())
-        if not all(map(_captions_of, entries)):
-            raise InputError(f"{path}: the entry of {name} has neither 'captions', a list of texts, nor 'caption'")
-    return captions
 
 
 def _captions_of(entry: object) -> list[str] | None:

@@ -1,6 +1,5 @@
-"""`pairs:`: prompts and answers in a JSONL file, each side a text or a picture."""
+"""`pairs:`: prompts and answers in the rows of a file, each side a text or a picture."""
 
-import json
 import logging
 import os
 import re
@@ -13,11 +12,14 @@ from jaxtyping import Int32, UInt64
 
 from pixjax.codec import IMAGE, TEXT, CanvasCodec
 from pixjax.codec.coverage import CoverageCounter, bytes_instead
-from pixjax.data.documents import TextFile
+from pixjax.config import DataConfig
+from pixjax.data.bad_rows import BadRow, SkippedRows
 from pixjax.data.fingerprint import SAMPLED_BYTES, digest, sampled
 from pixjax.data.images import BadImage, Pixels, decode_image
 from pixjax.data.paths import expand_glob
+from pixjax.data.rows import is_unicode, read_rows
 from pixjax.data.source import Pair, PairSource, Part, Picture
+from pixjax.data.text_formats import TABLES, open_rows, require_format
 from pixjax.data.tokens import MemoryTokens
 from pixjax.data.uri import ANSWERS, SourceUri
 from pixjax.errors import InputError
@@ -27,6 +29,9 @@ _log = logging.getLogger("pixjax.data")
 
 # Absolute, upwards, on another drive or another storage.
 _LEADS_ELSEWHERE = re.compile(r"^[/\\~]|^[a-zA-Z]:|(^|[/\\])\.\.([/\\]|$)|://|\0")
+
+_OPTIONS = ("answer", "format", "quote")
+_KEYS = ("prompt", "answer")
 
 
 class _Path(str):
@@ -45,33 +50,46 @@ class _Entry(NamedTuple):
 
 
 class Pairs(PairSource):
-    """A line `{"prompt": …, "answer": …}` each: a text, `{"text": …}` or `{"image": PATH}`; a prompt may be a list of
-    these, and one that is empty is none.
+    """A row with the columns `prompt` and `answer` each: a text, `{"text": …}` or `{"image": PATH}`; a prompt may be a
+    list of these, and one that is empty is none.
 
     Paths are relative to the folder of their file and do not lead out of it. With the option `answer=text` or
-    `answer=image` only the lines with such an answer count; without it all answers have to be of one kind. Texts are
-    tokenized once, here.
+    `answer=image` only the rows with such an answer count; without it all answers have to be of one kind. Texts are
+    tokenized once, here. Rows of another form are passed over and counted in `skipped`.
 
     Raises:
-      InputError: a line that is not of this form, names a path outside, or has a text that the tokenizer refuses.
+      InputError: too many rows that are not of this form, a path outside, a text that the tokenizer refuses.
     """
 
     num_labels = 0
 
-    def __init__(self, uri: SourceUri, *, canvas_size: int, codec: CanvasCodec, context_canvases: int):
-        uri.require_options("answer")
+    def __init__(
+        self,
+        uri: SourceUri,
+        *,
+        canvas_size: int,
+        codec: CanvasCodec,
+        context_canvases: int,
+        max_bad_fraction: float = DataConfig.max_bad_fraction,
+    ):
+        uri.require_options(*_OPTIONS)
         self.uri = str(uri)
         self.modality = pairs_modality(uri)
         self._size = canvas_size
-        files = expand_glob(uri.place, "pairs source")
+        files = _files(uri)
         self._folders = [file.parent for file in files]
+        skipped, num_good = SkippedRows(self.uri, max_bad_fraction), 0
         smallest = np.min_scalar_type(codec.vocab_size - 1)
         self._paths: list[str] = []
         ids, parts, first_parts, lines = [], [], [0], []
         length = num_cut = 0
         counter = CoverageCounter(codec.text_tokenizer)
         for number, file in enumerate(files):
-            for entry in _entries(file):
+            for entry in _entries(file, uri):
+                if isinstance(entry, BadRow):
+                    skipped.note(entry)
+                    continue
+                num_good += 1
                 if entry.modality != self.modality:
                     if uri.answer is not None:
                         continue
@@ -93,6 +111,9 @@ class Pairs(PairSource):
                 num_cut += sum(sizes[:-1]) > context_canvases or sizes[-1] > 1
                 first_parts.append(len(parts))
                 lines.append((number, entry.line))
+        skipped.require_few(num_good)
+        skipped.write_log()
+        self.skipped = dict(skipped.counts)
         if not lines:
             raise InputError(f"{self.uri} is empty: it has no line with a prompt and an answer")
         self.coverage = counter.coverage
@@ -157,35 +178,53 @@ def pairs_modality(uri: SourceUri) -> int:
     """That of the answers: as the option says, or the first line."""
     if uri.answer is not None:
         return uri.answer
-    entries = (entry for file in expand_glob(uri.place, "pairs source") for entry in _entries(file))
-    first = next(entries, None)
+    entries = (entry for file in _files(uri) for entry in _entries(file, uri))
+    first = next((entry for entry in entries if isinstance(entry, _Entry)), None)
     return TEXT if first is None else first.modality
 
 
-def _entries(file: epath.Path) -> Iterator[_Entry]:
-    for number, _, line in TextFile(file).lines():
-        where = f"{file} line {number}"
-        try:
-            entry = json.loads(line)
-            prompt, answer = entry["prompt"], entry["answer"]
-        except (ValueError, KeyError, TypeError, RecursionError):
-            raise InputError(f"{where} is not a JSON object with the keys 'prompt' and 'answer'") from None
-        parts = [_side(part, "prompt", where) for part in (prompt if isinstance(prompt, list) else [prompt])]
-        yield _Entry(tuple(part for part in parts if part), _side(answer, "answer", where), number, where)
+def _files(uri: SourceUri) -> list[epath.Path]:
+    return expand_glob(uri.place, "pairs source")
 
 
-def _side(value: Any, name: str, where: str) -> str:
+def _entries(path: epath.Path, uri: SourceUri) -> Iterator[_Entry | BadRow]:
+    """Raises `InputError` for a file of several rows none of which is a pair, or for a path that leads outside."""
+    file = open_rows(path, require_format(path, uri.option("format"), TABLES), quoted=uri.option("quote") != "none")
+    unit = file.unit
+    rows = read_rows(file, _KEYS, lambda row, number: _entry(row, number, f"{path} {unit} {number}"))
+    return (entry for _, entry in rows)
+
+
+def _entry(row: Any, number: int, where: str) -> _Entry | BadRow:
+    if not isinstance(row, dict) or any(key not in row for key in _KEYS):
+        there = f": there is {', '.join(map(repr, row))}" if isinstance(row, dict) and row else ""
+        return BadRow("missing", f" is not a JSON object with the keys 'prompt' and 'answer'{there:.200}")
+    prompt, answer = row["prompt"], row["answer"]
+    sides = [(part, "prompt") for part in (prompt if isinstance(prompt, list) else [prompt])] + [(answer, "answer")]
+    parts: list[str] = []
+    for value, name in sides:
+        part = _side(value, name, where)
+        if isinstance(part, BadRow):
+            return part
+        parts.append(part)
+    return _Entry(tuple(filter(None, parts[:-1])), parts[-1], number, where)
+
+
+def _side(value: Any, name: str, where: str) -> str | BadRow:
     """A text, or a `_Path`."""
-    if isinstance(value, str):
-        return value
+    if isinstance(value, dict):  # a row of a Parquet file has all keys, null where another row has them
+        value = {key: part for key, part in value.items() if part is not None}
     match value:
-        case {"text": str(text)} if len(value) == 1:
-            return text
+        case str(text) | {"text": str(text)} if isinstance(value, str) or len(value) == 1:
+            broken = BadRow("corrupt", f": its {name} is not UTF-8 text")
+            return text if is_unicode(text) else broken
         case {"image": str(path)} if len(value) == 1 and path:
             if _LEADS_ELSEWHERE.search(path):
                 raise InputError(f"{where}: the picture {path!r} leads out of its folder: write a path relative to it")
             return _Path(path)
-    raise InputError(f'{where}: its {name} is neither a text nor {{"text": …}} nor {{"image": PATH}}')
+    if value is None:
+        return BadRow("missing", f": its {name} is null")
+    return BadRow("unreadable", f': its {name} is neither a text nor {{"text": …}} nor {{"image": PATH}}')
 
 
 def _tokenize(codec: CanvasCodec, text: str, where: str) -> Int32[np.ndarray, "n"]:

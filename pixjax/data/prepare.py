@@ -4,6 +4,7 @@ Hence any number of processes, or machines, may make them in any order, a killed
 that are missing, and a shard made again has the same bytes.
 """
 
+import array
 import dataclasses
 import hashlib
 import itertools
@@ -16,9 +17,12 @@ from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 from etils import epath
+from jaxtyping import Int64
 
 from pixjax.codec import IMAGE, CanvasCodec
 from pixjax.codec.coverage import CoverageCounter
+from pixjax.config import DataConfig
+from pixjax.data.bad_rows import BadRow, SkippedRows
 from pixjax.data.documents import text_parts
 from pixjax.data.images import RESIZE_METHOD, BadImage
 from pixjax.data.manifest import MANIFEST, Manifest, Recipe, Shard, read_shard, write_json
@@ -41,13 +45,16 @@ _LETTERS_TRIED = 2**20  # before any shard is made: is most of the text lost to 
 # A run of documents: (part, place of the first in it, how many).
 Run = tuple[int, int, int]
 
+# What was passed over: (name, cause, detail).
+Skipped = tuple[str, str, str]
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Preparation:
     """All that a worker needs to make any shard. Small, and picklable.
 
-    runs: for each shard of text its documents. records: for pictures, how many there are. inputs: for each shard of
-    pictures a digest that changes with them.
+    runs: for each shard of text its documents. skipped: for each shard of text the rows that are none. records: for
+    pictures, how many there are. inputs: for each shard of pictures a digest that changes with them.
     """
 
     source: str
@@ -55,18 +62,25 @@ class Preparation:
     recipe: Recipe
     codec: CanvasCodec | None = None
     runs: tuple[tuple[Run, ...], ...] = ()
+    skipped: tuple[tuple[Skipped, ...], ...] = ()
     records: int = 0
     inputs: tuple[str, ...] = ()
 
 
 def plan_preparation(
-    source: str, out: str, *, canvas_size: int = 64, codec: CanvasCodec | None = None, shards: int = 0
+    source: str,
+    out: str,
+    *,
+    canvas_size: int = 64,
+    codec: CanvasCodec | None = None,
+    shards: int = 0,
+    max_bad_fraction: float = DataConfig.max_bad_fraction,
 ) -> Preparation:
     """Looks at the source once and divides it. `shards` is the most there will be; 0: as many as its size
     suggests.
 
-    Text needs the codec: its tokenizer and the capacity of its canvas. Raises `InputError` for an empty
-    source.
+    Text needs the codec: its tokenizer and the capacity of its canvas. Raises `InputError` for an empty source, and for
+    one of text of which more than `max_bad_fraction` of the rows cannot be used.
     """
     uri = SourceUri.parse(source)
     if uri.scheme == "pairs":
@@ -80,7 +94,7 @@ def plan_preparation(
         return _plan_pictures(uri, out, canvas_size, shards)
     if codec is None:
         raise InputError(f"{source} is text: preparing it needs a tokenizer")
-    return _plan_text(uri, out, canvas_size, codec, shards)
+    return _plan_text(uri, out, canvas_size, codec, shards, max_bad_fraction)
 
 
 def _plan_pictures(uri: SourceUri, out: str, canvas_size: int, shards: int) -> Preparation:
@@ -116,28 +130,44 @@ def _range_of(records: int, num_shards: int, number: int) -> tuple[int, int]:
     return records * number // num_shards, records * (number + 1) // num_shards
 
 
-def _plan_text(uri: SourceUri, out: str, canvas_size: int, codec: CanvasCodec, shards: int) -> Preparation:
-    digest, places, ends = hashlib.sha256(), [], [0]
-    beginning, blank = CoverageCounter(codec.text_tokenizer), True
+def _plan_text(
+    uri: SourceUri, out: str, canvas_size: int, codec: CanvasCodec, shards: int, max_bad_fraction: float
+) -> Preparation:
+    digest = hashlib.sha256()
+    parts, places, lengths = (array.array("q") for _ in range(3))  # of each document, of which there may be many
+    skipped: list[tuple[int, BadRow]] = []
+    bad_rows = SkippedRows(str(uri), max_bad_fraction, "--max-bad-fraction")
+    beginning, blank, letters = CoverageCounter(codec.text_tokenizer), True, 0
     for number, part in enumerate(text_parts(uri)):
         for place, document in part.read():
+            if isinstance(document, BadRow):
+                bad_rows.note(document)
+                skipped.append((len(places), document))
+                continue
             digest.update(document.encode("utf-8", "surrogatepass") + b"\0")
-            if codec.text_tokenizer.rewrites and ends[-1] < _LETTERS_TRIED:
-                some = document[: _LETTERS_TRIED - ends[-1]]
+            if codec.text_tokenizer.rewrites and letters < _LETTERS_TRIED:
+                some = document[: _LETTERS_TRIED - letters]
                 beginning.add(some, codec.tokenize(some))
             blank = blank and not document.strip()
-            places.append((number, place))
-            ends.append(ends[-1] + len(document))
-    if not ends[-1]:
+            letters += len(document)
+            parts.append(number)
+            places.append(place)
+            lengths.append(len(document))
+    bad_rows.require_few(len(places))
+    ends = np.cumsum(np.frombuffer(lengths, np.int64))
+    if not len(ends) or not ends[-1]:
         raise InputError(f"text source {str(uri)!r} is empty: its files hold no text")
     # A blank beginning is no blank text. The shards count all of it.
     dataclasses.replace(beginning.coverage, blank=blank).require(str(uri), "--tokenizer=bytes reads every language")
-    most = shards or -(-ends[-1] // _LETTERS_PER_SHARD)
-    of_document = np.minimum(np.array(ends[:-1]) * most // ends[-1], most - 1)
-    runs = tuple(
-        tuple(_runs([place for place, shard in zip(places, of_document, strict=True) if shard == number]))
-        for number in np.unique(of_document)  # a document is never divided: a shard may have none, and is left out
-    )
+    total = int(ends[-1])
+    most = shards or -(-total // _LETTERS_PER_SHARD)
+    starts = np.concatenate([[0], ends[:-1]])
+    # A document is never divided: a shard may have none, and is left out.
+    _, shard = np.unique(np.minimum(starts * most // total, most - 1), return_inverse=True)
+    runs = _runs(shard, np.frombuffer(parts, np.int64), np.frombuffer(places, np.int64))
+    skipped_of: list[list[Skipped]] = [[] for _ in runs]
+    for before, bad in skipped:
+        skipped_of[shard[max(0, before - 1)]].append((bad.where, bad.cause, bad.detail.lstrip(" :")))
     recipe = Recipe(
         kind="text",
         source=str(uri),
@@ -146,13 +176,21 @@ def _plan_text(uri: SourceUri, out: str, canvas_size: int, codec: CanvasCodec, s
         num_shards=len(runs),
         codec=codec.to_dict(),
     )
-    return Preparation(source=str(uri), out=out, recipe=recipe, codec=codec, runs=runs)
+    return Preparation(
+        source=str(uri), out=out, recipe=recipe, codec=codec, runs=runs, skipped=tuple(map(tuple, skipped_of))
+    )
 
 
-def _runs(places: list[tuple[int, int]]) -> Iterator[Run]:
-    for part, group in itertools.groupby(places, key=lambda place: place[0]):
-        of_part = [place for _, place in group]
-        yield part, of_part[0], len(of_part)
+def _runs(
+    shard: Int64[np.ndarray, "n"], part: Int64[np.ndarray, "n"], place: Int64[np.ndarray, "n"]
+) -> tuple[tuple[Run, ...], ...]:
+    """The runs of each shard, of the documents in their order."""
+    firsts = np.flatnonzero((np.diff(shard, prepend=-1) != 0) | (np.diff(part, prepend=-1) != 0))
+    counts = np.diff(firsts, append=len(shard))
+    runs: list[list[Run]] = [[] for _ in range(int(shard[-1]) + 1)]
+    for first, count in zip(firsts.tolist(), counts.tolist(), strict=True):
+        runs[shard[first]].append((int(part[first]), int(place[first]), count))
+    return tuple(map(tuple, runs))
 
 
 def prepare(
@@ -238,9 +276,13 @@ def make_shard(preparation: Preparation, number: int) -> Shard:
 def _make_text(job: Preparation, path: epath.Path, number: int) -> Shard:
     codec = job.codec
     assert codec is not None
-    parts = text_parts(SourceUri.parse(job.source))
-    runs = (itertools.islice(parts[part].read(first), count) for part, first, count in job.runs[number])
-    ids, coverage = tokenize_documents((document for run in runs for _, document in run if document), codec)
+    parts = text_parts(SourceUri.parse(job.source), quiet=True)
+    documents = (
+        document
+        for part, first, count in job.runs[number]
+        for document in itertools.islice((text for _, text in parts[part].read(first) if isinstance(text, str)), count)
+    )
+    ids, coverage = tokenize_documents(filter(None, documents), codec)
     count, size, digest = write_shard(path, encode_windows(ids, codec.capacity, codec.vocab_size))
     return Shard(
         file=path.name,
@@ -250,6 +292,7 @@ def _make_text(job: Preparation, path: epath.Path, number: int) -> Shard:
         num_lost=coverage.lost,
         num_bytes=size,
         sha256=digest,
+        skipped=job.skipped[number],
     )
 
 

@@ -101,6 +101,7 @@ def _statistics(
             "measured_share": float((source_of == number).mean()),
             **_coverage(plan, source),
             **_classes(source),
+            "skipped_rows": dict(getattr(source, "skipped", {})),
         }
         for number, source in enumerate(plan.sources)
     ]

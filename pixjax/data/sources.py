@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from pixjax.codec import IMAGE, TEXT, CanvasCodec
 from pixjax.codec.coverage import bytes_instead
-from pixjax.config import Config
+from pixjax.config import Config, DataConfig
 from pixjax.data.caption_pairs import CaptionPairs
 from pixjax.data.source import ImageSource, Source
 from pixjax.data.uri import SourceUri
@@ -13,22 +13,30 @@ from pixjax.errors import InputError
 _MAY_BE_PAIRS = ("pairs", "captions", "array_record", "tfds")
 
 
-def open_source(uri: str, *, canvas_size: int, codec: CanvasCodec | None = None, context_canvases: int = 0) -> Source:
+def open_source(
+    uri: str,
+    *,
+    canvas_size: int,
+    codec: CanvasCodec | None = None,
+    context_canvases: int = 0,
+    max_bad_fraction: float = DataConfig.max_bad_fraction,
+) -> Source:
     """The source that `uri` names: a sequence of pictures, or of windows of text (these need the codec), or, for a
     model that takes context, of prompts and answers, to which pictures with captions belong then.
 
-    Raises `InputError` where there is nothing to read, or a file is not what the scheme promises.
+    Raises `InputError` where there is nothing to read, a file is not what the scheme promises, or more than
+    `max_bad_fraction` of the rows of a source of texts cannot be used.
     """
     parsed = SourceUri.parse(uri)
     if context_canvases and codec is not None:
-        if (pairs := _open_pairs(parsed, canvas_size, codec, context_canvases)) is not None:
+        if (pairs := _open_pairs(parsed, canvas_size, codec, context_canvases, max_bad_fraction)) is not None:
             return pairs
     elif parsed.scheme == "pairs" or _answer_of(parsed) is not None:
         raise InputError(f"{uri} has prompts, for which this model has no place: set model.context_canvases=1 or more")
     if _whole_modality(parsed) == TEXT:
         if codec is None:
             raise InputError(f"{uri} is text: opening it needs a codec")
-        return _open_text_source(parsed, codec)
+        return _open_text_source(parsed, codec, max_bad_fraction)
     return _open_image_source(parsed, canvas_size)
 
 
@@ -63,12 +71,20 @@ def _whole_modality(uri: SourceUri) -> int:
     return TEXT if uri.scheme == "text" else IMAGE
 
 
-def _open_pairs(uri: SourceUri, canvas_size: int, codec: CanvasCodec, context_canvases: int) -> Source | None:
+def _open_pairs(
+    uri: SourceUri, canvas_size: int, codec: CanvasCodec, context_canvases: int, max_bad_fraction: float
+) -> Source | None:
     """None for a source without captions."""
     if uri.scheme == "pairs":
         from pixjax.data.pairs import Pairs
 
-        return Pairs(uri, canvas_size=canvas_size, codec=codec, context_canvases=context_canvases)
+        return Pairs(
+            uri,
+            canvas_size=canvas_size,
+            codec=codec,
+            context_canvases=context_canvases,
+            max_bad_fraction=max_bad_fraction,
+        )
     if uri.scheme not in _MAY_BE_PAIRS or (_whole_modality(uri) == TEXT and uri.answer is None):
         return None
     if _whole_modality(uri) == IMAGE and (pictures := _open_image_source(uri, canvas_size)).has_captions:
@@ -78,20 +94,29 @@ def _open_pairs(uri: SourceUri, canvas_size: int, codec: CanvasCodec, context_ca
     return None
 
 
-def _open_text_source(uri: SourceUri, codec: CanvasCodec) -> Source:
+def _open_text_source(uri: SourceUri, codec: CanvasCodec, max_bad_fraction: float) -> Source:
     if uri.scheme == "array_record":
         from pixjax.data.prepared import open_prepared_text
 
         return open_prepared_text(uri, codec)
+    from pixjax.data.bad_rows import SkippedRows
     from pixjax.data.documents import text_documents
     from pixjax.data.token_stream import TokenStream, tokenize_documents
     from pixjax.data.tokens import MemoryTokens
 
-    ids, coverage = tokenize_documents(text_documents(uri), codec)
+    skipped = SkippedRows(str(uri), max_bad_fraction)
+    ids, coverage = tokenize_documents(text_documents(uri, skipped), codec)
     if not len(ids):
         raise InputError(f"text source {str(uri)!r} is empty: its files hold no text")
     coverage.require(str(uri), bytes_instead(codec))
-    return TokenStream(str(uri), MemoryTokens(ids), capacity=codec.capacity, pad_id=codec.pad_id, coverage=coverage)
+    return TokenStream(
+        str(uri),
+        MemoryTokens(ids),
+        capacity=codec.capacity,
+        pad_id=codec.pad_id,
+        coverage=coverage,
+        skipped=skipped.counts,
+    )
 
 
 def _open_image_source(uri: SourceUri, canvas_size: int) -> ImageSource:
@@ -107,6 +132,10 @@ def _open_image_source(uri: SourceUri, canvas_size: int) -> ImageSource:
         from pixjax.data.tfds_source import TfdsPictures
 
         return TfdsPictures(uri, canvas_size=canvas_size)
+    from pixjax.data.parquet_pictures import ParquetPictures, is_parquet
+
+    if is_parquet(uri):
+        return ParquetPictures(uri, canvas_size=canvas_size)
     if uri.scheme == "captions":
         from pixjax.data.captions import CaptionedPictures
 

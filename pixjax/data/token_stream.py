@@ -1,6 +1,6 @@
 """Text as one long ring of token ids, cut into windows whose borders move from epoch to epoch."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from jaxtyping import Int32, Int64, Integer, UInt64
@@ -20,10 +20,20 @@ class TokenStream:
 
     modality = TEXT
 
-    def __init__(self, uri: str, tokens: Tokens, *, capacity: int, pad_id: int, coverage: Coverage | None = None):
+    def __init__(
+        self,
+        uri: str,
+        tokens: Tokens,
+        *,
+        capacity: int,
+        pad_id: int,
+        coverage: Coverage | None = None,
+        skipped: Mapping[str, int] | None = None,
+    ):
         self.uri = uri
         self.tokens = tokens
         self.coverage = coverage
+        self.skipped = dict(skipped or {})  # rows that could not be used, by cause
         self._capacity = capacity
         self._pad_id = pad_id
 

@@ -13,16 +13,17 @@ ANSWERS = {"text": TEXT, "image": IMAGE}
 
 SCHEMES = {
     "demo": "demo:text or demo:images",
-    "text": "text:GLOB of .txt or .jsonl files, gzipped or not",
-    "images": "images:FOLDER, images:FILE.zip or images:GLOB of .tar shards",
-    "captions": "captions:FOLDER, captions:FILE.zip or captions:GLOB of .tar shards",
-    "pairs": "pairs:GLOB of .jsonl files of prompts and answers, gzipped or not",
+    "text": "text:GLOB, text:FOLDER or text:FILE.zip of texts and tables",
+    "images": "images:FOLDER, images:FILE.zip, or images:GLOB of .tar shards or .parquet files",
+    "captions": "captions:FOLDER, captions:FILE.zip, or captions:GLOB of .tar shards or .parquet files",
+    "pairs": "pairs:GLOB of tables of prompts and answers",
     "array_record": "array_record:GLOB of what pixjax prepare wrote",
     "tfds": "tfds:NAME[/CONFIG]:SPLIT[?dir=FOLDER]",
 }
 
 # Only this form is taken for options: a glob may hold question marks of its own.
 _OPTIONS = re.compile(r"\?([a-z_]+=[^&]*(?:&[a-z_]+=[^&]*)*)$", re.DOTALL)
+_ADDRESS = re.compile(r"^(?:[a-z_]+:)?(https?://.*)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +35,10 @@ class SourceUri:
     @classmethod
     def parse(cls, text: str) -> "SourceUri":
         scheme, colon, place = text.partition(":")
+        if address := _ADDRESS.search(text):
+            raise InputError(
+                f"{text} is an address on the web: download it first, curl -LO '{address[1]}', and name the file"
+            )
         if not colon or scheme not in SCHEMES or not place:
             raise InputError(f"data source {text!r} is not one of: {'; '.join(SCHEMES.values())}")
         options: tuple[tuple[str, str], ...] = ()

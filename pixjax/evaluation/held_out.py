@@ -134,8 +134,13 @@ def read_text(config: Config, codec: CanvasCodec, uris: Sequence[str], most: int
     """
     texts = []
     for uri in _of_modality(uris, TEXT):
-        context = config.model.context_canvases
-        source = open_source(uri, canvas_size=config.model.canvas_size, codec=codec, context_canvases=context)
+        source = open_source(
+            uri,
+            canvas_size=config.model.canvas_size,
+            codec=codec,
+            context_canvases=config.model.context_canvases,
+            max_bad_fraction=config.data.max_bad_fraction,
+        )
         if isinstance(source, PairSource):
             continue
         (ids,) = source.tokens.read([(0, min(most, source.num_tokens))])  # type: ignore[union-attr]

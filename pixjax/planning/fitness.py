@@ -63,8 +63,12 @@ def checkpoint_bytes(config: Config) -> int:
 
 def check_source(config: Config, uri: str) -> Finding:
     codec, size, context = CanvasCodec.from_config(config), config.model.canvas_size, config.model.context_canvases
-    source = open_source(uri, canvas_size=size, codec=codec, context_canvases=context)
+    limit = config.data.max_bad_fraction
+    source = open_source(uri, canvas_size=size, codec=codec, context_canvases=context, max_bad_fraction=limit)
     found, values = [f"{len(source):,} records", describe_classes(source)], {"records": len(source)}
+    if skipped := sum(getattr(source, "skipped", {}).values()):
+        found.append(f"{skipped:,} rows skipped")
+        values["rows_skipped"] = skipped
     coverage = getattr(source, "coverage", None)
     if coverage is not None and coverage.characters:
         found.append(str(coverage))

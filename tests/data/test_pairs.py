@@ -1,6 +1,8 @@
 """`pairs:` and captions: which lines are read, what is refused, and what a record is."""
 
+import csv
 import gzip
+import importlib.util
 import json
 import logging
 import os
@@ -31,6 +33,13 @@ def write(path, *lines):
 def gray(path, value):
     path.parent.mkdir(exist_ok=True)
     Image.new("RGB", (8, 8), (value, value, value)).save(path)
+
+
+def write_parquet(path, **columns):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table(columns), path)
 
 
 def open_pairs(uri, codec=CODEC, context_canvases=1):
@@ -104,17 +113,56 @@ ANSWER = {"prompt": "x", "answer": "y"}
         ({"prompt": "x", "answer": {"text": "y", "image": "z"}}, "line 2: its answer is neither"),
         ({"prompt": {"image": ""}, "answer": "y"}, "line 2: its prompt is neither"),
         ({"prompt": [[]], "answer": "y"}, "line 2: its prompt is neither"),
-        ({"prompt": "x", "answer": {"image": "y.png"}}, r"line 2: its answer is of another kind.*\?answer=text and"),
-        ({"prompt": "\ud800", "answer": "y"}, "line 2: the text has a lone surrogate"),
+        ({"prompt": None, "answer": "y"}, "line 2: its prompt is null"),
+        ({"prompt": "\ud800", "answer": "y"}, "line 2: its prompt is not UTF-8 text"),
     ],
 )
-def test_a_wrong_line_is_named_in_one_line(tmp_path, line, message):
+def test_a_wrong_line_is_passed_over_counted_and_named(tmp_path, caplog, line, message):
     uri = write(tmp_path / "x.jsonl", ANSWER)
     with (tmp_path / "x.jsonl").open("a") as file:
-        file.write(line if isinstance(line, str) else json.dumps(line))
-    with pytest.raises(InputError, match=message) as caught:
+        file.write((line if isinstance(line, str) else json.dumps(line)) + "\n")
+    assert read(uri) == [(["x"], "y")]
+    assert open_pairs(uri).skipped.keys() <= {"missing", "corrupt", "unreadable"}
+    assert message in caplog.text
+    with (tmp_path / "x.jsonl").open("a") as file:
+        file.write("null\n")
+    with pytest.raises(InputError, match=r"2 of 3 rows cannot be used, more than data.max_bad_fraction=0.01") as caught:
         open_pairs(uri)
     assert "\n" not in str(caught.value)
+    (tmp_path / "x.jsonl").write_text('{"question": "x"}\n' * 3)
+    with pytest.raises(InputError, match=r"line 1 is not .*'answer': there is 'question', and none of its other 2"):
+        open_pairs(uri)
+
+
+def test_answers_of_two_kinds_are_named_in_one_line(tmp_path):
+    uri = write(tmp_path / "x.jsonl", ANSWER, {"prompt": "x", "answer": {"image": "y.png"}})
+    with pytest.raises(InputError, match=r"line 2: its answer is of another kind.*\?answer=text and"):
+        open_pairs(uri)
+
+
+def test_pairs_are_read_from_any_table(tmp_path):
+    rows = [("a, b", "c"), ("d\ne", 'f "g"')]
+    for name, separator in (("x.csv", ","), ("x.tsv", "\t")):
+        with (tmp_path / name).open("w", newline="") as file:
+            csv.writer(file, delimiter=separator).writerows([("answer", "prompt", "id"), *((a, p, 1) for p, a in rows)])
+    (tmp_path / "x.json").write_text(json.dumps([{"prompt": p, "answer": a} for p, a in rows], indent=1))
+    names = ["x.csv", "x.tsv", "x.json"]
+    if importlib.util.find_spec("pyarrow"):
+        gray(tmp_path / "a.png", 10)
+        write_parquet(
+            tmp_path / "x.parquet",
+            prompt=[[{"text": p, "image": None}, {"text": None, "image": "a.png"}] for p, _ in rows],
+            answer=[a for _, a in rows],
+        )
+        assert read(f"pairs:{tmp_path}/x.parquet") == [([p, 10], a) for p, a in rows]
+    for name in names:
+        assert read(f"pairs:{tmp_path}/{name}") == [([p], a) for p, a in rows]
+    (tmp_path / "x.csv").write_text("q,answer\n1,2\n")
+    with pytest.raises(InputError, match=r"x.csv has no column 'prompt': there is 'q', 'answer'"):
+        open_pairs(f"pairs:{tmp_path}/x.csv")
+    (tmp_path / "x.txt").write_text("text")
+    with pytest.raises(InputError, match=r"x.txt is txt: here a file is one of jsonl, json, csv"):
+        open_pairs(f"pairs:{tmp_path}/x.txt")
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pixjax.codec import CanvasCodec
+from pixjax.data.bad_rows import BadRow
 from pixjax.data.demo import demo_documents
-from pixjax.data.documents import TextFile
+from pixjax.data.documents import text_parts
 from pixjax.data.keys import fold
 from pixjax.data.sources import open_source
 from pixjax.data.token_stream import TokenStream
 from pixjax.data.tokens import MemoryTokens
+from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError
 
 CODEC = CanvasCodec(canvas_size=8)
@@ -78,7 +80,7 @@ def test_tokens_are_kept_in_the_smallest_type_that_holds_the_vocabulary(tmp_path
     [
         ("a.txt", b"", "is empty"),
         ("a.txt", b"caf\xe9", "not UTF-8 text: byte 3"),
-        ("a.jsonl", b'{"text": "x"}\n{"words": "y"}\n', "line 2 is not a JSON object with the key 'text'"),
+        ("a.jsonl", b'{"words": "y"}\n', "line 1 is not a JSON object with the key 'text'"),
         ("a.jsonl", b'{"text": 3}\n', "line 1: 'text' is not a string"),
         ("a.jsonl", b"not json\n", "line 1 is not a JSON object"),
         ("a.txt.gz", b"not gzip", "cannot be read"),
@@ -118,13 +120,15 @@ def test_lines_are_read_from_the_place_where_they_stand(tmp_path, ending):
     )
     path = tmp_path / f"a{ending}"
     path.write_bytes(gzip.compress(data) if ending.endswith("gz") else data)
-    places, documents = zip(*TextFile(path).read(), strict=True)
+    (part,) = text_parts(SourceUri.parse(f"text:{path}"))
+    places, documents = zip(*part.read(), strict=True)
     assert list(documents) == texts
     for number, place in enumerate(places):
-        assert [text for _, text in TextFile(path).read(place)] == texts[number:]
+        assert [text for _, text in part.read(place)] == texts[number:]
     path.write_bytes((gzip.compress if ending.endswith("gz") else bytes)(data[: places[5]] + b"{}\n"))
-    with pytest.raises(InputError, match=f"the line at byte {places[5]:,}, is not a JSON object"):
-        list(TextFile(path).read(places[5]))
+    ((_, bad),) = part.read(places[5])
+    assert isinstance(bad, BadRow)
+    assert f"{path}, the line at byte {places[5]:,}, is not a JSON object" in str(bad)
 
 
 def test_a_glob_without_matches_is_an_error(tmp_path):

@@ -23,9 +23,10 @@ import pixjax
 from pixjax.cli import main
 from pixjax.codec import CanvasCodec
 from pixjax.data import open_source
-from pixjax.data.documents import read_documents
+from pixjax.data.documents import text_documents
 from pixjax.data.images import BadImage, decode_image
 from pixjax.data.prepare import plan_preparation, prepare
+from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError
 from pixjax.evaluation.restore import load
 from pixjax.training.run_files import write_run
@@ -406,7 +407,7 @@ def test_packed_text_is_never_in_memory_as_a_whole(tmp_path):
             file.write(line)
     tracemalloc.start()
     try:
-        assert sum(map(len, read_documents(epath.Path(tmp_path / "long.jsonl.gz")))) == 65_000_000
+        assert sum(map(len, text_documents(SourceUri("text", f"{tmp_path}/long.jsonl.gz")))) == 65_000_000
         assert tracemalloc.get_traced_memory()[1] < 4 << 20
     finally:
         tracemalloc.stop()
@@ -447,7 +448,7 @@ def test_a_checkpoint_that_describes_itself_wrongly_ends_in_one_line(content, tr
 def test_nested_json_in_sources_and_shards_is_refused(tmp_path, shards):
     (tmp_path / "nested.jsonl").write_bytes(NESTED)
     with pytest.raises(InputError, match=r"nested.jsonl line 1 is not"):
-        list(read_documents(epath.Path(tmp_path / "nested.jsonl")))
+        list(text_documents(SourceUri("text", f"{tmp_path}/nested.jsonl")))
     with pytest.raises(InputError, match=r"nested.jsonl line 1 is not"):
         open_source(f"images:{tmp_path}/pictures?labels={tmp_path}/nested.jsonl", canvas_size=16)
     (shards / "manifest.json").write_bytes(NESTED)
