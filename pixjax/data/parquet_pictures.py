@@ -79,8 +79,9 @@ class ParquetPictures:
                 labels += _read_column(file, path, label)
         if not len(self):
             raise InputError(f"{uri} is empty: its files have no rows")
-        self._labels = number_labels(labels, f"{uri}, column {label}") if label else (-1,) * len(self)
-        self.class_names: tuple[str, ...] = first.class_names
+        numbered = number_labels(labels, f"{uri}, column {label}") if label else None
+        self._labels = numbered.numbers if numbered else (-1,) * len(self)
+        self.class_names = first.class_names or (numbered.names if numbered else None) or ()
         self.num_labels = max(len(self.class_names), max(self._labels) + 1) if label else 0
         self.class_records = dict(sorted(collections.Counter(self._labels).items())) if label else None
         self._digests = tuple(map(footer_digest, self._paths))

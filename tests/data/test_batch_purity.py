@@ -105,14 +105,16 @@ def test_a_state_is_the_same_on_every_host_and_goes_on_on_any_other(sources):
     assert contents[0] == contents[1]
     assert len(set(contents[0])) == 3
     of_this_host = {"skipped", "bad_records"}
+    photographs = open_source("demo:images", canvas_size=16)
     assert [{k: v for k, v in state.items() if k not in of_this_host} for state in states] == [
         {
             "next_step": 5,
             "sources": {
                 sources[0]: {"records": 30, "tokens": 7503},
                 sources[1]: {"records": 24},
-                sources[2]: {"records": len(open_source("demo:images", canvas_size=16))},
+                sources[2]: {"records": len(photographs)},
             },
+            "classes": [None, ["cats", "dogs"], list(photographs.class_names)],
         }
     ] * 2
     with make_batches(config, codec) as batches:
