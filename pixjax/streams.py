@@ -142,7 +142,7 @@ def safe_streams() -> Iterator[tuple[SafeStream, SafeStream]]:
     _occupy_standard_descriptors()
     before = sys.stdout, sys.stderr
     safe_ones = SafeStream(sys.stdout), SafeStream(sys.stderr, patience=PATIENCE)
-    sys.stdout, sys.stderr = safe_ones  # type: ignore[assignment]
+    sys.stdout, sys.stderr = safe_ones
     try:
         yield safe_ones
     finally:
