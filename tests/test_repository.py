@@ -6,6 +6,7 @@ import shlex
 import tomllib
 
 import yaml
+from hypothesis import settings
 
 import pixjax
 from pixjax.cli import make_parser
@@ -30,6 +31,12 @@ def test_every_make_target_that_is_told_is_there():
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     told = [line for line in [*workflow_lines(), *typed_in("CONTRIBUTING.md")] if line.startswith("make ")]
     assert {"lint", "types", "test", "docs", "wheel"} <= {shlex.split(line)[1] for line in told} <= targets
+
+
+def test_property_tests_try_the_same_examples_in_every_run():
+    assert settings.default.derandomize
+    assert settings.default.deadline is None
+    assert settings.default.database is None
 
 
 def test_every_pixjax_command_of_the_workflow_is_one_that_it_understands():

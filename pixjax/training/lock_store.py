@@ -116,7 +116,8 @@ class FolderStore:
                 now.unlink(missing_ok=True)
 
     def _chain(self) -> list[tuple[epath.Path, Entry]]:
-        chain, path = [], self._path
+        chain: list[tuple[epath.Path, Entry]] = []
+        path = self._path
         while (entry := _read(path)) is not None and len(chain) < 100:
             chain.append((path, entry))
             path = self._after(entry)
