@@ -81,8 +81,8 @@ class ParquetPictures:
             raise InputError(f"{uri} is empty: its files have no rows")
         numbered = number_labels(labels, f"{uri}, column {label}") if label else None
         self._labels = numbered.numbers if numbered else (-1,) * len(self)
-        self.class_names = first.class_names or (numbered.names if numbered else None) or ()
-        self.num_labels = max(len(self.class_names), max(self._labels) + 1) if label else 0
+        self.class_names = first.class_names or (numbered.names if numbered else None)
+        self.num_labels = max(len(self.class_names or ()), max(self._labels) + 1) if label else 0
         self.class_records = dict(sorted(collections.Counter(self._labels).items())) if label else None
         self._digests = tuple(map(footer_digest, self._paths))
         self._start()
