@@ -207,8 +207,9 @@ class DataConfig:
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TimeConfig:
     """The law of t in training, for each modality: `logit_normal:MEAN:STD`, `log_sigma:MEAN:STD` (σ of z / t),
-    `log_snr:MIN:MAX` (uniform in the log-SNR), `adaptive:MIN:MAX` (in proportion to the information that each log-SNR
-    takes from the data, as the run finds it: pixjax/diffusion/information.py), or `uniform`.
+    `log_snr:MIN:MAX` (uniform in the log-SNR), `adaptive:MIN:MAX` (of text with a codebook head: in proportion to the
+    information that each log-SNR takes from the data, as the run finds it: pixjax/diffusion/information.py), or
+    `uniform`.
     """
 
     text: str = "logit_normal:-0.8:0.8"
