@@ -358,7 +358,7 @@ class EvaluationConfig:
     test: tuple[str, ...] = ()  # sources that training never reads, on which figures are measured
     canvases: int = 512  # of each modality and set, at most
     samples: int = 64  # canvases generated of each modality
-    num_times: int = 32  # noisy canvases that the network denoises for each canvas of the likelihood
+    num_times: int = 16  # noisy canvases that the network denoises for each canvas of the likelihood
     batch_size: int = 64  # canvases denoised at once
     reference_characters: int = 2**25  # of training text, for n-grams, vocabulary and copied text
 

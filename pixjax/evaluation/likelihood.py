@@ -57,16 +57,17 @@ def evaluate_likelihood(
     Returns:
       Figures in `bits_per_canvas`, `bits_per_dim` and, for text, `bits_per_token` and `bits_per_char`, each with a
       standard error over canvases in `..._stderr`, `kl`, `diffusion` and `reconstruction`, their shares of
-      `bits_per_canvas`, `log_snr_max`, where the path ends, and `canvas_bits`, those of each canvas:
+      `bits_per_canvas`, and `log_snr_max`, where the path ends:
       `network`: the network alone, and at the end a softmax over all legal colours (or levels) that decodes; that of a
         codebook head is its own.
       `mixed` (all but a codebook head, which has the matched filter in it): the network mixed with what is known
         without it, see `mix.py`; the softmax that decodes text has the unigram prior of the matched filter.
       `headline` names the one whose figures stand at the top level: `mixed` where there is one. Beside them are the
-      counts `canvases`, `dims`, `tokens` and `characters`; `mix`, the network's share by log-SNR; `endpoints`, the
-      figure at each on validation canvases, in `unit` (`bits_per_token` or `bits_per_dim`); and `contributions`, to be
-      integrated over log-SNR, in the same unit per nat of it, None where nothing was drawn: of the figures, and of
-      `matched_filter` (text) or `noisy_canvas` (images), what is known without the network.
+      counts `canvases`, `dims`, `tokens` and `characters`; `canvas_bits`, by figure those of each canvas; `mix`, the
+      network's share by log-SNR; `endpoints`, the figure at each on validation canvases, in `unit` (`bits_per_token`
+      or `bits_per_dim`); and `contributions`, to be integrated over log-SNR, in the same unit per nat of it, None
+      where nothing was drawn: of the figures, and of `matched_filter` (text) or `noisy_canvas` (images), what is known
+      without the network.
 
     Raises:
       InputError: fewer than two canvases, another size, a modality that the model was not trained on, nothing to count,
@@ -104,10 +105,8 @@ def evaluate_likelihood(
 
     measured = measure(*test, proposal=proposal, ends={name: (end,) for name, end in ends.items()})
     counts = _counts(codec, *test, modality)
-    found = {
-        name: {"log_snr_max": ends[name]} | _figures(measured.bound(name, share, (ends[name],)), counts)
-        for name, share in shares.items()
-    }
+    bounds = {name: measured.bound(name, share, (ends[name],)) for name, share in shares.items()}
+    found = {name: {"log_snr_max": ends[name]} | _figures(bound, counts) for name, bound in bounds.items()}
     headline = figures[-1]
     curves = {name: measured.draws.integrand(share(measured.draws.log_snr)) for name, share in shares.items()}
     curves["matched_filter" if modality == TEXT else "noisy_canvas"] = measured.draws.integrand(KNOWN)
@@ -117,6 +116,7 @@ def evaluate_likelihood(
         "headline": headline,
         **found,
         **{name: round(float(count.sum())) for name, count in counts.items()},
+        "canvas_bits": {name: _rounded(bound.total[:, 0] / np.log(2)) for name, bound in bounds.items()},
         "num_times": num_times,
         "log_snr_min": LOG_SNR_MIN,
         "unit": f"bits_per_{unit}",
@@ -172,19 +172,23 @@ def _counts(codec: CanvasCodec, canvases, mask, modality: int) -> Counts:
     return counts | {"tokens": tokens, "characters": tokens * (characters / tokens.sum())}
 
 
-def _figures(bound: Bound, counts: Counts) -> dict[str, Any]:
+def _figures(bound: Bound, counts: Counts) -> dict[str, float]:
     """Of a path that ends at the only endpoint of the bound."""
     terms = {
         "kl": bound.kl / np.log(2),
         "diffusion": bound.diffusion[:, 0] / np.log(2),
         "reconstruction": bound.reconstruction[:, 0] / np.log(2),
     }
-    figures: dict[str, Any] = {name: float(np.mean(term)) for name, term in terms.items()}
+    figures = {name: float(np.mean(term)) for name, term in terms.items()}
     bits = sum(terms.values())
     for name, unit in (("canvases", "canvas"), ("dims", "dim"), ("tokens", "token"), ("characters", "char")):
         if name in counts and counts[name].sum():
             figures |= _ratio(f"bits_per_{unit}", bits, counts[name])
-    return figures | {"canvas_bits": [float(f"{value:.7g}") for value in bits]}
+    return figures
+
+
+def _rounded(values: Float[np.ndarray, " n"]) -> list[float]:
+    return [float(f"{value:.7g}") for value in values]
 
 
 def _ratio(name: str, values: Float[np.ndarray, " n"], counts: Float[np.ndarray, " n"]) -> dict[str, float]:
