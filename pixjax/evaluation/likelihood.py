@@ -5,6 +5,7 @@ network's, and at which log-SNRs test canvases are worth looking at. What is the
 those choices, whatever they are.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -15,8 +16,8 @@ from jaxtyping import Array, Bool, Float, UInt8
 from pixjax.codec import IMAGE, TEXT, CanvasCodec
 from pixjax.errors import InputError
 from pixjax.evaluation.bound import Bound, Draws
-from pixjax.evaluation.mix import ALONE, KNOWN, fit_mix
-from pixjax.evaluation.model_bound import LOG_SNR_MIN, figures_of, measure_bound
+from pixjax.evaluation.mix import ALONE, KNOWN, Mix, fit_mix
+from pixjax.evaluation.model_bound import LOG_SNR_MIN, Measured, figures_of, measure_bound
 from pixjax.evaluation.proposal import Proposal, even, fitted
 from pixjax.evaluation.reconstruction import counted_cells, unigram_log_prior
 from pixjax.evaluation.restore import Denoiser
@@ -96,14 +97,10 @@ def evaluate_likelihood(
     everywhere = even(LOG_SNR_MIN, endpoints[-1])
     seen = measure(*validation, proposal=everywhere, ends=dict.fromkeys(figures, endpoints), tried=TRIED)
     unit = "token" if modality == TEXT else "dim"
-    units = _counts(codec, *validation, modality)[f"{unit}s"]
-    mix = fit_mix(seen.draws.log_snr.ravel(), seen.draws.products.reshape(-1, 2, 2), LOG_SNR_MIN, endpoints[-1])
-    shares = {name: {"network": lambda _: ALONE, "mixed": mix.shares}[name] for name in figures}
-    tables = {name: _by_endpoint(seen.bound(name, share, endpoints), units) for name, share in shares.items()}
-    ends = {name: endpoints[int(np.argmin(table))] for name, table in tables.items()}
-    proposal = _fit_proposal(seen.draws, shares, ends)
+    chosen = choose(seen, figures, endpoints, _counts(codec, *validation, modality)[f"{unit}s"])
 
-    measured = measure(*test, proposal=proposal, ends={name: (end,) for name, end in ends.items()})
+    ends, shares, mix = chosen.ends, chosen.shares, chosen.mix
+    measured = measure(*test, proposal=chosen.proposal, ends={name: (end,) for name, end in ends.items()})
     counts = _counts(codec, *test, modality)
     bounds = {name: measured.bound(name, share, (ends[name],)) for name, share in shares.items()}
     found = {name: {"log_snr_max": ends[name]} | _figures(bound, counts) for name, bound in bounds.items()}
@@ -121,9 +118,36 @@ def evaluate_likelihood(
         "log_snr_min": LOG_SNR_MIN,
         "unit": f"bits_per_{unit}",
         **({"mix": {"log_snr": mix.log_snr.tolist(), "network": mix.network.tolist()}} if "mixed" in figures else {}),
-        "endpoints": {"log_snr": list(endpoints)} | {name: table.tolist() for name, table in tables.items()},
-        "contributions": _contributions(measured.draws, curves, proposal.edges, scale),
+        "endpoints": {"log_snr": list(endpoints)} | {name: table.tolist() for name, table in chosen.tables.items()},
+        "contributions": _contributions(measured.draws, curves, chosen.proposal.edges, scale),
     }
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Choices:
+    """What validation canvases decide, for each figure: the shares in x̂, where the path ends, and where to look."""
+
+    mix: Mix
+    shares: dict[str, Shares]
+    tables: dict[str, Float[np.ndarray, " endpoints"]]  # the figure at each endpoint
+    ends: dict[str, float]
+    proposal: Proposal
+
+
+def choose(
+    seen: Measured, figures: Sequence[str], endpoints: tuple[float, ...], units: Float[np.ndarray, " n"]
+) -> Choices:
+    """From canvases that were noised evenly up to the last endpoint, and how many units each has."""
+    draws = seen.draws
+    mix = fit_mix(draws.log_snr.ravel(), draws.products.reshape(-1, 2, 2), LOG_SNR_MIN, endpoints[-1])
+    shares = {name: {"network": lambda _: ALONE, "mixed": mix.shares}[name] for name in figures}
+    tables = {name: _by_endpoint(seen.bound(name, share, endpoints), units) for name, share in shares.items()}
+    ends = {name: endpoints[int(np.argmin(table))] for name, table in tables.items()}
+    # Each figure counts as far as its own path reaches; beyond, its error is multiplied out of all bounds.
+    reached = [draws.integrand(shares[name](draws.log_snr)) * (draws.log_snr < end) for name, end in ends.items()]
+    integrand = np.mean(reached, axis=0)
+    proposal = fitted(draws.log_snr.ravel(), integrand.ravel(), LOG_SNR_MIN, max(ends.values()))
+    return Choices(mix=mix, shares=shares, tables=tables, ends=ends, proposal=proposal)
 
 
 def _by_endpoint(bound: Bound, units: Float[np.ndarray, " n"]) -> Float[np.ndarray, " endpoints"]:
@@ -131,12 +155,6 @@ def _by_endpoint(bound: Bound, units: Float[np.ndarray, " n"]) -> Float[np.ndarr
     path = (bound.kl[:, None] + bound.diffusion).sum(axis=0) / units.sum()
     tried = len(bound.reconstruction)
     return (path + bound.reconstruction.sum(axis=0) / units[:tried].sum()) / np.log(2)
-
-
-def _fit_proposal(draws: Draws, shares: Mapping[str, Shares], ends: Mapping[str, float]) -> Proposal:
-    """Up to where the last figure's path ends; of several figures each counts as far as its own reaches."""
-    reached = [draws.integrand(shares[name](draws.log_snr)) * (draws.log_snr < end) for name, end in ends.items()]
-    return fitted(draws.log_snr.ravel(), np.mean(reached, axis=0).ravel(), LOG_SNR_MIN, max(ends.values()))
 
 
 def _counted(codec: CanvasCodec, name: str, canvases, mask) -> Canvases:

@@ -78,18 +78,17 @@ def measure_bound(
         counted = min(batch, len(canvases) - start)
         made = _draws(*static, num_times, denoiser.params, log_prior, draw_key, counted, proposal, *inputs)
         drawn.append(jax.tree.map(lambda v, counted=counted: np.asarray(v, np.float64)[:counted], made))
-        done(batch * num_times)
-        if start >= tried:
-            continue
+        passes = num_times
         known: dict[tuple[float, str], np.ndarray] = {}
-        for name, log_snrs in ends.items():
+        for name, log_snrs in ends.items() if start < tried else ():
             decoder = _decoder(name, modality)
             for log_snr in log_snrs:
                 if (log_snr, decoder) not in known:
                     nats = _decoded(*static, decoder, denoiser.params, log_prior, end_key, log_snr, *inputs)
                     known[log_snr, decoder] = np.asarray(nats, np.float64)[: min(counted, tried - start)]
-                    done(batch * passes_to_decode)
+                    passes += passes_to_decode
             decoded[name].append(np.stack([known[log_snr, decoder] for log_snr in log_snrs], axis=-1))
+        done(batch * passes)
     kl, draws = jax.tree.map(lambda *arrays: np.concatenate(arrays), *drawn)
     return Measured(kl=kl, draws=draws, reconstruction={name: np.concatenate(each) for name, each in decoded.items()})
 
