@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from pixjax.codec.scale import Array as AnyArray
 from pixjax.diffusion import noisy
 from pixjax.diffusion.path import Denoise, per_canvas, time_at
 from pixjax.evaluation.proposal import Proposal, stratified_log_snr
@@ -38,11 +39,11 @@ class Draws:
     products: ½·e^λ·⟨x - x̂_i, x - x̂_j⟩ over the counted pixels, in nats a unit of log-SNR. JAX or NumPy.
     """
 
-    log_snr: Float[Array, "batch times"]
-    weight: Float[Array, "batch times"]
-    products: Float[Array, "batch times estimators estimators"]
+    log_snr: Float[AnyArray, "batch times"]
+    weight: Float[AnyArray, "batch times"]
+    products: Float[AnyArray, "batch times estimators estimators"]
 
-    def integrand(self, shares: Float[np.ndarray, "*batch_times estimators"]) -> Float[Array, "batch times"]:
+    def integrand(self, shares: Float[AnyArray, "*batch_times estimators"]) -> Float[AnyArray, "batch times"]:
         """Of x̂ = Σ shares_i·x̂_i, the shares summing to one; for all draws, or for each."""
         return (self.products * shares[..., :, None] * shares[..., None, :]).sum(axis=(-2, -1))
 
@@ -57,20 +58,20 @@ class Bound:
     reconstruction: of the canvas from the noisy one at each endpoint.
     """
 
-    kl: Float[Array, " batch"]
-    log_snr: Float[Array, "batch times"]
-    contributions: Float[Array, "batch times"]
-    reconstruction: Float[Array, "batch endpoints"]
+    kl: Float[AnyArray, " batch"]
+    log_snr: Float[AnyArray, "batch times"]
+    contributions: Float[AnyArray, "batch times"]
+    reconstruction: Float[AnyArray, "batch endpoints"]
     endpoints: tuple[float, ...]
 
     @property
-    def diffusion(self) -> Float[Array, "batch endpoints"]:
+    def diffusion(self) -> Float[AnyArray, "batch endpoints"]:
         """The integral up to each endpoint."""
         below = self.log_snr[..., None] < np.asarray(self.endpoints)
         return (self.contributions[..., None] * below).sum(axis=1)
 
     @property
-    def total(self) -> Float[Array, "batch endpoints"]:
+    def total(self) -> Float[AnyArray, "batch endpoints"]:
         return self.kl[:, None] + self.diffusion + self.reconstruction
 
 

@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Array, Bool, Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from pixjax.codec import IMAGE, TEXT, CanvasCodec
 from pixjax.errors import InputError
 from pixjax.evaluation.bound import Bound, Draws
 from pixjax.evaluation.mix import ALONE, KNOWN, Mix, fit_mix
-from pixjax.evaluation.model_bound import LOG_SNR_MIN, Measured, figures_of, measure_bound
+from pixjax.evaluation.model_bound import LOG_SNR_MIN, Measured, Shares, figures_of, measure_bound
 from pixjax.evaluation.proposal import Proposal, even, fitted
 from pixjax.evaluation.reconstruction import counted_cells, unigram_log_prior
 from pixjax.evaluation.restore import Denoiser
@@ -28,7 +28,6 @@ TRIED = 64  # validation canvases that are decoded at every endpoint: one noisy 
 
 Canvases = tuple[UInt8[np.ndarray, "n height width 3"], Bool[np.ndarray, "n height width"]]
 Counts = dict[str, Float[np.ndarray, " n"]]
-Shares = Callable[[Array], Array]  # log-SNRs [...] to the shares [..., 2] of (what is known, the network) in x̂
 
 
 def evaluate_likelihood(

@@ -8,7 +8,7 @@ from typing import cast
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from pixjax.codec import TEXT, CanvasCodec, to_float
 from pixjax.diffusion import matched_filter, reading_loss
@@ -22,6 +22,9 @@ from pixjax.training.mesh import batch_sharding
 
 LOG_SNR_MIN = -10.0
 
+# Log-SNRs to the shares of (what is known without the network, the network) in x̂: of each, or the same for all.
+Shares = Callable[[np.ndarray], np.ndarray]
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Measured:
@@ -31,7 +34,7 @@ class Measured:
     draws: Draws
     reconstruction: dict[str, Float[np.ndarray, "tried endpoints"]]
 
-    def bound(self, name: str, shares: Callable[[Array], Array], endpoints: tuple[float, ...]) -> Bound:
+    def bound(self, name: str, shares: Shares, endpoints: tuple[float, ...]) -> Bound:
         """Of a figure: with the shares of (what is known, the network) at each log-SNR, and its own decoder."""
         draws = self.draws
         return Bound(
@@ -70,7 +73,8 @@ def measure_bound(
     tried = len(canvases) if tried is None else min(tried, len(canvases))
     passes_to_decode = _decodes_itself(denoiser.config, modality)
     static = denoiser.model, denoiser.config, denoiser.codec, modality
-    drawn, decoded = [], {name: [] for name in ends}
+    drawn: list[tuple[np.ndarray, Draws]] = []
+    decoded: dict[str, list[np.ndarray]] = {name: [] for name in ends}
     for number, start in enumerate(range(0, len(canvases), batch)):
         index = np.minimum(np.arange(start, start + batch), len(canvases) - 1)  # beyond the last: computed and dropped
         inputs = jax.device_put((canvases[index], mask[index]), batch_sharding(denoiser.mesh))

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from pixjax.codec.scale import Array as AnyArray
+
 BINS = 48
 FLOOR = 0.1  # share of the draws that is spread evenly: no weight is over 1 / FLOOR of an even draw's
 FEWEST = 16  # draws that a second moment is taken of, or neighbours are taken together
@@ -22,8 +24,8 @@ FEWEST = 16  # draws that a second moment is taken of, or neighbours are taken t
 class Proposal:
     """A piecewise constant density of log-SNR: bins of equal width, and the share of draws in each. JAX or NumPy."""
 
-    edges: Float[Array, " bins_and_one"]
-    shares: Float[Array, " bins"]
+    edges: Float[AnyArray, " bins_and_one"]
+    shares: Float[AnyArray, " bins"]
 
     def quantile(self, place: Float[Array, "..."]) -> Float[Array, "..."]:
         """The log-SNR below which a share `place` in [0, 1) of the draws lies."""
