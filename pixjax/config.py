@@ -208,8 +208,9 @@ class DataConfig:
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TimeConfig:
     """The law of t in training, for each modality: `logit_normal:MEAN:STD`, `log_sigma:MEAN:STD` (σ of z / t),
-    `log_snr:MIN:MAX` (uniform in the log-SNR), `adaptive:MIN:MAX` (in proportion to the information that each log-SNR
-    takes from the data, as the run finds it: pixjax/diffusion/information.py), or `uniform`.
+    `log_snr:MIN:MAX` (uniform in the log-SNR), `adaptive:MIN:MAX` (of text with a codebook head: in proportion to the
+    information that each log-SNR takes from the data, as the run finds it: pixjax/diffusion/information.py), or
+    `uniform`.
     """
 
     text: str = "logit_normal:-0.8:0.8"
@@ -358,7 +359,7 @@ class EvaluationConfig:
     test: tuple[str, ...] = ()  # sources that training never reads, on which figures are measured
     canvases: int = 512  # of each modality and set, at most
     samples: int = 64  # canvases generated of each modality
-    num_times: int = 32  # noisy canvases that the network denoises for each canvas of the likelihood
+    num_times: int = 16  # noisy canvases that the network denoises for each canvas of the likelihood
     batch_size: int = 64  # canvases denoised at once
     reference_characters: int = 2**25  # of training text, for n-grams, vocabulary and copied text
 

@@ -7,7 +7,7 @@
 
 The recipe of `letters27_best` on 16x16 canvases in patches of 2x4, which serve both modalities, at matched samples and
 at as many updates (one of the image arm, which has no layers over cells, costs 0.3 of the others'); sized for two CPU
-cores. Cost and result: docs/mixing.md.
+cores. Cost, and the result of its first two seeds: docs/mixing.md.
 """
 
 from pixjax.configs.letters27_best import get_config as letters27_best
@@ -39,7 +39,7 @@ def get_study():
     return {
         "title": "Does mixing text and images hurt a model that spells?",
         "base": get_base(),
-        "seeds": (0, 1),
+        "seeds": (0, 1, 2),
         "arms": {
             "text": {"changes": UNTAGGED | TEXT, "about": "text alone"},
             "image": {"changes": UNTAGGED | IMAGE | NO_CODEBOOK, "about": "images alone"},

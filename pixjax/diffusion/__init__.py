@@ -2,7 +2,7 @@
 
 from pixjax.diffusion.guidance import guide
 from pixjax.diffusion.infill import Known, keep_known
-from pixjax.diffusion.information import Information, no_information, remember, seen_information
+from pixjax.diffusion.information import Information, no_information, remember, require_measurable, seen_information
 from pixjax.diffusion.legal_colors import matched_filter, project
 from pixjax.diffusion.loss import denoising_loss, reading_loss
 from pixjax.diffusion.path import Denoise, noisy
@@ -28,6 +28,7 @@ __all__ = [
     "project",
     "reading_loss",
     "remember",
+    "require_measurable",
     "sample",
     "sample_times",
     "seen_information",

@@ -3,56 +3,68 @@
 At log-SNR λ a canvas costs ½·e^λ·E|x - x̂|² nats a dimension and unit of λ (I-MMSE, Guo et al. 2005). A law of t with
 this density, as the network has it so far, spends every update where there is something to learn: the time warping of
 CDCD (arXiv 2211.15089), which fits the cross-entropy over time, found without a fit.
-"""
 
-from collections.abc import Iterator
+That holds for text that a codebook head reads, whose error goes to zero as fast as the noise does. The error of a pixel
+head does not: multiplied by e^λ it grows without bound toward the data, where nothing is left to learn, and a law that
+took it for information would go there. So only what the head has read is counted, and other laws are not adaptive.
+"""
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float
 
-from pixjax.codec import IMAGE, TEXT
-from pixjax.config import TimeConfig, parse_time_law
+from pixjax.config import Config, TimeConfig, parse_time_law
 from pixjax.diffusion.path import log_snr_at, time_at
+from pixjax.errors import InputError
 
 BINS = 64
 FLOOR = 0.05  # share of the times that are spread evenly, so that no log-SNR is lost sight of
 MEMORY = 0.99  # of what was seen, how much is left after an update
 _HARDLY = 0.1  # of a canvas
 
+# Most nats a dimension and unit of log-SNR: what the noisy canvas itself costs as x̂, for it is e^-λ from the data.
+MOST = 0.5
+
 # By modality, sums over the canvases of a bin of log-SNR: of nats a dimension and unit of log-SNR, and of canvases.
 Information = dict[str, Float[Array, "2 bins"]]
 
 
 def no_information(config: TimeConfig) -> Information:
-    """Before the first update, for the modalities whose law is adaptive."""
-    return {name: jnp.zeros((2, BINS)) for name, *_ in _adaptive(config)}
+    """Before the first update, if the law of text is adaptive; no other may be, see `require_measurable`."""
+    return {"text": jnp.zeros((2, BINS))} if parse_time_law(config.text)[0] == "adaptive" else {}
 
 
 def seen_information(
     config: TimeConfig,
     mse: Float[Array, " batch"],
     t: Float[Array, " batch"],
-    modality: Int[Array, " batch"],
+    is_read: Bool[Array, " batch"],
     noise_scale: float,
 ) -> Information:
-    """What the canvases of one batch say."""
+    """What the canvases of one batch say: those of text that the codebook head has read, and no others."""
+    kind, numbers = parse_time_law(config.text)
+    if kind != "adaptive":
+        return {}
+    low, high = numbers
     log_snr = log_snr_at(t, noise_scale)
-    seen = {}
-    for name, value, low, high in _adaptive(config):
-        nats = jnp.where(modality == value, 0.5 * jnp.exp(log_snr) * mse, 0.0)
-        place = jnp.clip(((log_snr - low) / (high - low) * BINS).astype(jnp.int32), 0, BINS - 1)
-        bins = jax.nn.one_hot(place, BINS) * (modality == value)[:, None]
-        seen[name] = jnp.stack([nats @ bins, bins.sum(axis=0)])
-    return seen
+    nats = jnp.minimum(0.5 * jnp.exp(log_snr) * mse, MOST)
+    place = jnp.clip(((log_snr - low) / (high - low) * BINS).astype(jnp.int32), 0, BINS - 1)
+    bins = jax.nn.one_hot(place, BINS) * is_read[:, None]
+    return {"text": jnp.stack([jnp.where(is_read, nats, 0.0) @ bins, bins.sum(axis=0)])}
 
 
-def _adaptive(config: TimeConfig) -> Iterator[tuple[str, int, float, float]]:
-    """Name, modality and bounds of each adaptive law."""
-    for name, value, law in (("text", TEXT, config.text), ("image", IMAGE, config.image)):
-        kind, numbers = parse_time_law(law)
-        if kind == "adaptive":
-            yield name, value, numbers[0], numbers[1]
+def require_measurable(config: Config) -> None:
+    """Raises `InputError` for an adaptive law of canvases whose information is not measured: those of a pixel head."""
+    for name, law, is_read in (
+        ("text", config.diffusion.time.text, config.model.codebook_head),
+        ("image", config.diffusion.time.image, False),
+    ):
+        if parse_time_law(law)[0] == "adaptive" and not is_read:
+            remedy = ", or model.codebook_head=True" if name == "text" else ""
+            raise InputError(
+                f"diffusion.time.{name}={law!r} measures the information of text that a codebook head reads, and the "
+                f"pixel head predicts this {name}: set logit_normal:MEAN:STD or log_snr:MIN:MAX{remedy}"
+            )
 
 
 def remember(information: Information, seen: Information) -> Information:

@@ -32,6 +32,7 @@ from pixjax.training.mesh import batch_sharding
 # Text has bits per dimension too, but only those of images are what others report.
 HEADLINES = {TEXT: ("bits_per_char", "bits_per_token"), IMAGE: ("bits_per_dim",)}
 
+CANVAS_BITS = "canvas_bits"  # a key of `metrics.json`: what each canvas took, to compare two models canvas by canvas
 FRAMES = 10  # of a trajectory
 FILMED = 8  # samples whose trajectory is kept
 
@@ -79,8 +80,9 @@ def evaluate(
 
     Returns:
       The contents of `metrics.json`, JSON types: `bits_per_char`, `bits_per_token` and `bits_per_dim` with their
-      `_stderr`, and below `text` and `image` the parts `likelihood`, `denoising` and `samples`; `references`;
-      `seconds`, `evaluations` and `forward_share`; `notes` on what is missing. And the samples, by what was asked for.
+      `_stderr`, and below `text` and `image` the parts `likelihood`, `denoising` and `samples`; `canvas_bits`, by
+      modality and by figure of its likelihood, the bits of each test canvas; `references`; `seconds`, `evaluations`
+      and `forward_share`; `notes` on what is missing. And the samples, by what was asked for.
 
     Raises:
       Stopped: the meter says so.
@@ -105,7 +107,8 @@ def evaluate(
         likelihood = part(
             f"{name}_likelihood", functools.partial(_likelihood, denoiser, material, modality, seed, meter)
         )
-        metrics[name]["likelihood"] = likelihood
+        metrics[name]["likelihood"] = {key: value for key, value in likelihood.items() if key != CANVAS_BITS}
+        metrics.setdefault(CANVAS_BITS, {})[name] = likelihood[CANVAS_BITS]
         headlines = HEADLINES[modality]
         metrics |= {key: value for key, value in likelihood.items() if key.removesuffix("_stderr") in headlines}
         metrics[name]["denoising"] = {

@@ -8,6 +8,7 @@ import numpy as np
 from etils import epath
 
 from pixjax.codec import IMAGE, TEXT, CanvasCodec, to_uint8
+from pixjax.evaluation.evaluate import CANVAS_BITS
 from pixjax.evaluation.generate import Generated
 from pixjax.evaluation.held_out import NAMES, Material
 from pixjax.evaluation.inception import DISTANCES
@@ -149,17 +150,22 @@ def _likelihood(metrics: dict[str, Any]) -> tuple[Block, ...]:
         curves = _up_to(found)
         series = tuple(
             Series(label, curves["log_snr"], curves[key])
-            for key, label in (("network", "network"), ("matched_filter", "matched filter, letter by letter"))
+            for key, label in (
+                ("network", "network"),
+                ("mixed", "network, mixed with what is known without it"),
+                ("matched_filter", "matched filter, letter by letter"),
+                ("noisy_canvas", "the noisy canvas itself"),
+            )
             if key in curves
         )
         blocks.append(
             Chart(f"{NAMES[modality]}: where the bits are", "log-SNR", f"{unit} per nat of log-SNR", series, y_min=0.0)
         )
         ends = found["endpoints"]
-        labels = (("network", "network alone up to here"), ("switched", "network, then matched filter from here on"))
+        labels = (("network", "network alone up to here"), ("mixed", "mixed up to here"))
         blocks.append(
             Chart(
-                f"{NAMES[modality]}: the bound by where the path ends",
+                f"{NAMES[modality]}: the bound by where the path ends, on validation canvases",
                 "log-SNR of the endpoint",
                 unit,
                 tuple(Series(label, ends["log_snr"], ends[key]) for key, label in labels if key in ends),
@@ -167,33 +173,38 @@ def _likelihood(metrics: dict[str, Any]) -> tuple[Block, ...]:
             )
         )
         rows = []
-        for key, label, limit in (
-            ("network", "network alone", "log_snr_max"),
-            ("switched", "network, then matched filter", "log_snr_switch"),
+        for key, label in (
+            ("network", "network alone"),
+            ("mixed", f"network, mixed with the {'matched filter' if modality == TEXT else 'noisy canvas'}"),
         ):
             if key in found:
                 row = found[key]
                 shares = (f"{row[term]:.1f}" for term in ("kl", "diffusion", "reconstruction"))
-                rows.append(
-                    (label, bits(row[found["unit"]], row[f"{found['unit']}_stderr"]), f"{row[limit]:g}", *shares)
-                )
+                figure = bits(row[found["unit"]], row[f"{found['unit']}_stderr"])
+                rows.append((label, figure, f"{row['log_snr_max']:g}", *shares))
         blocks.append(
             Table(
                 ("x̂ from", unit, "endpoint (log-SNR)", "prior, bits a canvas", "diffusion", "reconstruction"),
                 tuple(rows),
                 caption=f"{NAMES[modality]}: {found['canvases']:,} test canvases, {found['num_times']} times each; the "
-                "endpoint was chosen on validation canvases",
+                "endpoint and the mix were chosen on validation canvases",
             )
         )
     return tuple(blocks)
 
 
-def _up_to(likelihood: dict[str, Any]) -> dict[str, list[float]]:
-    """The contributions as far as the bound reaches: beyond, the network's error is multiplied out of all bounds."""
+def _up_to(likelihood: dict[str, Any]) -> dict[str, list[Any]]:
+    """The contributions, each as far as its bound reaches: beyond, the network's error is multiplied out of bounds."""
     curves = likelihood["contributions"]
-    last = max(likelihood["network"]["log_snr_max"], likelihood.get("switched", {}).get("log_snr_switch", -np.inf))
-    count = 1 + int(np.searchsorted(curves["log_snr"], last))
-    return {name: values[:count] for name, values in curves.items()}
+    above = {
+        name: np.array(curves["log_snr"]) > likelihood[name]["log_snr_max"] for name in curves if name in likelihood
+    }
+    return {
+        name: [None if hidden else value for value, hidden in zip(values, above[name], strict=True)]
+        if name in above
+        else values
+        for name, values in curves.items()
+    }
 
 
 def _denoising(metrics: dict[str, Any]) -> tuple[Block, ...]:
@@ -352,5 +363,5 @@ def _provenance(denoiser: Denoiser, metrics: dict[str, Any], environment: dict[s
         Table(("part", "seconds"), seconds, caption=caption),
         Data("Configuration", denoiser.config.to_dict()),
         Data("Environment", environment),
-        Data("All figures", {k: v for k, v in metrics.items() if k not in ("seconds", "notes")}),
+        Data("All figures", {k: v for k, v in metrics.items() if k not in ("seconds", "notes", CANVAS_BITS)}),
     )

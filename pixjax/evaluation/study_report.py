@@ -7,19 +7,20 @@ from typing import Any
 
 from etils import epath
 
+from pixjax.evaluation.evaluate import CANVAS_BITS
 from pixjax.evaluation.evaluation_report import bits, curve
 from pixjax.evaluation.references import Reference, image_references, ngram_standing, text_references
 from pixjax.evaluation.report import Chart, Data, Figure, Figures, Prose, Report, Section, Series, Table
 from pixjax.evaluation.report.blocks import Block
 from pixjax.evaluation.study import Study, run_folder
-from pixjax.evaluation.taxes import CONFIDENCE, FIGURES, Tax, conclusion, found, mean_and_interval
+from pixjax.evaluation.taxes import CONFIDENCE, FEWEST_SEEDS, FIGURES, Tax, conclusion, found, mean_and_interval
 
 MOST_FIGURES = 8  # more say nothing at a glance
 Results = Mapping[str, Mapping[int, Mapping[str, Any]]]
 
 # What is shown of each arm: the path into its metrics, and how the column is headed.
 _COLUMNS = (
-    *(FIGURES[name] for name in ("bits_per_char", "network_bits_per_char", "bits_per_dim")),
+    *(FIGURES[name] for name in ("bits_per_char", "network_bits_per_char", "bits_per_dim", "network_bits_per_dim")),
     (("text", "samples", "valid_words"), "valid words"),
     (("text", "samples", "js_divergence/3"), "3-gram divergence"),
     (("image", "samples", "swd/mean"), "sliced Wasserstein"),
@@ -44,7 +45,7 @@ def study_report(
             (
                 Data("Base configuration", study.base.to_dict()),
                 Data("Arms", {arm.name: {**arm.changes, "length": arm.length} for arm in study.arms}),
-                Data("All figures", {name: {str(s): r for s, r in runs.items()} for name, runs in results.items()}),
+                Data("All figures", {name: _without_canvases(by_seed) for name, by_seed in results.items()}),
             ),
         ),
     ]
@@ -56,6 +57,11 @@ def study_report(
         f" measured on {_counts(runs)}",
         sections=tuple(sections),
     )
+
+
+def _without_canvases(by_seed: Mapping[int, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The bits of every single canvas are in `results.json`, and too many for a page."""
+    return {str(seed): {k: v for k, v in run.items() if k != CANVAS_BITS} for seed, run in by_seed.items()}
 
 
 def _counts(runs: Sequence[Mapping[str, Any]]) -> str:
@@ -73,7 +79,7 @@ def _conclusions(taxes: Sequence[Tax], study: Study) -> tuple[Block, ...]:
         Figure(
             f"{tax.comparison}: {FIGURES[tax.metric][1]}",
             f"{tax.percent:+.1f} %",
-            f"{tax.low:+.1f} to {tax.high:+.1f} %" if math.isfinite(tax.low) else "one seed, no interval",
+            f"{tax.low:+.1f} to {tax.high:+.1f} %" if math.isfinite(tax.low) else "no interval",
         )
         for tax in taxes
     )
@@ -94,8 +100,9 @@ def _conclusions(taxes: Sequence[Tax], study: Study) -> tuple[Block, ...]:
         Table(
             ("comparison", "figure", "what against what", "percent", f"{CONFIDENCE:.0%} interval", "certain"),
             rows,
-            caption="Above zero is worse. Paired by seed; the interval is Student's, over seeds alone. It holds for "
-            f"this model, this data and these {len(study.seeds)} seeds, and several comparisons are made at once.",
+            caption="Above zero is worse. Paired by seed and by canvas; the interval is Student's over seeds, widened "
+            f"by the choice of canvases, and none with fewer than {FEWEST_SEEDS} seeds. It holds for this model, this "
+            f"data and these {len(study.seeds)} seeds, and several comparisons are made at once.",
         ),
     )
 
@@ -114,7 +121,11 @@ def _arms(study: Study, results: Results) -> tuple[Block, ...]:
         rows.append(tuple(cells))
     about = "\n\n".join(f"{arm.name}: {arm.about}" for arm in study.arms if arm.about)
     columns = ("arm", "canvases seen", *(heading for _, heading in _COLUMNS))
-    table = Table(columns, tuple(rows), caption=f"Mean over seeds ± half of the {CONFIDENCE:.0%} interval")
+    table = Table(
+        columns,
+        tuple(rows),
+        caption=f"Mean over seeds ± half of the {CONFIDENCE:.0%} interval over seeds alone, from three of them on",
+    )
     return (Prose(about), table) if about else (table,)
 
 

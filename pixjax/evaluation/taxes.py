@@ -1,4 +1,4 @@
-"""What one way of training costs against another: paired by seed, with an interval that says how sure it is."""
+"""What one way of training costs against another: paired by seed and by canvas, with an interval that says how sure."""
 
 import dataclasses
 import math
@@ -6,24 +6,27 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from scipy import stats
 
 CONFIDENCE = 0.95
+FEWEST_SEEDS = 3  # two may agree by chance, and their interval then has no width
 
-# Where a figure stands in the metrics of a run, and what it is called. The network alone tells models apart where the
-# matched filter, which is the same for all of them, gives most of the bound.
+# Where a figure stands in the metrics of a run, and what it is called. The network alone tells models apart where what
+# is known without it, which is the same for all of them, gives most of the bound.
 FIGURES = {
     "bits_per_char": (("bits_per_char",), "bits per character"),
     "network_bits_per_char": (("text", "likelihood", "network", "bits_per_char"), "bits per character, network alone"),
     "bits_per_token": (("bits_per_token",), "bits per token"),
     "bits_per_dim": (("bits_per_dim",), "bits per dimension"),
+    "network_bits_per_dim": (("image", "likelihood", "network", "bits_per_dim"), "bits per dimension, network alone"),
 }
 Run = Mapping[str, Any]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Tax:
-    """The change of a figure in percent; above zero is worse. Without two seeds there is no interval."""
+    """The change of a figure in percent; above zero is worse. Without three seeds there is no interval."""
 
     comparison: str
     reference: str
@@ -40,8 +43,8 @@ class Tax:
         return math.isfinite(self.low) and (self.low > 0 or self.high < 0)
 
 
-def found(run: Run, path: Sequence[str]) -> float | None:
-    """The figure at a path into the metrics of a run, if it is there."""
+def found(run: Run, path: Sequence[str]) -> Any:
+    """What stands at a path into the metrics of a run, None if nothing does."""
     value: Any = run
     for name in path:
         if not isinstance(value, Mapping) or name not in value:
@@ -50,12 +53,17 @@ def found(run: Run, path: Sequence[str]) -> float | None:
     return value
 
 
-def mean_and_interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """The mean, and Student's interval around it; infinite for one value."""
+def mean_and_interval(values: Sequence[float], canvas_stderr: float = 0.0) -> tuple[float, float, float]:
+    """The mean over seeds, and an interval around it; infinite for fewer than three.
+
+    Its half-width is the root of the sum of two squares: of Student's over the seeds, and of the normal one over the
+    canvases, whose standard error all seeds share.
+    """
     count, mean = len(values), float(np.mean(values))
-    if count < 2:
+    if count < FEWEST_SEEDS:
         return mean, -math.inf, math.inf
-    half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, count - 1) * np.std(values, ddof=1) / math.sqrt(count))
+    over_seeds = stats.t.ppf(0.5 + CONFIDENCE / 2, count - 1) * np.std(values, ddof=1) / math.sqrt(count)
+    half = float(np.hypot(over_seeds, stats.norm.ppf(0.5 + CONFIDENCE / 2) * canvas_stderr))
     return mean, mean - half, mean + half
 
 
@@ -63,7 +71,7 @@ def taxes_of(comparisons: Sequence[Any], results: Mapping[str, Mapping[int, Run]
     """For each comparison and each figure that both arms have: the mean over seeds of the relative change.
 
     Both arms of a seed saw the same data order where they could, and are measured on the same canvases with the same
-    noise, so that what they share cancels.
+    noise, so that what they share cancels; what is left of the choice of canvases is in the interval.
     """
     taxes = []
     for comparison in comparisons:
@@ -71,11 +79,12 @@ def taxes_of(comparisons: Sequence[Any], results: Mapping[str, Mapping[int, Run]
         for metric, (path, _) in FIGURES.items():
             if metric == "bits_per_token" and any("bits_per_char" in run for run in reference.values()):
                 continue  # the same information twice
-            figures = {s: (found(reference[s], path), found(arm[s], path)) for s in reference if s in arm}
-            changes = [100 * (ours / theirs - 1) for theirs, ours in figures.values() if theirs and ours]
-            if not changes:
+            pairs = [(reference[s], arm[s]) for s in reference if s in arm]
+            pairs = [pair for pair in pairs if all(found(run, path) for run in pair)]
+            if not pairs:
                 continue
-            percent, low, high = mean_and_interval(changes)
+            changes = [100 * (found(ours, path) / found(theirs, path) - 1) for theirs, ours in pairs]
+            percent, low, high = mean_and_interval(changes, _canvas_stderr(metric, pairs))
             taxes.append(
                 Tax(
                     comparison=comparison.name,
@@ -91,13 +100,41 @@ def taxes_of(comparisons: Sequence[Any], results: Mapping[str, Mapping[int, Run]
     return taxes
 
 
+def _canvas_stderr(metric: str, pairs: Sequence[tuple[Run, Run]]) -> float:
+    """Standard error, in percent, of the mean change, by the choice of test canvases; infinite where it is not known.
+
+    To first order as that of any ratio of sums (Cochran 1977, 6.4), from what each canvas took of both arms, averaged
+    over seeds.
+    """
+    residuals = []
+    for pair in pairs:
+        theirs, ours = (_canvas_bits(metric, run) for run in pair)
+        if theirs is None or ours is None or len(theirs) != len(ours):
+            return math.inf
+        residuals.append((ours - ours.sum() / theirs.sum() * theirs) / theirs.sum())
+    mean = np.mean(residuals, axis=0)
+    return float(100 * np.sqrt(len(mean) / (len(mean) - 1) * np.sum(mean**2)))
+
+
+def _canvas_bits(metric: str, run: Run) -> Float[np.ndarray, " n"] | None:
+    modality = "image" if metric.endswith("dim") else "text"
+    figure = "network" if metric.startswith("network") else found(run, (modality, "likelihood", "headline"))
+    bits = found(run, ("canvas_bits", modality, str(figure)))
+    return None if bits is None else np.asarray(bits, np.float64)
+
+
 def conclusion(tax: Tax) -> str:
     """One sentence that says what the numbers carry, and no more."""
     figure = FIGURES[tax.metric][1]
-    if tax.seeds < 2:
+    if tax.seeds < FEWEST_SEEDS:
         return (
-            f"{tax.comparison}, {figure}: {tax.percent:+.1f} % with one seed. One seed has no interval: "
-            "nothing can be concluded."
+            f"{tax.comparison}, {figure}: {tax.percent:+.1f} % with {tax.seeds} seed(s). Fewer than {FEWEST_SEEDS} "
+            "have no interval: nothing can be concluded."
+        )
+    if not math.isfinite(tax.low):
+        return (
+            f"{tax.comparison}, {figure}: {tax.percent:+.1f} %. What each canvas took was not kept, and there is no "
+            "interval without: nothing can be concluded. Measure the runs again."
         )
     interval = (
         f"{tax.percent:+.1f} % ({CONFIDENCE:.0%} interval {tax.low:+.1f} to {tax.high:+.1f} %, {tax.seeds} seeds)"

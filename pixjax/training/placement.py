@@ -11,6 +11,7 @@ from jax.typing import DTypeLike
 
 from pixjax.config import Config
 from pixjax.data.context import empty_context
+from pixjax.diffusion import require_measurable
 from pixjax.errors import InputError
 from pixjax.models import Codebook, JiT
 from pixjax.training.mesh import batch_sharding, replicated, state_shardings
@@ -23,8 +24,10 @@ _MOST_PROBABILITIES = 2**23  # of a codebook, on one canvas: 32 MiB each time th
 def place_state(config: Config, model: JiT, optimizer: optax.GradientTransformation, mesh: Mesh) -> TrainState:
     """The state of a run, a `ShapeDtypeStruct` with its sharding for each array.
 
-    Raises `InputError` where a codebook has too large a vocabulary to be trained.
+    Raises `InputError` where a codebook has too large a vocabulary to be trained, or a law of t adapts to what is not
+    measured.
     """
+    require_measurable(config)
     _require_few_probabilities(model.codebook)
     shapes = jax.eval_shape(lambda: init_state(config, model, optimizer))
 

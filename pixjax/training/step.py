@@ -97,6 +97,7 @@ def make_train_step(
         loss, mse = denoising_loss(x_hat, x, t, mask, kind=diffusion.loss, t_eps=diffusion.t_eps)
         counted, ids = mask.reshape(len(t), -1)[:, cells], codec.decode_ids(x)[0]
         found = codec.decode_ids(jax.lax.stop_gradient(x_hat))[0]
+        is_read = jnp.zeros(len(t), bool)
         if prediction.log_probs is not None and model.codebook:
             # Text whose type is hidden is a canvas like any other: what it gets is the pixel head's.
             is_read = (modality == TEXT) & model.codebook.is_text(problem["type_id"])
@@ -106,7 +107,7 @@ def make_train_step(
         weighted = jnp.where(modality == TEXT, diffusion.text_weight, 1.0) * loss  # the log compares over weights
         right = found == ids
         correct, tokens = jnp.sum(right & counted, axis=1), jnp.sum(counted, axis=1)
-        seen = seen_information(diffusion.time, mse, t, modality, diffusion.noise_scale)
+        seen = seen_information(diffusion.time, mse, t, is_read, diffusion.noise_scale)
         return jnp.mean(weighted), (denoising_metrics(loss, mse, correct, tokens, t, modality), seen)
 
     def gradient(params, problem: Problem, key: jax.Array, predicts_twice: Array):

@@ -34,8 +34,8 @@ def blocks(page: str, language: str) -> list[str]:
 
 
 def commands(page: str) -> list[list[str]]:
-    """What a page tells to type, in words."""
-    lines = "".join(blocks(page, "bash")).replace("\\\n", " ").splitlines()
+    """What a page tells to type, in words. Blocks of `sh` take hours: they are parsed, and not run."""
+    lines = "".join([*blocks(page, "bash"), *blocks(page, "sh")]).replace("\\\n", " ").splitlines()
     return [words for line in lines if (words := shlex.split(line, comments=True))]
 
 

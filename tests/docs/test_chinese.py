@@ -8,7 +8,7 @@ ENGLISH, CHINESE = "README.md", "README.zh-CN.md"
 
 
 def test_the_same_commands_and_the_same_python():
-    for language in ("bash", "python"):
+    for language in ("bash", "sh", "python"):
         assert blocks(ENGLISH, language) == blocks(CHINESE, language) != []
 
 

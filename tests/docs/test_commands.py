@@ -1,4 +1,4 @@
-"""Every command in a `bash` block of a page is one that works.
+"""Every command in a `bash` or `sh` block of a page is one that works.
 
 Executed, with smaller numbers: all of the README (but for `estimate`) and of `docs/your_data.md`, and the codec and the
 regimes of `docs/concepts.md` (`tests/test_readme.py`); every command of the launchers, with `--dry-run` (here).

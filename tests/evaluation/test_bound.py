@@ -9,7 +9,9 @@ import pytest
 
 from pixjax.codec import CanvasCodec, to_float
 from pixjax.diffusion import matched_filter
-from pixjax.evaluation.bound import stratified_log_snr, variational_bound
+from pixjax.evaluation.bound import Bound, draw, prior_kl, reconstruction_at
+from pixjax.evaluation.mix import ALONE, KNOWN, fit_mix
+from pixjax.evaluation.proposal import BINS, FLOOR, Proposal, even, fitted, stratified_log_snr
 from pixjax.evaluation.reconstruction import image_reconstruction, text_reconstruction
 
 CODEC = CanvasCodec("chars27", "radix:3:1", canvas_size=8, marker=False)
@@ -28,19 +30,26 @@ def posterior_mean(choices, log_prior, noise_scale):
     return mean
 
 
-def bits(denoise, x, reconstruct, *, mask=None, noise_scale=1.0, endpoints=(8.0,), num_times=32, low=-10.0, seed=0):
+def bits(
+    denoise, x, reconstruct, *, mask=None, noise_scale=1.0, endpoints=(8.0,), num_times=32, low=-10.0, seed=0,
+    proposal=None,
+):  # fmt: skip
     """[batch, endpoints]."""
     mask = jnp.ones(x.shape[:3], bool) if mask is None else mask
+    proposal = even(low, endpoints[-1]) if proposal is None else proposal
 
     @jax.jit
-    def total(x, mask, key):
-        bound = variational_bound(
-            denoise, x, mask, reconstruct, noise_scale=noise_scale, log_snr_min=low, endpoints=endpoints,
-            num_times=num_times, key=key,
+    def total(x, mask, proposal, key):
+        draw_key, end_key = jax.random.split(key)
+        draws = draw((denoise,), x, mask, proposal, noise_scale=noise_scale, num_times=num_times, key=draw_key)
+        ends = [reconstruction_at(end, reconstruct, x, mask, end_key) for end in endpoints]
+        bound = Bound(
+            kl=prior_kl(x, mask, low), log_snr=draws.log_snr, contributions=draws.products[..., 0, 0] * draws.weight,
+            reconstruction=jnp.stack(ends, axis=-1), endpoints=endpoints,
         )  # fmt: skip
         return bound.total / np.log(2)
 
-    return np.asarray(total(x, mask, jax.random.key(seed)), np.float64)
+    return np.asarray(total(x, mask, proposal, jax.random.key(seed)), np.float64)
 
 
 def assert_is(found, truth, within):
@@ -169,7 +178,7 @@ def test_the_start_of_the_path_is_paid_for(low):
 
 def test_times_are_uniform_one_by_one_and_even_together():
     keys = jax.random.split(jax.random.key(0), 4000)
-    many = np.asarray(jax.vmap(lambda key: stratified_log_snr(key, 5, 4, -10.0, 2.0, 3))(keys))[:, :3]
+    many = np.asarray(jax.vmap(lambda key: stratified_log_snr(key, 5, 4, even(-10.0, 2.0), 3))(keys))[:, :3]
     assert many.min() >= -10
     assert many.max() < 2
     np.testing.assert_allclose(many.mean(axis=0), -4.0, atol=4 * 12**0.5 / 4000**0.5)
@@ -181,13 +190,11 @@ def test_stratified_times_reduce_the_variance():
     """Against as many independent times, for a denoiser whose error does not depend on the noise."""
     x = jnp.ones((4, 1, 1, 3))
     mask = jnp.ones((4, 1, 1), bool)
-    decode = image_reconstruction()
 
     def stratified(key):
-        return variational_bound(
-            lambda z, t: jnp.zeros_like(z), x, mask, decode, noise_scale=1.0, log_snr_min=-10.0, endpoints=(2.0,),
-            num_times=16, key=key,
-        ).diffusion.mean()  # fmt: skip
+        proposal = even(-10.0, 2.0)
+        draws = draw((lambda z, t: jnp.zeros_like(z),), x, mask, proposal, noise_scale=1.0, num_times=16, key=key)
+        return (draws.products[..., 0, 0] * draws.weight).sum(axis=1).mean()
 
     keys = jax.random.split(jax.random.key(0), 200)
     found = np.asarray(jax.jit(jax.vmap(stratified))(keys))
@@ -195,3 +202,73 @@ def test_stratified_times_reduce_the_variance():
     independent = 1.5 * 12 * np.exp(np.random.default_rng(0).uniform(-10, 2, (200, 64))).mean(axis=1)
     np.testing.assert_allclose(found.mean(), truth, rtol=0.03)
     assert found.std() < 0.25 * independent.std()
+
+
+def test_a_proposal_is_followed_and_each_draw_stands_for_one_over_its_density():
+    shares = np.random.default_rng(0).dirichlet(np.full(BINS, 0.5)) * 0.9 + 0.1 / BINS
+    edges = np.linspace(-10, 14, BINS + 1)
+    proposal = Proposal(edges=edges, shares=shares)
+    drawn = np.asarray(stratified_log_snr(jax.random.key(0), 500, 16, proposal, 500))
+    np.testing.assert_allclose(np.histogram(drawn, edges)[0] / drawn.size, shares, atol=3e-4)
+    centres = (edges[1:] + edges[:-1]) / 2
+    np.testing.assert_allclose(proposal.density(centres), shares / 0.5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("draws", [1, 8, 40, 4000])
+def test_a_fitted_proposal_goes_where_the_integrand_is_and_leaves_no_place_out(draws):
+    log_snr = np.linspace(-10, 13.99, draws)
+    proposal = fitted(log_snr, np.where(np.abs(log_snr) < 2, 3.0, 0.0), -10.0, 14.0)
+    assert proposal.shares.sum() == pytest.approx(1, abs=1e-5)
+    assert proposal.shares.min() >= 0.999 * FLOOR / BINS
+    if draws == 4000:
+        inside = np.abs(proposal.edges[1:] - 0.25) < 2
+        assert proposal.shares[inside].sum() == pytest.approx(0.85, abs=0.1)  # its neighbours have some
+
+
+def test_what_was_nowhere_or_is_not_finite_is_looked_at_evenly():
+    log_snr = np.linspace(-10, 7.9, 100)
+    for integrand in (np.zeros(100), np.full(100, np.nan), np.full(100, np.inf)):
+        np.testing.assert_allclose(fitted(log_snr, integrand, -10.0, 8.0).shares, 1 / BINS)
+
+
+def test_the_bound_is_the_same_for_every_proposal_and_its_own_takes_fewer_draws():
+    """Independent letters and their exact denoiser: the entropy is known, and nothing of it lies above log-SNR 5."""
+    x, truth = letters(512)
+    filtered = matched_filter(CODEC, 1.0, LOG_PRIOR)
+    decode = text_reconstruction(CODEC, LOG_PRIOR)
+    mask = jnp.ones(x.shape[:3], bool)
+    run = jax.jit(lambda key, plain: draw((filtered,), x, mask, plain, noise_scale=1.0, num_times=8, key=key))
+    seen = run(jax.random.key(9), even(-10.0, 14.0))
+    fit = fitted(np.ravel(seen.log_snr), np.ravel(seen.products), -10.0, 14.0)
+    wrong = Proposal(edges=fit.edges, shares=fit.shares[::-1].copy())
+    spread = {}
+    for name, proposal in {"even": even(-10.0, 14.0), "fitted": fit, "wrong": wrong}.items():
+        found = bits(filtered, x, decode, endpoints=(14.0,), num_times=8, proposal=proposal)[:, 0]
+        assert_is(found, truth, within=0.05 if name == "wrong" else 0.01)
+        spread[name] = np.var(found - truth)
+    assert spread["fitted"] < 0.4 * spread["even"] < 0.4 * spread["wrong"]
+
+
+def test_a_mix_takes_the_network_where_it_is_better():
+    """Between what is known and a network, by log-SNR: never worse than either, and exact where both err apart."""
+    x = jax.random.uniform(jax.random.key(0), (64, 4, 4, 3), minval=-1, maxval=1)
+    mask = jnp.ones(x.shape[:3], bool)
+
+    def noisy_canvas(z, t):
+        return z / t[:, None, None, None]
+
+    def network(z, t):  # errs by 0.1, whatever the noise: worse than the noisy canvas from log-SNR 4.6 on
+        return x + 0.1 * jnp.where(jnp.arange(4)[:, None] % 2, 1.0, -1.0)
+
+    run = jax.jit(
+        lambda key: draw(
+            (noisy_canvas, network), x, mask, even(-10.0, 14.0), noise_scale=1.0, num_times=16, key=key
+        )
+    )  # fmt: skip
+    seen, other = (jax.tree.map(lambda v: np.asarray(v, np.float64), run(jax.random.key(seed))) for seed in (1, 2))
+    mix = fit_mix(seen.log_snr.ravel(), seen.products.reshape(-1, 2, 2), -10.0, 14.0)
+    best = 1 / (1 + np.exp(mix.log_snr) * 0.01)  # of two errors that have nothing to do with one another
+    np.testing.assert_allclose(mix.network, best, atol=0.06)
+    nats = {name: (other.integrand(shares) * other.weight).sum() for name, shares in
+            {"known": KNOWN, "network": ALONE, "mixed": mix.shares(other.log_snr)}.items()}  # fmt: skip
+    assert nats["mixed"] < min(nats["known"], nats["network"])

@@ -26,8 +26,11 @@ def metrics(evaluated):
 
 def test_the_figures_of_both_modalities_are_there(metrics):
     assert {"bits_per_char", "bits_per_token", "bits_per_dim", "bits_per_dim_stderr"} <= set(metrics)
-    assert metrics["bits_per_char"] == metrics["text"]["likelihood"]["switched"]["bits_per_char"]
-    assert metrics["bits_per_dim"] == metrics["image"]["likelihood"]["network"]["bits_per_dim"]
+    assert metrics["bits_per_char"] == metrics["text"]["likelihood"]["mixed"]["bits_per_char"]
+    assert metrics["bits_per_dim"] == metrics["image"]["likelihood"]["mixed"]["bits_per_dim"]
+    by_canvas, likelihood = metrics["canvas_bits"]["image"], metrics["image"]["likelihood"]
+    for name in ("network", "mixed"):
+        assert sum(by_canvas[name]) / likelihood["dims"] == pytest.approx(likelihood[name]["bits_per_dim"])
     assert 3 < metrics["bits_per_char"] < 27  # hardly trained: about the entropy of its letters
     for label in ("average", "raw"):
         curves = metrics["text"]["denoising"][label]

@@ -9,7 +9,9 @@ from untrained import untrained
 
 from pixjax.codec import IMAGE, TEXT
 from pixjax.errors import InputError
-from pixjax.evaluation.likelihood import _measure, evaluate_likelihood
+from pixjax.evaluation.likelihood import evaluate_likelihood
+from pixjax.evaluation.model_bound import LOG_SNR_MIN, measure_bound
+from pixjax.evaluation.proposal import even
 from pixjax.evaluation.reconstruction import unigram_log_prior
 
 ENDPOINTS = (-6.0, 2.0, 6.0)
@@ -37,7 +39,7 @@ def text_result(denoiser):
 
 
 def test_a_model_that_knows_nothing_has_the_cross_entropy_of_unigrams(denoiser, text_result):
-    """The matched filter takes over as early as it may, with what it counted on the validation canvases."""
+    """The mix is the matched filter, with what it counted on the validation canvases."""
     codec = denoiser.codec
     _, _, ids, lengths = text_canvases(codec, 10, 0, 100)
     canvases, mask, seen, _ = text_canvases(codec, 6, 1, 200)
@@ -46,10 +48,11 @@ def test_a_model_that_knows_nothing_has_the_cross_entropy_of_unigrams(denoiser, 
     counts = np.bincount(np.concatenate([*seen[:-1], seen[-1, :200]]), minlength=27) + 0.5
     np.testing.assert_allclose(np.exp(log_prior), counts / counts.sum(), rtol=1e-5)
     expected = -log_prior[ids[counted]].sum() / np.log(2) / counted.sum()
-    assert text_result["switched"]["log_snr_switch"] == -6
-    assert abs(text_result["bits_per_token"] - expected) < 0.01 * expected
-    assert text_result["bits_per_token"] == text_result["switched"]["bits_per_token"]
+    assert abs(text_result["bits_per_token"] - expected) < 0.015 * expected
+    assert text_result["headline"] == "mixed"
+    assert text_result["bits_per_token"] == text_result["mixed"]["bits_per_token"]
     assert text_result["network"]["bits_per_token"] > text_result["bits_per_token"]
+    assert np.max(np.array(text_result["mix"]["network"])[np.array(text_result["mix"]["log_snr"]) > 0]) < 0.1
 
 
 def test_units_are_what_is_counted(denoiser, text_result):
@@ -60,7 +63,7 @@ def test_units_are_what_is_counted(denoiser, text_result):
     bits = text_result["bits_per_canvas"] * 10
     for unit, count in {"token": tokens, "char": tokens, "dim": 3 * tokens}.items():
         np.testing.assert_allclose(text_result[f"bits_per_{unit}"], bits / count)
-    parts = sum(text_result["switched"][name] for name in ("kl", "diffusion", "reconstruction"))
+    parts = sum(text_result["mixed"][name] for name in ("kl", "diffusion", "reconstruction"))
     np.testing.assert_allclose(parts, text_result["bits_per_canvas"])
 
 
@@ -101,7 +104,8 @@ def test_images_that_are_noise_take_eight_bits_a_dimension(denoiser):
     )
     assert result["dims"] == 5 * 3 * 255  # the marker is given
     assert result["network"]["log_snr_max"] == -6
-    assert abs(result["bits_per_dim"] - 8) < 0.01
+    assert abs(result["network"]["bits_per_dim"] - 8) < 0.01
+    assert abs(result["bits_per_dim"] - 8) < 0.1
     assert "bits_per_token" not in result
     assert result["unit"] == "bits_per_dim"
 
@@ -111,10 +115,24 @@ def test_the_endpoint_is_chosen_on_validation_canvases(denoiser):
     grey = np.full((3, 16, 16, 3), 127, np.uint8), np.ones((3, 16, 16), bool)
     noise = image_canvases(3, 1)
     for validation, end in ((grey, 6.0), (noise, -6.0)):
-        result = evaluate_likelihood(denoiser, noise, IMAGE, validation=validation, num_times=16, endpoints=ENDPOINTS)[
-            "network"
-        ]
-        assert result["log_snr_max"] == end
+        result = evaluate_likelihood(denoiser, noise, IMAGE, validation=validation, num_times=16, endpoints=ENDPOINTS)
+        assert result["network"]["log_snr_max"] == end
+        assert result["endpoints"]["network"][ENDPOINTS.index(end)] == min(result["endpoints"]["network"])
+
+
+def test_where_the_network_is_worse_than_the_noisy_canvas_an_image_has_less_of_it(denoiser):
+    """Of mid-grey and images whose levels are uniform: the best line from one to the other is known."""
+    data = image_canvases(8, 0)
+    ends = (0.0, 8.0, 14.0)
+    found = evaluate_likelihood(denoiser, data, IMAGE, validation=image_canvases(8, 1), num_times=16, endpoints=ends)
+    assert (found["headline"], found["bits_per_dim"]) == ("mixed", found["mixed"]["bits_per_dim"])
+    share = np.interp([-8.0, 8.0], found["mix"]["log_snr"], found["mix"]["network"])
+    np.testing.assert_allclose(share, [1.0, 0.0], atol=0.02)
+    alone, mixed = (np.array(found["endpoints"][name]) for name in ("network", "mixed"))
+    assert (mixed <= alone + 1e-3).all()
+    assert alone[-1] > 100
+    assert abs(mixed[1] - 8) < 0.3  # a bound on the 8 bits that there are
+    assert "noisy_canvas" in found["contributions"]
 
 
 def test_the_standard_error_is_that_of_repeated_draws(denoiser):
@@ -144,9 +162,11 @@ def test_batches_and_a_last_one_that_is_not_full_change_nothing_but_the_noise(de
 
 def test_the_times_are_spread_over_the_canvases_that_fill_a_part_of_a_batch(denoiser):
     canvases, mask = image_canvases(3, 0)
-    options = {"endpoints": (6.0,), "num_times": 2, "batch_size": 8, "seed": 0, "done": lambda n: None}
-    bound = _measure(denoiser, canvases, mask, IMAGE, None, **options)["network"]
-    np.testing.assert_allclose(np.diff(np.sort(bound.log_snr.reshape(-1))), 16 / 6, atol=1e-4)
+    options = {"num_times": 2, "batch_size": 8, "seed": 0, "done": lambda n: None, "ends": {"network": (6.0,)}}
+    options |= {"modality": IMAGE, "log_prior": None, "proposal": even(LOG_SNR_MIN, 6.0)}
+    measured = measure_bound(denoiser, canvases, mask, **options)
+    np.testing.assert_allclose(np.diff(np.sort(measured.draws.log_snr.reshape(-1))), 16 / 6, atol=1e-4)
+    assert measured.reconstruction["network"].shape == (3, 1)
 
 
 def test_what_cannot_be_measured_is_refused(denoiser):
@@ -167,15 +187,23 @@ def test_what_cannot_be_measured_is_refused(denoiser):
             evaluate_likelihood(model, data, IMAGE, validation=good, **options)
 
 
-def test_an_untrained_codebook_head_takes_the_bits_of_a_fair_guess(tiny_config):
-    """It is the matched filter with a uniform prior, whose bound is log2 of the vocabulary wherever the path ends."""
+def test_an_untrained_codebook_head_takes_the_bits_of_a_fair_guess(tiny_config, monkeypatch):
+    """It is the matched filter with a uniform prior, whose bound is log2 of the vocabulary wherever the path ends. All
+    ends are tried on some validation canvases, and one is measured on test canvases: each takes a pass of the head.
+    """
+    monkeypatch.setattr("pixjax.evaluation.likelihood.TRIED", 8)
+    counted = []
     denoiser = untrained(
         tiny_config(
             model={"tagging": "none", "codebook_head": True}, codec={"marker": False}, data={"sources": ["demo:text"]}
         )
     )
     *test, _, _ = text_canvases(denoiser.codec, 16, 0, 100)
-    result = evaluate_likelihood(denoiser, test, TEXT, validation=test, num_times=32, endpoints=(-4.0, 0.0, 4.0))
+    result = evaluate_likelihood(
+        denoiser, test, TEXT, validation=test, num_times=32, endpoints=(-4.0, 0.0, 4.0), batch_size=8,
+        done=counted.append,
+    )  # fmt: skip
+    assert sum(counted) == (16 * 32 + 8 * 3) + 16 * (32 + 1)
     np.testing.assert_allclose(result["endpoints"]["network"], np.log2(27), rtol=0.02)
     assert result["bits_per_token"] == result["network"]["bits_per_token"]
 

@@ -3,6 +3,7 @@
 import json
 import math
 
+import numpy as np
 import pytest
 from etils import epath
 
@@ -55,6 +56,7 @@ def test_every_arm_is_trained_as_long_as_it_says_and_measured(workdir):
         assert saved_steps(run_folder(epath.Path(workdir), arm, 0)) == [steps]
         assert results["arms"][arm]["0"]["step"] == steps
     tax, _ = results["taxes"]  # the other is of the network alone; text alone has no bits per dimension to compare
+    assert (tax["low"], tax["high"]) == (None, None)  # one seed
     figures = [[results["arms"][arm]["0"]["bits_per_char"]] for arm in ("both", "text")]
     changes = [100 * (ours / theirs - 1) for ours, theirs in zip(*figures, strict=True)]
     assert tax["percent"] == pytest.approx(changes[0])
@@ -114,12 +116,30 @@ def test_the_interval_is_students():
     mean, low, high = mean_and_interval([1.0, 2.0, 4.0])
     half = 4.302653 * math.sqrt(7 / 3) / math.sqrt(3)  # the 97.5 % point of t with two degrees of freedom
     assert (mean, low, high) == pytest.approx((7 / 3, 7 / 3 - half, 7 / 3 + half))
+    assert mean_and_interval([1.0, 1.0]) == (1.0, -math.inf, math.inf)  # that two agree says nothing
 
 
-def results(reference, arm):
+def test_the_interval_holds_the_truth_as_often_as_it_says():
+    """Of seeds and canvases that both vary: each seed of the same canvases, which the mean over seeds keeps."""
+    random, held, count = np.random.default_rng(0), 0, 2000
+    for _ in range(count):
+        canvas_error = random.normal(scale=0.5)
+        _, low, high = mean_and_interval(list(canvas_error + random.normal(scale=0.3, size=3)), 0.5)
+        held += low < 0 < high
+    assert 0.94 < held / count < 0.99
+
+
+def results(reference, arm, canvases=(0.0,) * 8):
+    """Each seed's canvases take its figure, changed in the arm by a share of its own for each of them."""
+
+    def run(value, shares):
+        bits = [value * (1 + share) for share in shares]
+        by_canvas = {"text": {"network": [1.0] * len(bits), "mixed": bits}}
+        return {"bits_per_char": value, "canvas_bits": by_canvas, "text": {"likelihood": {"headline": "mixed"}}}
+
     return {
-        "a": {seed: {"bits_per_char": value} for seed, value in enumerate(reference)},
-        "b": {seed: {"bits_per_char": value} for seed, value in enumerate(arm)},
+        "a": {seed: run(value, [0.0] * len(canvases)) for seed, value in enumerate(reference)},
+        "b": {seed: run(value, canvases) for seed, value in enumerate(arm)},
     }
 
 
@@ -129,12 +149,32 @@ def results(reference, arm):
         ([2.0, 2.2, 2.4], [2.1, 2.31, 2.52], "b is worse"),
         ([2.0, 2.2, 2.4], [1.9, 2.09, 2.28], "b is better"),
         ([2.0, 2.2, 2.4], [2.1, 2.1, 2.4], "no difference is shown"),
+        ([2.0, 2.2], [2.1, 2.31], "nothing can be concluded"),
         ([2.0], [4.0], "nothing can be concluded"),
     ],
 )
 def test_a_conclusion_says_what_the_interval_carries(reference, arm, words):
     (tax,) = taxes_of([Comparison(name="n", reference="a", arm="b")], results(reference, arm))
     assert words in conclusion(tax)
+
+
+def test_canvases_that_disagree_make_a_difference_uncertain():
+    """Three seeds agree to the last digit that the arm is worse by 5 %, on canvases that are far from agreeing."""
+    comparison = [Comparison(name="n", reference="a", arm="b")]
+    shares = (0.3, -0.3, 0.2, -0.2)
+    (tax,) = taxes_of(comparison, results([2.0] * 3, [2.1] * 3, shares))
+    half = 1.959964 * 105 * math.sqrt(4 / 3 * sum(share**2 for share in shares)) / 4
+    assert (tax.low, tax.high) == pytest.approx((5 - half, 5 + half))
+    assert "no difference is shown" in conclusion(tax)
+    (alike,) = taxes_of(comparison, results([2.0] * 3, [2.1] * 3))
+    assert "b is worse" in conclusion(alike)
+
+
+def test_without_what_each_canvas_took_nothing_is_concluded():
+    runs = results([2.0, 2.2, 2.4], [2.1, 2.31, 2.52])
+    del runs["b"][1]["canvas_bits"]
+    (tax,) = taxes_of([Comparison(name="n", reference="a", arm="b")], runs)
+    assert "Measure the runs again" in conclusion(tax)
 
 
 def test_seeds_that_one_arm_lacks_are_left_out():

@@ -59,7 +59,9 @@ def test_accumulation_equals_the_large_batch_to_rounding(problem, updated):
 
 def test_so_it_does_with_a_codebook_and_an_adaptive_law(tiny_config):
     head = {"tagging": "both", "codebook_head": True, "codebook_input": True, "cell_layers": 1, "depth": 1}
-    config = tiny_config(model=head, diffusion={"time": {"text": "adaptive:-6:10"}})
+    head |= {"text_condition": True}
+    law = {"time": {"text": "adaptive:-6:10"}}
+    config = tiny_config(model=head, diffusion=law, training={"type_dropout": 0.4})
     codec, optimizer = CanvasCodec.from_config(config), make_optimizer(config.training)
     model = make_model(config, codec)
     with make_batches(config, codec) as batches:
@@ -69,7 +71,8 @@ def test_so_it_does_with_a_codebook_and_an_adaptive_law(tiny_config):
         jax.jit(make_train_step(c, codec, model, optimizer))(state, batch) for c in (config, in_four_parts(config))
     )
     require_equal(parts, whole)
-    assert whole[0].information["text"][1].sum() == np.sum(batch["modality"] == 0)
+    # The law learns from the text whose type was shown, which alone the head reads: here that is a part of it.
+    assert 0 < whole[0].information["text"][1].sum() < np.sum(batch["modality"] == 0)
 
 
 def test_a_codebook_head_is_trained_by_the_cross_entropy_of_what_was_painted(tiny_config):
