@@ -41,9 +41,7 @@ def test_one_task_a_gpu_and_time_to_save():
 def test_the_job_starts_one_step_with_the_arguments_as_they_were_given(submit, fakes):
     done = submit("--nodes=2", str(SCRIPT), *TRAIN)
     assert done.returncode == 0, done.stderr
-    assert fakes.calls[1:] == [
-        ["srun", "--gpu-bind=none", "--cpus-per-task=6", "pixjax", "train", "--stopped-exit-code=42", *TRAIN]
-    ]
+    assert fakes.calls[1:] == [["srun", "--cpus-per-task=6", "pixjax", "train", "--stopped-exit-code=42", *TRAIN]]
 
 
 @pytest.mark.parametrize(("code", "requeued"), [(0, False), (1, False), (2, False), (42, True)])
