@@ -44,7 +44,7 @@ def test_the_job_starts_one_step_with_the_arguments_as_they_were_given(submit, f
     assert fakes.calls[1:] == [["srun", "--cpus-per-task=6", "pixjax", "train", "--stopped-exit-code=42", *TRAIN]]
 
 
-@pytest.mark.parametrize(("code", "requeued"), [(0, False), (1, False), (2, False), (42, True)])
+@pytest.mark.parametrize(("code", "requeued"), [(0, False), (1, False), (2, False), (42, True), (143, True)])
 def test_only_a_run_that_was_stopped_goes_back_to_the_queue(submit, fakes, code, requeued):
     fakes.answer("srun", f"exit {code}")
     assert submit(str(SCRIPT), *TRAIN).returncode == code
@@ -56,3 +56,10 @@ def test_tasks_that_would_not_find_their_gpu_are_refused(submit, fakes):
     assert done.returncode == 2
     assert "1 tasks and 8 GPUs a node" in done.stderr
     assert not fakes.called("srun")
+
+
+def test_an_array_puts_its_number_where_it_is_written(submit, fakes):
+    fakes.answer("sbatch", SBATCH.replace("bash ", "SLURM_NTASKS=1 SLURM_ARRAY_TASK_ID=3 bash "))
+    arguments = ("study", "--config=study_mixing", "--workdir=/shared/a%20b", "--seeds=%a")
+    assert submit("--ntasks-per-node=1", str(SCRIPT), *arguments).returncode == 0
+    assert fakes.called("srun")[0][2:] == ["pixjax", "study", "--stopped-exit-code=42", *arguments[1:3], "--seeds=3"]
