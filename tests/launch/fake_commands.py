@@ -21,7 +21,7 @@ class Fakes:
         self.bin = folder / "bin"
         self.bin.mkdir()
         (folder / "answers").mkdir()
-        commands = "gcloud sbatch srun scontrol scancel squeue kubectl xpk docker nvidia-smi curl uv"
+        commands = "gcloud sbatch srun scontrol scancel squeue kubectl xpk docker nvidia-smi curl uv buildah"
         for name in commands.split():
             self.answer(name, "")
 

@@ -134,7 +134,6 @@ def _write_configuration(folder: pathlib.Path) -> None:
     (folder / "munge.key").write_bytes(os.urandom(1024))
     (folder / "munge.key").chmod(0o600)
     (folder / "slurm.conf").write_text(CONF.format(host=socket.gethostname(), ports=ports, folder=folder))
-    (folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")  # loaded, though nothing here asks for it
     (folder / "gres.conf").write_text(f"Name=gpu File={folder}/gpu[0-1] Flags=nvidia_gpu_env\n")
     for index in range(2):
         os.mknod(folder / f"gpu{index}", stat.S_IFCHR | 0o600, os.makedev(1, 3))

@@ -1,4 +1,4 @@
-"""`launch/gke/xpk.sh` with the real xpk, which only says what it would do: its JobSet trains, and restarts when stopped.
+"""`launch/gke/xpk.sh` with the real xpk, which only says what it would do: its JobSet trains and restarts as it should.
 
 xpk pins what other packages also need, so that it lives in an environment of its own (`pipx install xpk`).
 """
