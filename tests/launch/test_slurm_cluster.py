@@ -137,7 +137,7 @@ def get_study():
 """
 
 
-def test_an_array_trains_a_seed_a_task_and_one_report_compares_them_all(cluster, tmp_path, tiny_config, capsys):
+def test_an_array_trains_a_seed_a_task_and_one_report_compares_them_all(cluster, tmp_path, tiny_config):
     evaluation = {"canvases": 4, "samples": 0, "num_times": 1, "batch_size": 4, "reference_characters": 2000}
     evaluation["test"] = ["demo:text?part=held_out"]
     base = tiny_config(training={"steps": 2}, evaluation=evaluation).to_dict()
@@ -148,8 +148,6 @@ def test_an_array_trains_a_seed_a_task_and_one_report_compares_them_all(cluster,
     assert sorted(folder.name for folder in (tmp_path / "runs" / "runs").iterdir()) == [
         f"{arm}-seed{seed}" for arm in ("marker", "text") for seed in (4, 5)
     ]
-    capsys.readouterr()
     assert main(["study", *study]) == 0
-    assert "2 seeds)" in capsys.readouterr().out
     results = json.loads((tmp_path / "runs" / "results.json").read_text())
     assert {seed for arm in results["arms"].values() for seed in arm} == {"4", "5"}
