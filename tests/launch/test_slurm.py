@@ -58,6 +58,21 @@ def test_tasks_that_would_not_find_their_gpu_are_refused(submit, fakes):
     assert not fakes.called("srun")
 
 
+@pytest.mark.parametrize(("code", "requeued"), [(0, False), (1, True), (2, False), (137, True)])
+def test_a_run_that_failed_after_ten_minutes_of_work_is_started_again(submit, fakes, code, requeued):
+    fakes.answer("sbatch", SBATCH.replace("bash ", "SECONDS=601 bash "))
+    fakes.answer("srun", f"exit {code}")
+    assert submit(str(SCRIPT), *TRAIN).returncode == code
+    assert bool(fakes.called("scontrol")) == requeued
+
+
+def test_a_cancelled_job_stays_cancelled(submit, fakes):
+    fakes.answer("srun", "exit 42")
+    fakes.answer("squeue", "echo COMPLETING None")
+    assert submit(str(SCRIPT), *TRAIN).returncode == 42
+    assert not fakes.called("scontrol")
+
+
 def test_an_array_puts_its_number_where_it_is_written(submit, fakes):
     fakes.answer("sbatch", SBATCH.replace("bash ", "SLURM_NTASKS=1 SLURM_ARRAY_TASK_ID=3 bash "))
     arguments = ("study", "--config=study_mixing", "--workdir=/shared/a%20b", "--seeds=%a")
