@@ -5,12 +5,12 @@
 #
 # buildah reads the Dockerfile and runs its steps in a chroot. The base image is a Debian that mmdebstrap makes, with that
 # Debian's own Python: it stands in for the python:…-slim that the Dockerfile names. Run it as root, after
-# apt-get install buildah mmdebstrap. It takes some minutes, and 6 GB below --folder, which it removes at the end.
+# apt-get install buildah mmdebstrap. It takes some minutes, and 6 GB below the folder.
 #
 # Options
 #   --target=NAME     of the Dockerfile (cpu)
 #   --suite=NAME      of Debian; its Python has to be 3.11 or newer (bookworm)
-#   --folder=DIR      where the images are built (a new one in /var/tmp)
+#   --folder=DIR      where the images are built, and stay (a new one in /var/tmp, removed at the end)
 #   --dry-run         print the commands, run none of them
 
 set -euo pipefail
@@ -38,8 +38,10 @@ else
   for tool in buildah mmdebstrap; do
     command -v "$tool" > /dev/null || die "there is no $tool: apt-get install buildah mmdebstrap"
   done
-  folder=${folder:-$(mktemp -d /var/tmp/pixjax-image.XXXXXX)}
-  trap 'rm -rf "$folder/base.tar" "$folder/storage" "$folder/run"' EXIT
+  if [[ ! $folder ]]; then
+    folder=$(mktemp -d /var/tmp/pixjax-image.XXXXXX)
+    trap 'rm -rf "$folder"' EXIT
+  fi
 fi
 
 build() {
@@ -50,9 +52,11 @@ build() {
 certificates=/etc/ssl/certs/ca-certificates.crt
 trusting=("--volume=$certificates:$certificates:ro" "--env=PIP_CERT=$certificates")
 
-run mmdebstrap --quiet --variant=minbase --include=python3,python3-pip,ca-certificates "$suite" "$folder/base.tar"
+if [[ ! -f $folder/$suite.tar ]]; then
+  run mmdebstrap --quiet --variant=minbase --include=python3,python3-pip,ca-certificates "$suite" "$folder/$suite.tar"
+fi
 build from --quiet --name=base scratch
-build add --quiet base "$folder/base.tar" /
+build add --quiet base "$folder/$suite.tar" /
 # The image of Python has `python`, and a pip that installs beside the distribution's packages.
 build run --isolation=chroot base sh -c \
   'ln -sf /usr/bin/python3 /usr/local/bin/python && rm -f /usr/lib/python3*/EXTERNALLY-MANAGED'
