@@ -155,11 +155,13 @@ def _wait(condition: Callable[[], bool], daemons: list[subprocess.Popen], folder
 def _end_jobs(cluster: Cluster) -> None:
     """No process of a job outlives the test; those that do not end by themselves are killed with their step."""
     deadline = time.monotonic() + 40
-    while jobs := cluster.call("squeue", "--noheader", "--format=%i").split():
-        subprocess.run(["scancel", "--full", "--signal=KILL", *jobs], env=cluster.environment, capture_output=True)
-        subprocess.run(["scancel", *jobs], env=cluster.environment, capture_output=True)
-        if time.monotonic() > deadline:
-            return
+
+    def say(*command: str) -> str:
+        return subprocess.run(command, env=cluster.environment, capture_output=True, text=True).stdout
+
+    while (jobs := say("squeue", "--noheader", "--format=%i").split()) and time.monotonic() < deadline:
+        say("scancel", "--full", "--signal=KILL", *jobs)
+        say("scancel", *jobs)
         time.sleep(0.5)
 
 
