@@ -29,7 +29,7 @@ explore: $(INSTALLED)
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/shellcheck -x launch/*.sh launch/*.sbatch launch/gke/*.sh
+	$(BIN)/shellcheck -x launch/*.sh launch/*.sbatch launch/*/*.sh
 
 types: $(INSTALLED)
 	$(BIN)/mypy

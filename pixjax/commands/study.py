@@ -10,10 +10,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workdir", required=True, metavar="DIR", help="gets runs/, results.json and report.html")
     parser.add_argument("--seeds", metavar="S,S,…", help="instead of the study's own")
     parser.add_argument("--baselines", nargs="*", default=[], metavar="FILE", help="results of benchmarks/baselines")
+    parser.add_argument(
+        "--stopped-exit-code",
+        type=int,
+        default=0,
+        metavar="N",
+        help="when a signal stopped the study before its end (0): tells a launcher to start it again",
+    )
     parser.epilog = "Any key of the base config may follow as --config.KEY=VALUE; arms that set it keep theirs."
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> int:
     from pixjax.config_file import read_study
     from pixjax.training.run_files import new_workdir
 
@@ -45,13 +52,14 @@ def run(args: argparse.Namespace) -> None:
             )
         except Stopped:
             print(f"stopped: what is done is kept in {workdir}, the same command continues")
-            return
+            return args.stopped_exit_code
     taxes = taxes_of(study.comparisons, results)
     (workdir / "results.json").write_text(results_json(results, taxes))
     write_report(workdir / "report.html", study_report(study, workdir, results, taxes, baselines))
     for tax in taxes:
         print(conclusion(tax))
     print(f"report: {workdir / 'report.html'}")
+    return 0
 
 
 def _seeds(text: str | None) -> tuple[int, ...]:

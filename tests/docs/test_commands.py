@@ -73,7 +73,7 @@ def test_a_wrong_key_or_value_would_be_noticed(words):
 @pytest.mark.parametrize("command", LAUNCHERS, ids=lambda command: " ".join(command[:2]))
 def test_every_command_of_a_launcher_prints_what_it_would_do(command):
     if command[0] == "sbatch":
-        command = ("launch/slurm.sbatch", *command[3:])
+        command = command[command.index("launch/slurm.sbatch") :]
     script, *arguments = command
     place = 0 if script.endswith(".sbatch") else arguments.index("--") if "--" in arguments else len(arguments)
     dry = ["bash", str(ROOT / script), *arguments[:place], "--dry-run", *arguments[place:]]
@@ -86,4 +86,4 @@ def test_the_launchers_train_what_the_config_allows():
     for command in LAUNCHERS:
         trained = [word for word in command if word.startswith(("--config", "--workdir"))]
         if any(word.startswith("--config") for word in trained):
-            parse(["train", *trained])
+            parse(["study" if "study" in command else "train", *trained])

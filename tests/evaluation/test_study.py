@@ -10,6 +10,7 @@ from etils import epath
 from pixjax.cli import main
 from pixjax.config_file import read_study
 from pixjax.errors import InputError
+from pixjax.evaluation.evaluate import Stopped
 from pixjax.evaluation.study import Comparison, run_folder, run_study
 from pixjax.evaluation.taxes import conclusion, mean_and_interval, taxes_of
 from pixjax.training.checkpoint import saved_steps
@@ -73,6 +74,15 @@ def test_the_same_command_trains_and_measures_nothing_again(study_file, workdir,
     assert main(["study", f"--config={study_file}", f"--workdir={workdir}"]) == 0
     taxes = [json.loads(text)["taxes"] for text in (before, (workdir / "results.json").read_text())]
     assert taxes[0] == taxes[1]
+
+
+def test_a_study_that_was_stopped_ends_with_the_exit_code_that_a_launcher_asked_for(study_file, tmp_path, monkeypatch):
+    def stopped(*_, **__):
+        raise Stopped
+
+    monkeypatch.setattr("pixjax.evaluation.study.run_study", stopped)
+    study = ["study", f"--config={study_file}", f"--workdir={tmp_path}"]
+    assert [main(study), main([*study, "--stopped-exit-code=42"])] == [0, 42]
 
 
 def test_all_arms_of_a_seed_come_before_the_next_and_start_from_their_own_seed(study_file, tmp_path, monkeypatch):

@@ -21,7 +21,8 @@ class Fakes:
         self.bin = folder / "bin"
         self.bin.mkdir()
         (folder / "answers").mkdir()
-        for name in ("gcloud", "sbatch", "srun", "scontrol", "kubectl", "xpk", "docker", "nvidia-smi", "curl", "uv"):
+        commands = "gcloud sbatch srun scontrol scancel squeue kubectl xpk docker nvidia-smi curl uv buildah"
+        for name in commands.split():
             self.answer(name, "")
 
     def answer(self, name: str, bash: str) -> None:

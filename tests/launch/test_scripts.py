@@ -18,12 +18,13 @@ from pixjax.config_file import read_config
 TRAIN = ("--config=demo", "--workdir=gs://bucket/runs/mine", "--config.data.sources=text:my texts/*.txt")
 POD = ("my-run", "--zone=us-east5-a", "--type=v5p-64", "--version=v2-alpha-tpuv5")
 XPK = ("my-run", "--cluster=c", "--zone=us-east5-a", "--type=v5p-64", "--image=registry/pixjax:tpu")
-SCRIPTS = ("local_gpu.sh", "tpu_pod.sh", "slurm.sbatch", "gke/xpk.sh")
+SCRIPTS = ("local_gpu.sh", "tpu_pod.sh", "slurm.sbatch", "gke/xpk.sh", "docker/try_without_docker.sh")
 
 # A dry run of everything that a launcher does.
 DRY_RUNS = [
     ("local_gpu.sh", "--dry-run", "--gpus=0,1", "--", *TRAIN),
     ("slurm.sbatch", "--dry-run", *TRAIN),
+    ("slurm.sbatch", "--dry-run", "study", "--config=study_mixing", "--workdir=/shared/study", "--seeds=0,1"),
     *[
         ("tpu_pod.sh", command, *POD, "--dry-run", *options, "--", *TRAIN)
         for command, *options in (["run"], ["run", "--queued", "--spot"], ["watch", "--project=p"], ["start"])
@@ -40,6 +41,7 @@ DRY_RUNS = [
     ("gke/xpk.sh", "status", *XPK[1:], "--dry-run"),
     ("gke/xpk.sh", "logs", *XPK, "--dry-run"),
     ("gke/xpk.sh", "delete", *XPK, "--dry-run"),
+    ("docker/try_without_docker.sh", "--target=tpu", "--dry-run"),
 ]  # fmt: skip
 
 
@@ -137,6 +139,7 @@ def dry_runs(tmp_path_factory):
 
 def test_a_dry_run_prints_commands_and_runs_none(dry_runs):
     programs = {"gcloud", "srun", "xpk", "kubectl", "docker", "git", "python3", "touch", "env"}
+    programs |= {"mmdebstrap", "buildah"}
     for (script, *arguments), (printed, calls) in zip(DRY_RUNS, dry_runs, strict=True):
         assert calls == [], (script, arguments)
         heads = {os.path.basename(command[0]) for command in commands_of(printed)}
@@ -147,8 +150,11 @@ def test_a_dry_run_prints_commands_and_runs_none(dry_runs):
 def test_every_training_that_a_launcher_starts_is_one_that_pixjax_understands(dry_runs):
     for (script, *arguments), (printed, _) in zip(DRY_RUNS, dry_runs, strict=True):
         trainings = [training for command in commands_of(printed) for training in trainings_in(command)]
-        assert bool(trainings) == ("--" in arguments or script == "slurm.sbatch"), printed
-        for training in trainings:
+        wanted = (
+            "--" in arguments or script == "docker/try_without_docker.sh" or arguments[:2] == ["--dry-run", TRAIN[0]]
+        )
+        assert bool(trainings) == wanted, printed
+        for training in trainings if "--" in arguments or script == "slurm.sbatch" else []:
             assert training[-len(TRAIN) :] == list(TRAIN), printed
             overrides = [word for word in training if word.startswith("--config.")]
             args = make_parser().parse_args(["train", *(word for word in training if word not in overrides)])

@@ -41,12 +41,10 @@ def test_one_task_a_gpu_and_time_to_save():
 def test_the_job_starts_one_step_with_the_arguments_as_they_were_given(submit, fakes):
     done = submit("--nodes=2", str(SCRIPT), *TRAIN)
     assert done.returncode == 0, done.stderr
-    assert fakes.calls[1:] == [
-        ["srun", "--gpu-bind=none", "--cpus-per-task=6", "pixjax", "train", "--stopped-exit-code=42", *TRAIN]
-    ]
+    assert fakes.calls[1:] == [["srun", "--cpus-per-task=6", "pixjax", "train", "--stopped-exit-code=42", *TRAIN]]
 
 
-@pytest.mark.parametrize(("code", "requeued"), [(0, False), (1, False), (2, False), (42, True)])
+@pytest.mark.parametrize(("code", "requeued"), [(0, False), (1, False), (2, False), (42, True), (143, True)])
 def test_only_a_run_that_was_stopped_goes_back_to_the_queue(submit, fakes, code, requeued):
     fakes.answer("srun", f"exit {code}")
     assert submit(str(SCRIPT), *TRAIN).returncode == code
@@ -58,3 +56,25 @@ def test_tasks_that_would_not_find_their_gpu_are_refused(submit, fakes):
     assert done.returncode == 2
     assert "1 tasks and 8 GPUs a node" in done.stderr
     assert not fakes.called("srun")
+
+
+@pytest.mark.parametrize(("code", "requeued"), [(0, False), (1, True), (2, False), (137, True)])
+def test_a_run_that_failed_after_ten_minutes_of_work_is_started_again(submit, fakes, code, requeued):
+    fakes.answer("sbatch", SBATCH.replace("bash ", "SECONDS=601 bash "))
+    fakes.answer("srun", f"exit {code}")
+    assert submit(str(SCRIPT), *TRAIN).returncode == code
+    assert bool(fakes.called("scontrol")) == requeued
+
+
+def test_a_cancelled_job_stays_cancelled(submit, fakes):
+    fakes.answer("srun", "exit 42")
+    fakes.answer("squeue", "echo COMPLETING None")
+    assert submit(str(SCRIPT), *TRAIN).returncode == 42
+    assert not fakes.called("scontrol")
+
+
+def test_an_array_puts_its_number_where_it_is_written(submit, fakes):
+    fakes.answer("sbatch", SBATCH.replace("bash ", "SLURM_NTASKS=1 SLURM_ARRAY_TASK_ID=3 bash "))
+    arguments = ("study", "--config=study_mixing", "--workdir=/shared/a%20b", "--seeds=%a")
+    assert submit("--ntasks-per-node=1", str(SCRIPT), *arguments).returncode == 0
+    assert fakes.called("srun")[0][2:] == ["pixjax", "study", "--stopped-exit-code=42", *arguments[1:3], "--seeds=3"]
