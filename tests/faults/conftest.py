@@ -61,7 +61,7 @@ def wait_for():
     def wait(condition, process: subprocess.Popen, seconds: float = 240.0) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
-            assert process.poll() is None, process.log.read_text()
+            assert process.poll() is None, process.log.read_text() if hasattr(process, "log") else "it ended"
             assert time.monotonic() < deadline, "nothing came for long"
             time.sleep(0.002)
 

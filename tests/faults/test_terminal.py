@@ -14,21 +14,26 @@ from pixjax.training.checkpoint import saved_steps
 from pixjax.training.train import train
 
 
-def test_a_run_whose_reader_went_away_goes_on_and_saves_when_the_connection_drops(tmp_path, config_file):
-    workdir = tmp_path / "run"
-    command = [sys.executable, "-m", "pixjax.cli", "train", f"--config={config_file}", f"--workdir={workdir}"]
+@pytest.fixture
+def endless(tmp_path, config_file):
+    """A run of its own that would train for days, its stderr a pipe; killed at the end, whatever happens."""
+    command = [sys.executable, "-m", "pixjax.cli", "train", f"--config={config_file}", f"--workdir={tmp_path / 'run'}"]
     settings = ["--config.training.steps=1000000", "--config.training.checkpoint_every=1000000"]
-    run = subprocess.Popen([*command, *settings, "--stopped-exit-code=42"], stderr=subprocess.PIPE, stdin=None)
-    assert b"parameters" in run.stderr.readline()
-    run.stderr.close()  # as `| head -1` does
-    log = workdir / "log.txt"
-    while "Broken pipe" not in log.read_text():
-        assert run.poll() is None
+    run = subprocess.Popen([*command, *settings, "--stopped-exit-code=42"], stderr=subprocess.PIPE)
+    yield run
+    run.kill()
+    run.wait()
+
+
+def test_a_run_whose_reader_went_away_goes_on_and_saves_when_the_connection_drops(tmp_path, endless, wait_for):
+    workdir, log = tmp_path / "run", tmp_path / "run" / "log.txt"
+    assert any(b"parameters" in line for line in iter(endless.stderr.readline, b""))
+    endless.stderr.close()  # as `| head` does
+    wait_for(lambda: "Broken pipe" in log.read_text(), endless)
     reached = log.read_text().count("loss")
-    while log.read_text().count("loss") < reached + 3:
-        assert run.poll() is None
-    run.send_signal(signal.SIGHUP)
-    assert run.wait(timeout=240) == 42
+    wait_for(lambda: log.read_text().count("loss") >= reached + 3, endless)
+    endless.send_signal(signal.SIGHUP)
+    assert endless.wait(timeout=240) == 42
     (step,) = saved_steps(epath.Path(workdir))
     assert f"stopped by SIGHUP at step {step}, saved" in log.read_text().splitlines()[-1]
 
