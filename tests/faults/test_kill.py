@@ -43,8 +43,10 @@ def test_kill_9_in_the_middle_of_saves_loses_nothing_and_changes_no_bit(tmp_path
         print("start", file=runs.stdin, flush=True)
         child = int(runs.stdout.readline())
         if kills < KILLS:
+            deadline = time.monotonic() + 240
             while not is_saving(killed):
                 assert runs.poll() is None
+                assert time.monotonic() < deadline, "nothing was saved for long"
                 time.sleep(0.002)
             time.sleep(moments.uniform(0.0, 0.06))  # a save takes about this long
             os.kill(child, signal.SIGKILL)
