@@ -114,9 +114,9 @@ def test_without_weights_one_note_says_so_and_a_library_that_fails_does_not_stop
 
 def test_a_path_that_leads_nowhere_is_refused_before_anything_is_done(workdir, tmp_path, capsys):
     out = tmp_path / "out"
-    assert main(["evaluate", f"--workdir={workdir}", f"--out={out}", "--inception=nowhere.pth"]) == 2
+    assert main(["evaluate", f"--workdir={workdir}", f"--out={out}", f"--inception={out / 'nowhere.pth'}"]) == 2
     error = capsys.readouterr().err
-    assert "--inception=nowhere.pth is not a file" in error
+    assert f"--inception={out / 'nowhere.pth'} is not a file" in error
     assert error.count("\n") == 1
     assert not out.exists()
 
