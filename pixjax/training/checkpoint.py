@@ -25,6 +25,7 @@ from pixjax.codec import CanvasCodec
 from pixjax.config import Config, TrainingConfig
 from pixjax.errors import InputError, RunError
 from pixjax.models import Params
+from pixjax.paths import is_remote
 from pixjax.training.leaves import describe_leaves, digests, digests_on_host
 from pixjax.training.provenance import versions
 from pixjax.training.run_files import CONFIG_FILE, workdir_path
@@ -32,6 +33,7 @@ from pixjax.training.state import TrainState
 
 CHECKPOINTS = "checkpoints"
 DAMAGED = "damaged"
+_COMMITTED = "commit_success.txt"
 _JSON_ITEMS = ("data", "config", "codec")
 
 # Orbax and absl narrate every save; what goes wrong is raised.
@@ -57,11 +59,15 @@ class Checkpoints:
 
     def _open(self) -> ocp.CheckpointManager:
         if self._keep is None:
-            return ocp.CheckpointManager(self._folder, options=ocp.CheckpointManagerOptions(read_only=True))
+            return ocp.CheckpointManager(
+                self._folder,
+                options=ocp.CheckpointManagerOptions(read_only=True, temporary_path_class=_how_to_commit(self._folder)),
+            )
         options = ocp.CheckpointManagerOptions(
             preservation_policy=_preservation(self._keep),
             best_fn=(lambda metrics: metrics["best"]) if self._keep.keep_best else None,
             cleanup_tmp_directories=True,  # of a save that was interrupted
+            temporary_path_class=_how_to_commit(self._folder),
         )
         return ocp.CheckpointManager(self._folder, options=options)
 
@@ -286,9 +292,17 @@ class Checkpoints:
 
 
 def saved_steps(workdir: epath.Path) -> list[int]:
-    """Steps with a whole checkpoint; one that is being written has another name."""
+    """Steps with a whole checkpoint. One that is being written has another name, or in a store, where nothing can be
+    renamed, no mark yet that it is whole.
+    """
     folder = workdir / CHECKPOINTS
-    return sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit()) if folder.exists() else []
+    found = [p for p in folder.iterdir() if p.name.isdigit()] if folder.exists() else []
+    return sorted(int(p.name) for p in found if not is_remote(p) or (p / _COMMITTED).exists())
+
+
+def _how_to_commit(folder: epath.Path) -> Any:
+    """In a store by a file that is put last; orbax itself renames in all but one, object by object."""
+    return ocp.path.atomicity.CommitFileTemporaryPath if is_remote(folder) else None
 
 
 def most_checkpoints(training: TrainingConfig) -> int:

@@ -13,7 +13,7 @@ from pixjax.config import Config
 from pixjax.config_file import config_from_json
 from pixjax.data import text_share
 from pixjax.errors import InputError, RunError
-from pixjax.paths import is_remote, user_path
+from pixjax.paths import is_remote, reachable_path, user_path
 
 CONFIG_FILE = "config.json"
 CODEC_FOLDER = "codec"
@@ -29,7 +29,7 @@ def workdir_path(given: str | os.PathLike, what: str = "--workdir") -> epath.Pat
     """The folder that holds a run. Raises `InputError` as `user_path` does, and for a name that checkpoints cannot
     lie below, before anything is computed that could not be saved or read again.
     """
-    path = user_path(given, what)
+    path = reachable_path(given, what)
     name = str(path)
     if not is_remote(path) and "\\" in name:
         raise InputError(f"{what}={name} has a backslash, which tensorstore takes for a /: choose a path without one")
