@@ -1,7 +1,7 @@
 """The lock of a workdir in a bucket: one object, which is written only over the version that was read.
 
-Google Cloud Storage numbers the versions of an object (generations), S3 names them by an entity tag; both put an object
-under the condition that the version is the expected one, or that there is none. Of several who try, one succeeds.
+Google Cloud Storage numbers the versions of an object, its generations, and puts an object under the condition that the
+generation is the expected one, or that there is none. Of several who try, one succeeds.
 """
 
 import contextlib
@@ -111,55 +111,6 @@ class GcsObject:
     def delete(self, tag: str) -> None:
         with as_os_errors(), contextlib.suppress(FileNotFoundError, FileExistsError):
             self._client.call("DELETE", "b/{}/o/{}", self._bucket, self._name, ifGenerationMatch=tag)
-
-
-class S3Object:
-    """An object of S3, or of a store that speaks its language and knows conditional writes."""
-
-    def __init__(self, path: StorePath):
-        self._client = path.file_system
-        bucket, _, name = str(path).removeprefix("s3://").partition("/")
-        self._where = {"Bucket": bucket, "Key": name}
-
-    def get(self) -> Version | None:
-        with as_os_errors():
-            try:
-                found = self._client.call_s3("head_object", **self._where)
-                content = self._client.cat_file(f"{self._where['Bucket']}/{self._where['Key']}")
-            except FileNotFoundError:
-                return None
-            return Version(content, found["ETag"], _age(found["ResponseMetadata"]["HTTPHeaders"]))
-
-    def put(self, content: bytes, tag: str | None) -> bool:
-        condition = {"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag}
-        with as_os_errors():
-            try:
-                self._client.call_s3("put_object", **self._where, Body=content, **condition)
-            except FileNotFoundError:  # the version that was to be replaced is gone
-                return False
-            except OSError as error:
-                if _is_refused(error):
-                    return False
-                raise
-            return True
-
-    def delete(self, tag: str) -> None:
-        """S3 has no condition on this everywhere: between the look and the deletion a taker could have come, who finds
-        the lock gone at its next renewal, and makes it anew.
-        """
-        with as_os_errors():
-            if (found := self.get()) is not None and found.tag == tag:
-                self._client.call_s3("delete_object", **self._where)
-
-
-def _is_refused(error: BaseException | None) -> bool:
-    """Whether a condition did not hold: 412, or 409 where another put went on at the same time."""
-    while error is not None:
-        response = getattr(error, "response", None)
-        if isinstance(response, dict):
-            return response.get("ResponseMetadata", {}).get("HTTPStatusCode") in (409, 412)
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def _age(headers: Mapping[str, str]) -> float | None:

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +27,7 @@ from pixjax.config import Config, TrainingConfig
 from pixjax.errors import InputError, RunError
 from pixjax.models import Params
 from pixjax.paths import is_remote
+from pixjax.stores import StoreError
 from pixjax.training.leaves import describe_leaves, digests, digests_on_host
 from pixjax.training.provenance import versions
 from pixjax.training.run_files import CONFIG_FILE, workdir_path
@@ -34,6 +36,10 @@ from pixjax.training.state import TrainState
 CHECKPOINTS = "checkpoints"
 DAMAGED = "damaged"
 _COMMITTED = "commit_success.txt"
+# Of tensorstore, when it has tried for long.
+_OUT_OF_REACH = re.compile(
+    r"\b(UNAVAILABLE|DEADLINE_EXCEEDED|UNAUTHENTICATED|PERMISSION_DENIED|RESOURCE_EXHAUSTED|ABORTED)\b"
+)
 _JSON_ITEMS = ("data", "config", "codec")
 
 # Orbax and absl narrate every save; what goes wrong is raised.
@@ -61,13 +67,12 @@ class Checkpoints:
         if self._keep is None:
             return ocp.CheckpointManager(
                 self._folder,
-                options=ocp.CheckpointManagerOptions(read_only=True, temporary_path_class=_how_to_commit(self._folder)),
+                options=ocp.CheckpointManagerOptions(read_only=True),
             )
         options = ocp.CheckpointManagerOptions(
             preservation_policy=_preservation(self._keep),
             best_fn=(lambda metrics: metrics["best"]) if self._keep.keep_best else None,
             cleanup_tmp_directories=True,  # of a save that was interrupted
-            temporary_path_class=_how_to_commit(self._folder),
         )
         return ocp.CheckpointManager(self._folder, options=options)
 
@@ -249,6 +254,7 @@ class Checkpoints:
             except DamagedCheckpoint as error:
                 problems.append(str(error))
             except Exception as error:  # orbax and tensorstore raise whatever they stumble over
+                self._require_reach(step, error)
                 problems.append(str(self._damaged(step, f"{item}: {_one_line(error)}")))
         return problems
 
@@ -266,7 +272,16 @@ class Checkpoints:
         try:
             return self._manager.restore(step, args=ocp.args.Composite(**items))
         except Exception as error:  # orbax and tensorstore raise whatever they stumble over
+            self._require_reach(step, error)
             raise self._damaged(step, _one_line(error)) from error
+
+    def _require_reach(self, step: int, error: Exception) -> None:
+        """Raises `RunError` where a store did not answer or let nobody in: that says nothing of the checkpoint."""
+        if is_remote(self.workdir) and (isinstance(error, StoreError) or _OUT_OF_REACH.search(str(error))):
+            raise RunError(
+                f"checkpoint {step} in {self.workdir} could not be read ({_one_line(error)}): check the network and "
+                "your credentials, and start the same command again; nothing was changed"
+            ) from error
 
     def _damaged(self, step: int, reason: str) -> DamagedCheckpoint:
         return DamagedCheckpoint(
@@ -298,11 +313,6 @@ def saved_steps(workdir: epath.Path) -> list[int]:
     folder = workdir / CHECKPOINTS
     found = [p for p in folder.iterdir() if p.name.isdigit()] if folder.exists() else []
     return sorted(int(p.name) for p in found if not is_remote(p) or (p / _COMMITTED).exists())
-
-
-def _how_to_commit(folder: epath.Path) -> Any:
-    """In a store by a file that is put last; orbax itself renames in all but one, object by object."""
-    return ocp.path.atomicity.CommitFileTemporaryPath if is_remote(folder) else None
 
 
 def most_checkpoints(training: TrainingConfig) -> int:

@@ -43,10 +43,9 @@ class LockStore(Protocol):
 def open_store(path: epath.Path) -> LockStore:
     if not isinstance(path, StorePath):
         return FolderStore(path)
-    from pixjax.training.bucket_lock import BucketStore, GcsObject, S3Object
+    from pixjax.training.bucket_lock import BucketStore, GcsObject
 
-    made = {"gs": GcsObject, "s3": S3Object}.get(str(path).partition("://")[0])
-    return BucketStore(made(path)) if made else _UnconditionalStore(path)
+    return BucketStore(GcsObject(path))
 
 
 class FolderStore:
@@ -153,38 +152,6 @@ class FolderStore:
         finally:
             with contextlib.suppress(OSError):
                 draft.unlink(missing_ok=True)
-
-
-class _UnconditionalStore:
-    """A lock in a store of another kind, without preconditions: of two who start in the same second, the first one
-    finds out when it renews its entry."""
-
-    def __init__(self, path: epath.Path):
-        self._path = path
-
-    def read(self) -> Entry | None:
-        return parsed_entry(self._path.read_bytes()) if self._path.exists() else None
-
-    def create(self, entry: Entry) -> bool:
-        return self.read() is None and self._write(entry)
-
-    def replace(self, old: Entry, new: Entry) -> bool:
-        return self.read() == old and self._write(new)
-
-    def renew(self, old: Entry, new: Entry) -> bool:
-        there = self.read()
-        return there is not None and there["token"] == old["token"] and self._write(new)
-
-    def remove(self, entry: Entry) -> None:
-        if (there := self.read()) is not None and there["token"] == entry["token"]:
-            self._path.unlink(missing_ok=True)
-
-    def age(self) -> float | None:
-        return None
-
-    def _write(self, entry: Entry) -> bool:
-        self._path.write_bytes(entry_text(entry))
-        return True
 
 
 _LENGTH = 512  # bytes of a file, at least: entries of one holder are of one length, so that one can lie over the other

@@ -29,8 +29,14 @@ def workdir_path(given: str | os.PathLike, what: str = "--workdir") -> epath.Pat
     """The folder that holds a run. Raises `InputError` as `user_path` does, and for a name that checkpoints cannot
     lie below, before anything is computed that could not be saved or read again.
     """
-    path = reachable_path(given, what)
+    path = user_path(given, what)
     name = str(path)
+    if is_remote(path) and not name.startswith("gs://"):
+        raise InputError(
+            f"{what}={name}: arrays of checkpoints can be on disks and on gs:// alone, as orbax has it: choose one of "
+            "these, and copy the folder when the run has ended"
+        )
+    path = reachable_path(path, what)
     if not is_remote(path) and "\\" in name:
         raise InputError(f"{what}={name} has a backslash, which tensorstore takes for a /: choose a path without one")
     try:
