@@ -204,6 +204,23 @@ def as_os_errors() -> Iterator[None]:
 class _Backend:
     """What `etils.epath` does in stores, with its errors made those of the operating system."""
 
+    def exists(self, path: str) -> bool:
+        """fsspec itself says no where the store fails: a run whose checkpoints are there would begin anew."""
+        return self._kind(path) != ""
+
+    def isdir(self, path: str) -> bool:
+        return self._kind(path) == "directory"
+
+    def _kind(self, path: str) -> str:
+        scheme, _, rest = str(path).partition("://")
+        with as_os_errors():
+            if "/" not in rest.rstrip("/"):  # a bucket, whose facts need a permission of their own
+                return "directory"
+            try:
+                return _client(scheme).info(path)["type"]
+            except FileNotFoundError:
+                return ""
+
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = getattr(backend.fsspec_backend, name)
 

@@ -27,7 +27,6 @@ from pixjax.config import Config, TrainingConfig
 from pixjax.errors import InputError, RunError
 from pixjax.models import Params
 from pixjax.paths import is_remote
-from pixjax.stores import StoreError
 from pixjax.training.leaves import describe_leaves, digests, digests_on_host
 from pixjax.training.provenance import versions
 from pixjax.training.run_files import CONFIG_FILE, workdir_path
@@ -277,7 +276,7 @@ class Checkpoints:
 
     def _require_reach(self, step: int, error: Exception) -> None:
         """Raises `RunError` where a store did not answer or let nobody in: that says nothing of the checkpoint."""
-        if is_remote(self.workdir) and (isinstance(error, StoreError) or _OUT_OF_REACH.search(str(error))):
+        if is_remote(self.workdir) and (_is_out_of_reach(error)):
             raise RunError(
                 f"checkpoint {step} in {self.workdir} could not be read ({_one_line(error)}): check the network and "
                 "your credentials, and start the same command again; nothing was changed"
@@ -304,6 +303,16 @@ class Checkpoints:
                 f"{stored.get(name, 'absent')} there and {wanted.get(name, 'absent')} in this config "
                 f"({len(differing)} arrays differ): use the model.* of its {CONFIG_FILE}"
             )
+
+
+def _is_out_of_reach(error: BaseException | None) -> bool:
+    """Whether a store failed, and not the content of what is in it."""
+    while error is not None:
+        failed = isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
+        if failed or _OUT_OF_REACH.search(str(error)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def saved_steps(workdir: epath.Path) -> list[int]:

@@ -39,6 +39,11 @@ def test_a_path_in_a_bucket_is_as_one_on_a_disk(gcs, tmp_path):
     assert (tmp_path / "y").read_bytes() == b"local"
     with pytest.raises(FileNotFoundError):
         (folder / "missing").read_bytes()
+    failing = gcs.add(status(403, "no access"), times=99, matches="paths/deep")
+    for look in (folder / "deep").exists, (folder / "deep").is_dir:  # what fails is not what is not there
+        with pytest.raises(OSError, match="no access"):
+            look()
+    failing.times = 0
     (folder / "deep").rmtree()
     (folder / "up").unlink()
     assert [p.name for p in folder.iterdir()] == ["a b.txt"]

@@ -60,8 +60,8 @@ def in_bucket(gcs, tmp_path_factory, tiny_config):
     assert [line["step"] for line in curve(workdir)][:3] == [1, 2, 3]  # nothing is behind the checkpoint
 
     lock = json.loads((workdir / "lock.json").read_bytes())
-    refused = gcs.add(status(403, "no access"), times=99, matches="run/checkpoints/3/params/")
-    with pytest.raises(RunError, match="checkpoint 3 in gs://bucket/run could not be read .*nothing was changed"):
+    refused = gcs.add(status(403, "no access"), times=99, matches="run/checkpoints/3/params/manifest.ocdbt")
+    with pytest.raises(RunError, match=r"checkpoint 3 in gs://bucket/run could not be read .*nothing was changed"):
         train(tiny_config(), workdir)
     refused.times = 0
     assert saved_steps(workdir) == [3]
