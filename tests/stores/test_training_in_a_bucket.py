@@ -100,7 +100,7 @@ def test_every_command_takes_it(on_disk, in_bucket, tmp_path, capsys):
         assert code == 0, said.err
         return said.out
 
-    assert "gs://bucket/run" in run("inspect", f"--workdir={RUN}", "--verify")
+    assert "checkpoint 6: as it was written" in run("inspect", f"--workdir={RUN}", "--verify")
     for place, workdir in (("bucket", in_bucket), ("disk", on_disk)):
         run("sample", f"--workdir={workdir}", "--num=2", "--modality=any", f"--out={tmp_path / place}")
     drawn, expected = (
