@@ -108,7 +108,7 @@ def test_every_command_takes_it(on_disk, in_bucket, tmp_path, capsys):
     )
     assert drawn
     assert drawn == expected
-    run("export", f"--workdir={RUN}", "--out=gs://bucket/shared")
+    run("export", "--to=workdir", f"--workdir={RUN}", "--out=gs://bucket/shared")
     run("inspect", "--workdir=gs://bucket/shared", "--verify")
     run("sample", "--workdir=gs://bucket/shared", "--num=1", "--modality=text", f"--out={tmp_path / 'shared'}")
 
