@@ -10,6 +10,7 @@ from etils import epath
 from etils.epath.gpath import PosixGPath
 
 from pixjax.errors import InputError
+from pixjax.stores import StorePath, require_reachable
 
 _REMOTE = ("gs", "s3", "az", "hf")  # the stores that etils.epath reaches
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")
@@ -39,7 +40,7 @@ def user_path(given: str | os.PathLike, what: str = "the path") -> epath.Path:
     Raises:
       InputError: an empty name, the home of a user who is not known, or an address of another kind.
     """
-    if isinstance(given, LocalPath):
+    if isinstance(given, LocalPath | StorePath):
         return given
     text = os.fspath(given)
     if not text:
@@ -50,13 +51,24 @@ def user_path(given: str | os.PathLike, what: str = "the path") -> epath.Path:
         if match[1] not in _REMOTE:
             known = ", ".join(f"{name}://" for name in _REMOTE)
             raise InputError(f"{what}={text} cannot be reached: give a local path, or one of {known}")
-        return epath.Path(text)
+        return StorePath(text)
     path = LocalPath(_absolute(_with_home(text, what)))
     if path.parts[1:2] and path.parts[1] in _REMOTE:
         raise InputError(
             f"{what}={text} lies below /{path.parts[1]}, which cannot be told from {path.parts[1]}://: reach it by a "
             "symbolic link with another name"
         )
+    return path
+
+
+def reachable_path(given: str | os.PathLike, what: str = "the path") -> epath.Path:
+    """As `user_path`; of a store it is made sure that it answers.
+
+    Raises its `InputError`, and one for a bucket that is not there, lets nobody in, or gives no answer for a minute.
+    """
+    path = user_path(given, what)
+    if is_remote(path):
+        require_reachable(path, what)
     return path
 
 
@@ -70,6 +82,16 @@ def local_path(given: str | os.PathLike, what: str = "the path") -> pathlib.Path
 
 def is_remote(path: str | os.PathLike) -> bool:
     return _SCHEME.match(os.fspath(path)) is not None
+
+
+def write_whole(path: epath.Path, data: bytes) -> None:
+    """Whoever reads the file, and whatever fails, sees the old content or the new one."""
+    if is_remote(path):
+        path.write_bytes(data)
+        return
+    draft = path.parent / f".{path.name}.tmp"
+    draft.write_bytes(data)
+    draft.replace(path)
 
 
 def same_place(first: str | os.PathLike, second: str | os.PathLike) -> bool:

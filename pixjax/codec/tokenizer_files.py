@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pixjax.codec.subword import gpt2_tokenizer, hugging_face_tokenizer, sentencepiece_tokenizer
 from pixjax.codec.tokenizer import ByteTokenizer, LetterTokenizer, Tokenizer
 from pixjax.errors import InputError
-from pixjax.paths import is_remote, user_path
+from pixjax.paths import is_remote, reachable_path
 
 BUILT_IN = ("bytes", "chars27")
 MAX_BYTES = 128 * 2**20
@@ -28,7 +28,7 @@ def read_tokenizer_files(spec: str) -> dict[str, bytes]:
     """
     if spec in BUILT_IN:
         return {}
-    path = user_path(spec, "codec.tokenizer")
+    path = reachable_path(spec, "codec.tokenizer")
     if path.is_dir():
         return _read_folder(path)
     if path.suffix not in (".json", ".model"):

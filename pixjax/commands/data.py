@@ -26,11 +26,11 @@ def run(args: argparse.Namespace) -> int:
     from pixjax.data.manifest import write_json
     from pixjax.data.preview import contact_sheet, make_preview
     from pixjax.errors import InputError
-    from pixjax.paths import user_path
+    from pixjax.paths import reachable_path
 
     if args.num < 1:
         raise InputError(f"--num={args.num} has to be 1 or more")
-    out = user_path(args.out, "--out")
+    out = reachable_path(args.out, "--out")
     config = read_config(args.config, args.overrides)
     preview = make_preview(make_plan(config, CanvasCodec.from_config(config)), args.num)
     out.mkdir(parents=True, exist_ok=True)

@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
     from pixjax.evaluation.evaluate import HEADLINES, Stopped
     from pixjax.evaluation.references import read_baselines
     from pixjax.evaluation.run import REPORT_FILE, evaluate_workdir
-    from pixjax.paths import local_path, user_path
+    from pixjax.paths import local_path, reachable_path
     from pixjax.training.run_files import find_workdir
     from pixjax.training.watch import StopSignal
 
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> None:
         "data": {"sources": _sources("--sources", args.sources)},
         "sampling": {"steps": args.steps, "sampler": args.sampler},
     }
-    out = user_path(args.out, "--out")
+    out = reachable_path(args.out, "--out")
     with StopSignal("keeping what is measured so far") as stop:
         try:
             metrics = evaluate_workdir(

@@ -24,14 +24,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from pixjax.paths import local_path, user_path
+    from pixjax.paths import local_path, reachable_path
     from pixjax.runtime import require_devices
 
     require_devices()
     if args.target == "workdir":
         from pixjax.evaluation.publish import publish
 
-        folder = user_path(args.out, "--out")
+        folder = reachable_path(args.out, "--out")
         print(f"{folder}: {publish(args.workdir, folder, ema=args.ema, step=args.checkpoint)}")
         return
     from pixjax.errors import InputError

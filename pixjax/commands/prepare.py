@@ -31,10 +31,10 @@ def run(args: argparse.Namespace) -> int:
     from pixjax.data.manifest import coverage_of_shards
     from pixjax.data.prepare import plan_preparation, prepare
     from pixjax.errors import InputError, RunError
-    from pixjax.paths import user_path
+    from pixjax.paths import reachable_path
     from pixjax.training.watch import StopSignal
 
-    out = str(user_path(args.out, "--out"))
+    out = str(reachable_path(args.out, "--out"))
     for name, least in (("canvas_size", 1), ("shards", 0), ("workers", 0)):
         if getattr(args, name) < least:
             raise InputError(f"--{name.replace('_', '-')}={getattr(args, name)} has to be {least} or more")

@@ -25,9 +25,9 @@ def run_train(args: argparse.Namespace) -> int:
     from pixjax.data.documents import text_documents
     from pixjax.data.uri import SourceUri
     from pixjax.errors import InputError
-    from pixjax.paths import user_path
+    from pixjax.paths import reachable_path
 
-    out = user_path(args.out, "--out")
+    out = reachable_path(args.out, "--out")
     if out.suffix != ".json":
         raise InputError(f"{out} does not end in .json: a tokenizer is written as one")
     sources = [SourceUri.parse(f"text:{place}") for place in args.text]

@@ -125,14 +125,8 @@ def _is_kind(entry: os.DirEntry) -> str:
         return "file"
 
 
-def _walk_remote(folder: epath.Path, prefix: str = "") -> Iterator[str]:
-    for child in folder.iterdir():
-        if is_hidden(child.name):
-            continue
-        if child.is_dir():
-            yield from _walk_remote(child, f"{prefix}{child.name}/")
-        else:
-            yield prefix + child.name
+def _walk_remote(folder: epath.Path) -> Iterator[str]:
+    return (name for name in folder.files_below() if not any(map(is_hidden, name.split("/"))))
 
 
 class JoinedFiles:

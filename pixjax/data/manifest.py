@@ -17,6 +17,7 @@ from pixjax.codec.layout import cell_pixels
 from pixjax.config import parse_patch_size
 from pixjax.data.labels import count_classes
 from pixjax.errors import InputError
+from pixjax.paths import write_whole
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -185,9 +186,7 @@ def read_shard(path: epath.Path) -> Shard:
 
 def write_json(path: epath.Path, values: dict[str, Any]) -> None:
     """Whole or not at all."""
-    draft = path.parent / f".{path.name}.tmp"
-    draft.write_text(json.dumps(values, indent=2) + "\n")
-    draft.replace(path)
+    write_whole(path, (json.dumps(values, indent=2) + "\n").encode())
 
 
 def tokenizer_identity(codec: CanvasCodec | dict[str, Any]) -> tuple:

@@ -6,7 +6,7 @@ import os
 from etils import epath
 
 from pixjax.errors import InputError
-from pixjax.paths import is_remote, user_path
+from pixjax.paths import is_remote, reachable_path, user_path
 
 __all__ = ["expand_glob", "is_remote", "reach"]
 
@@ -15,18 +15,7 @@ def reach(place: str) -> epath.Path:
     """The path of a file or folder, which may not exist. Raises `InputError` where its kind of storage is out
     of reach.
     """
-    path = user_path(place)
-    if is_remote(path):
-        try:
-            path.exists()
-        except ImportError as error:
-            raise InputError(f"{place!r} cannot be reached: {error}") from None
-        except Exception as error:  # each storage has errors of its own
-            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-            raise InputError(
-                f"{place!r} cannot be reached ({reason}): check the address and your credentials"
-            ) from None
-    return path
+    return reachable_path(place)
 
 
 def expand_glob(pattern: str, what: str) -> list[epath.Path]:

@@ -263,7 +263,7 @@ def _local_copy(path: epath.Path, shard: Shard) -> epath.Path:
     cached.parent.mkdir(parents=True, exist_ok=True)
     draft = cached.with_name(f".{cached.name}.{uuid.uuid4().hex}.tmp")  # others may be copying the same shard
     try:
-        path.copy(draft, overwrite=True)
+        path.download(draft)
         if file_digest(draft) != (shard.num_bytes, shard.sha256):
             raise InputError(
                 f"{path} is not the file that its manifest describes (its sha256 differs): run the same pixjax prepare "

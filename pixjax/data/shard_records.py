@@ -68,7 +68,7 @@ def write_shard(path: epath.Path, records: Iterable[bytes]) -> tuple[int, int, s
         if local == path:
             draft.replace(path)
         else:
-            draft.copy(path, overwrite=True)
+            path.upload(draft)
         return count, size, digest
     finally:
         with contextlib.suppress(FileNotFoundError):

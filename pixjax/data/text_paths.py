@@ -73,14 +73,7 @@ def _kind_of(name: str) -> str:
 def _names_below(folder: epath.Path) -> Iterator[str]:
     """Relative, with forward slashes. A folder that is reached a second time, by a link, is not read again."""
     if is_remote(folder):
-        pending = [(folder, "")]
-        while pending:
-            parent, prefix = pending.pop()
-            for child in parent.iterdir():
-                if child.is_dir():
-                    pending.append((child, f"{prefix}{child.name}/"))
-                else:
-                    yield prefix + child.name
+        yield from folder.files_below()
         return
     seen = set()
     for parent, folders, names in os.walk(folder, followlinks=True):

@@ -10,7 +10,7 @@ from pixjax.codec import IMAGE, TEXT, CanvasCodec
 from pixjax.codec.coverage import TRAIN_ON_BYTES, say_lost
 from pixjax.data.images import BadImage, crop_into, decode_image, image_size
 from pixjax.errors import InputError
-from pixjax.paths import user_path
+from pixjax.paths import reachable_path
 
 # Of 255: a pixel whose mask is whiter than an eighth mixes with what is to be replaced.
 _WHITE = 32
@@ -82,7 +82,9 @@ def given_image(image: str, mask: str, canvas_size: int) -> Given:
     Raises:
       InputError: a file that is no image, masks of another size, or without anything white.
     """
-    data = {path: user_path(path, flag).read_bytes() for path, flag in ((image, "--infill-image"), (mask, "--mask"))}
+    data = {
+        path: reachable_path(path, flag).read_bytes() for path, flag in ((image, "--infill-image"), (mask, "--mask"))
+    }
     squares = {path: np.zeros((canvas_size, canvas_size, 3), np.uint8) for path in data}
     sizes = {}
     for path, square in squares.items():

@@ -12,7 +12,7 @@ from pixjax.data.source import Part, Picture
 from pixjax.errors import InputError
 from pixjax.evaluation.restore import Denoiser
 from pixjax.models import Context
-from pixjax.paths import user_path
+from pixjax.paths import reachable_path
 
 
 def read_prompt(denoiser: Denoiser, *, text: str | None = None, image: str | None = None) -> tuple[Part, ...]:
@@ -76,7 +76,7 @@ def make_context(denoiser: Denoiser, prompts: Sequence[Sequence[Part]], canvases
 
 def _read_picture(file: str, size: int) -> Picture:
     try:
-        return Picture(decode_image(user_path(file, "--prompt-image").read_bytes(), size))
+        return Picture(decode_image(reachable_path(file, "--prompt-image").read_bytes(), size))
     except OSError as error:
         raise InputError(f"--prompt-image={file} cannot be read ({error.strerror}): check the path") from None
     except BadImage as bad:

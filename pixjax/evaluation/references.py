@@ -7,7 +7,7 @@ from typing import Any
 
 from pixjax.config import Config
 from pixjax.errors import InputError
-from pixjax.paths import user_path
+from pixjax.paths import reachable_path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +57,7 @@ def read_baselines(paths: Sequence[str]) -> list[Reference]:
     """Results that the programs in `benchmarks/baselines` wrote. Raises `InputError` for any other file."""
     found = []
     for name in paths:
-        path = user_path(name, "--baselines")
+        path = reachable_path(name, "--baselines")
         try:
             result: dict[str, Any] = json.loads(path.read_text())
             note = (

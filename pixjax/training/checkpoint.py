@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +26,7 @@ from pixjax.codec import CanvasCodec
 from pixjax.config import Config, TrainingConfig
 from pixjax.errors import InputError, RunError
 from pixjax.models import Params
+from pixjax.paths import is_remote
 from pixjax.training.leaves import describe_leaves, digests, digests_on_host
 from pixjax.training.provenance import versions
 from pixjax.training.run_files import CONFIG_FILE, workdir_path
@@ -32,6 +34,11 @@ from pixjax.training.state import TrainState
 
 CHECKPOINTS = "checkpoints"
 DAMAGED = "damaged"
+_COMMITTED = "commit_success.txt"
+# Of tensorstore, when it has tried for long.
+_OUT_OF_REACH = re.compile(
+    r"\b(UNAVAILABLE|DEADLINE_EXCEEDED|UNAUTHENTICATED|PERMISSION_DENIED|RESOURCE_EXHAUSTED|ABORTED)\b"
+)
 _JSON_ITEMS = ("data", "config", "codec")
 
 # Orbax and absl narrate every save; what goes wrong is raised.
@@ -57,7 +64,10 @@ class Checkpoints:
 
     def _open(self) -> ocp.CheckpointManager:
         if self._keep is None:
-            return ocp.CheckpointManager(self._folder, options=ocp.CheckpointManagerOptions(read_only=True))
+            return ocp.CheckpointManager(
+                self._folder,
+                options=ocp.CheckpointManagerOptions(read_only=True),
+            )
         options = ocp.CheckpointManagerOptions(
             preservation_policy=_preservation(self._keep),
             best_fn=(lambda metrics: metrics["best"]) if self._keep.keep_best else None,
@@ -243,6 +253,7 @@ class Checkpoints:
             except DamagedCheckpoint as error:
                 problems.append(str(error))
             except Exception as error:  # orbax and tensorstore raise whatever they stumble over
+                self._require_reach(step, error)
                 problems.append(str(self._damaged(step, f"{item}: {_one_line(error)}")))
         return problems
 
@@ -260,7 +271,16 @@ class Checkpoints:
         try:
             return self._manager.restore(step, args=ocp.args.Composite(**items))
         except Exception as error:  # orbax and tensorstore raise whatever they stumble over
+            self._require_reach(step, error)
             raise self._damaged(step, _one_line(error)) from error
+
+    def _require_reach(self, step: int, error: Exception) -> None:
+        """Raises `RunError` where a store did not answer or let nobody in: that says nothing of the checkpoint."""
+        if is_remote(self.workdir) and (_is_out_of_reach(error)):
+            raise RunError(
+                f"checkpoint {step} in {self.workdir} could not be read ({_one_line(error)}): check the network and "
+                "your credentials, and start the same command again; nothing was changed"
+            ) from error
 
     def _damaged(self, step: int, reason: str) -> DamagedCheckpoint:
         return DamagedCheckpoint(
@@ -285,10 +305,23 @@ class Checkpoints:
             )
 
 
+def _is_out_of_reach(error: BaseException | None) -> bool:
+    """Whether a store failed, and not the content of what is in it."""
+    while error is not None:
+        failed = isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
+        if failed or _OUT_OF_REACH.search(str(error)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def saved_steps(workdir: epath.Path) -> list[int]:
-    """Steps with a whole checkpoint; one that is being written has another name."""
+    """Steps with a whole checkpoint. One that is being written has another name, or in a store, where nothing can be
+    renamed, no mark yet that it is whole.
+    """
     folder = workdir / CHECKPOINTS
-    return sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit()) if folder.exists() else []
+    found = [p for p in folder.iterdir() if p.name.isdigit()] if folder.exists() else []
+    return sorted(int(p.name) for p in found if not is_remote(p) or (p / _COMMITTED).exists())
 
 
 def most_checkpoints(training: TrainingConfig) -> int:

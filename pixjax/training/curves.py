@@ -8,6 +8,10 @@ from etils import epath
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
+from tensorboardX.record_writer import register_writer_factory
+
+from pixjax.stores import StorePath
+from pixjax.training.growing_object import GrowingObject
 
 
 class Curves:
@@ -19,6 +23,8 @@ class Curves:
         self._start_step = start_step
         self._names = itertools.count()
         self._writer: EventsWriter | None = None
+        if isinstance(folder, StorePath):
+            register_writer_factory(str(folder).partition(":")[0], _InStore)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Raises `OSError` when the disk does not take it."""
@@ -40,6 +46,29 @@ class Curves:
         writer.write_event(purge)
         return writer
 
+    def flush(self) -> None:
+        """Returns when all is there. Raises `OSError`."""
+        if isinstance(self._folder, StorePath) and self._writer is not None:
+            self._writer._py_recordio_writer._writer.put()
+
     def close(self) -> None:
         if self._writer is not None:
+            self.flush()
             self._writer.close()
+
+
+class _InStore:
+    """The file beneath a writer of events, in a store; the library's own takes a put for each point."""
+
+    def __init__(self, path: str):
+        self._object = GrowingObject(StorePath(path))
+        self.write = self._object.append
+        self.put = self._object.flush
+        self.close = self._object.close
+
+    @classmethod
+    def open(cls, path: str) -> "_InStore":
+        return cls(path)
+
+    def flush(self) -> None:
+        """Not for each point."""

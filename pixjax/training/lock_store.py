@@ -1,7 +1,7 @@
 """Where the lock of a workdir is kept, and the few operations of which, among any number of hosts, one succeeds.
 
 An entry is a dictionary with the random `token` of its holder. What `WorkdirLock` does needs only `LockStore`: a file
-system gives it by links, and a bucket could by preconditions on the object's generation.
+system gives it by links, and a bucket by conditions on the version of an object.
 """
 
 import contextlib
@@ -12,6 +12,8 @@ import secrets
 from typing import Any, Protocol
 
 from etils import epath
+
+from pixjax.stores import StorePath
 
 Entry = dict[str, Any]
 
@@ -39,7 +41,11 @@ class LockStore(Protocol):
 
 
 def open_store(path: epath.Path) -> LockStore:
-    return _ObjectStore(path) if "://" in str(path) else FolderStore(path)
+    if not isinstance(path, StorePath):
+        return FolderStore(path)
+    from pixjax.training.bucket_lock import BucketStore, GcsObject
+
+    return BucketStore(GcsObject(path))
 
 
 class FolderStore:
@@ -87,10 +93,10 @@ class FolderStore:
         except FileNotFoundError:
             return False
         with os.fdopen(handle, "r+b", buffering=0) as file:
-            if _parsed(file.read())["token"] != old["token"]:
+            if parsed_entry(file.read())["token"] != old["token"]:
                 return False
             file.seek(0)
-            file.write(_text(new))
+            file.write(entry_text(new))
             os.fsync(file.fileno())
         return True
 
@@ -133,7 +139,7 @@ class FolderStore:
         draft = self._path.with_name(f"{self._path.name}.new-{secrets.token_hex(8)}")
         try:
             with open(draft, "xb") as file:
-                file.write(_text(entry))
+                file.write(entry_text(entry))
                 file.flush()
                 os.fsync(file.fileno())
             try:
@@ -141,53 +147,21 @@ class FolderStore:
             except FileExistsError:
                 return os.stat(draft).st_nlink == 2  # a file server that lost its answer says so of what it has done
             except OSError:  # a file system without links
-                return _write_new(path, _text(entry))
+                return _write_new(path, entry_text(entry))
             return True
         finally:
             with contextlib.suppress(OSError):
                 draft.unlink(missing_ok=True)
 
 
-class _ObjectStore:
-    """A lock in a bucket, without preconditions: of two who start in the same second, the first one finds out when it
-    renews its entry."""
-
-    def __init__(self, path: epath.Path):
-        self._path = path
-
-    def read(self) -> Entry | None:
-        return _parsed(self._path.read_bytes()) if self._path.exists() else None
-
-    def create(self, entry: Entry) -> bool:
-        return self.read() is None and self._write(entry)
-
-    def replace(self, old: Entry, new: Entry) -> bool:
-        return self.read() == old and self._write(new)
-
-    def renew(self, old: Entry, new: Entry) -> bool:
-        there = self.read()
-        return there is not None and there["token"] == old["token"] and self._write(new)
-
-    def remove(self, entry: Entry) -> None:
-        if (there := self.read()) is not None and there["token"] == entry["token"]:
-            self._path.unlink(missing_ok=True)
-
-    def age(self) -> float | None:
-        return None
-
-    def _write(self, entry: Entry) -> bool:
-        self._path.write_bytes(_text(entry))
-        return True
-
-
 _LENGTH = 512  # bytes of a file, at least: entries of one holder are of one length, so that one can lie over the other
 
 
-def _text(entry: Entry) -> bytes:
+def entry_text(entry: Entry) -> bytes:
     return json.dumps(entry).encode().ljust(_LENGTH) + b"\n"
 
 
-def _parsed(text: bytes) -> Entry:
+def parsed_entry(text: bytes) -> Entry:
     """An entry without a token goes by its content: a file of another version, or what a crash has left of one."""
     try:
         entry = json.loads(text)
@@ -201,7 +175,7 @@ def _parsed(text: bytes) -> Entry:
 
 def _read(path: epath.Path) -> Entry | None:
     try:
-        return _parsed(path.read_bytes())
+        return parsed_entry(path.read_bytes())
     except FileNotFoundError:
         return None
 

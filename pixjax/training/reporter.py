@@ -101,7 +101,11 @@ class Reporter:
             self._note(f"ended: {str(error) or 'interrupted'}")
         elif error is not None:
             self._note("".join(traceback.format_exception(error)).rstrip())
-        with contextlib.suppress(OSError):  # what the disk does not take must not hide why the run ends
+        # What the disk does not take must not hide why the run ends.
+        for finish in (self._metrics.flush, self._log.flush) if self._write else ():
+            with contextlib.suppress(OSError):
+                finish()
+        with contextlib.suppress(OSError):
             self._curves.close()
 
     def message(self, text: str) -> None:
@@ -122,6 +126,17 @@ class Reporter:
         for line in lines:
             with contextlib.suppress(OSError):
                 self._log.append(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}")
+
+    def flush(self) -> None:
+        """Before a checkpoint is saved: a run that goes on from it makes no line of before again.
+
+        Raises `OSError` where a store does not take the lines; a disk has taken them, or takes them later.
+        """
+        if not self._write:
+            return
+        self._metrics.flush()
+        self._curves.flush()
+        self._log.flush()
 
     def advance(self, step: int) -> None:
         self._progress.update(self._task, completed=step)

@@ -13,7 +13,7 @@ from pixjax.config import Config
 from pixjax.config_file import config_from_json
 from pixjax.data import text_share
 from pixjax.errors import InputError, RunError
-from pixjax.paths import is_remote, user_path
+from pixjax.paths import is_remote, reachable_path, user_path
 
 CONFIG_FILE = "config.json"
 CODEC_FOLDER = "codec"
@@ -31,6 +31,12 @@ def workdir_path(given: str | os.PathLike, what: str = "--workdir") -> epath.Pat
     """
     path = user_path(given, what)
     name = str(path)
+    if is_remote(path) and not name.startswith("gs://"):
+        raise InputError(
+            f"{what}={name}: arrays of checkpoints can be on disks and on gs:// alone, as orbax has it: choose one of "
+            "these, and copy the folder when the run has ended"
+        )
+    path = reachable_path(path, what)
     if not is_remote(path) and "\\" in name:
         raise InputError(f"{what}={name} has a backslash, which tensorstore takes for a /: choose a path without one")
     try:

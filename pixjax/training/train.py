@@ -130,6 +130,7 @@ def _train(config: Config, workdir: epath.Path, stop: StopSignal) -> bool:
                 if lock is not None:
                     lock.confirm()
                 report()  # a line of the log is not lost with what comes after the checkpoint
+                reporter.flush()
                 if is_first and not (workdir / CONFIG_FILE).exists():
                     reporter.message(f"{workdir} has lost its {CONFIG_FILE}, was it removed? Writing it anew")
                     write_run(workdir, config, codec, batches.class_names)

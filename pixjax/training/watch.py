@@ -4,9 +4,12 @@ import collections
 import contextlib
 import math
 import os
+import pathlib
+import shutil
 import signal
 import statistics
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -17,6 +20,7 @@ from etils import epath
 from jax.experimental import multihost_utils
 
 from pixjax.errors import InputError, RunError
+from pixjax.paths import is_remote
 from pixjax.streams import PATIENCE, safe
 
 BAD_BATCH_FILE = "bad_batch.npz"  # of the last update that was skipped, when a run stops because of them
@@ -166,6 +170,7 @@ class Profile:
         self._range = range(int(first), int(last) + 1) if steps else range(0)
         self._folder = folder
         self._running = False
+        self._local: pathlib.Path | None = None
 
     def __enter__(self) -> "Profile":
         return self
@@ -176,7 +181,9 @@ class Profile:
     def before(self, step: int) -> None:
         """To be called before each step is dispatched."""
         if step in self._range and not self._running:
-            jax.profiler.start_trace(str(self._folder))
+            if is_remote(self._folder):
+                self._local = pathlib.Path(tempfile.mkdtemp(prefix="pixjax-profile-"))
+            jax.profiler.start_trace(str(self._local or self._folder))
             self._running = True
         elif step not in self._range:
             self._stop()
@@ -185,3 +192,8 @@ class Profile:
         if self._running:
             jax.profiler.stop_trace()
             self._running = False
+            if self._local is not None:  # the profiler writes to disks alone
+                for file in self._local.rglob("*"):
+                    if file.is_file():
+                        (self._folder / str(file.relative_to(self._local))).write_bytes(file.read_bytes())
+                shutil.rmtree(self._local)

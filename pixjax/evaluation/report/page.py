@@ -25,15 +25,14 @@ from pixjax.evaluation.report.canvases import column_rules, gallery_html, inspec
 from pixjax.evaluation.report.chart import chart_html
 from pixjax.evaluation.report.text import escape
 from pixjax.evaluation.report.words import data_html, figures_html, prose_html, shaded_texts_html, table_html
+from pixjax.paths import write_whole
 
 
 def write_report(path: epath.PathLike, report: Report) -> None:
     """Writes the page, whole or not at all, over what was there; makes the folder."""
     path = epath.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.parent / f".{path.name}.tmp"
-    draft.write_bytes(render(report).encode())
-    draft.replace(path)
+    write_whole(path, render(report).encode())
 
 
 def render(report: Report) -> str:
