@@ -164,7 +164,7 @@ def _train(config: Config, workdir: epath.Path, stop: StopSignal, hang_exit_code
                 reporter.advance(step)
                 if step % training.log_every == 0 or step == training.steps:
                     window.close(step)
-                saver.poll()
+                saver.poll(step)
                 if step % training.checkpoint_every == 0 or saver.is_due:
                     with watchdog.during(f"the save of step {step}"):
                         saver.save(save)
