@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import sys
 import threading
 from typing import Any
 
@@ -44,12 +45,19 @@ class SaveBarrier:
         return options
 
     def fail(self, reason: str) -> None:
+        """Tells all processes; of several reasons the first one stays."""
         if self._client is not None:
             with contextlib.suppress(RuntimeError, ValueError):  # another one was first
                 self._client.key_value_set(self._failure_key, f"process {jax.process_index()}: {reason}")
 
     def _wait(self, *, key: str, timeout_ms: int) -> None:
-        """Raises `SaveFailedElsewhere` once the save has failed on any process."""
+        """Raises `SaveFailedElsewhere` once the save has failed on any process.
+
+        Where it has failed on this one, orbax comes here on its way out: the others are told, and not waited for.
+        """
+        if (error := sys.exc_info()[1]) is not None:
+            self.fail(" ".join(f"{type(error).__name__}: {error}".split())[:200])
+            return
         client = self._client
         outcome: list[Exception | None] = []
 

@@ -14,6 +14,7 @@ from etils import epath
 HANG_FILE = "hang.txt"
 _MORE_TO_COMPILE = 60 * 60.0  # seconds besides the limit, for the step that compiles
 _TO_WRITE = 10.0  # seconds that the disk has, which may be what hangs
+_EARLIER = 1 << 20  # bytes of earlier hangs that hang.txt keeps
 
 
 class Watchdog:
@@ -58,7 +59,7 @@ class Watchdog:
         """From now on the run does this; the time is counted anew. Costs nothing."""
         now = self._clock()
         if self._named:
-            self._message(f"{self._named} went on after {(now - self._since) / 60:.1f} minutes")
+            self._message(f"{self._named} went on after {_lasted(now - self._since)}")
             self._named = ""
         self._since = now
         self._limit = self._seconds + (_MORE_TO_COMPILE if compiles else 0.0)
@@ -80,8 +81,8 @@ class Watchdog:
         if self._named or passed <= self._limit:
             return
         self._named = phase
-        place = self._write_stacks(f"{phase} has lasted {passed / 60:.1f} minutes")
-        text = f"{phase} hangs: no sign of it for {passed / 60:.1f} minutes; where every thread is stands in {place}"
+        place = self._write_stacks(f"{phase} has lasted {_lasted(passed)}")
+        text = f"{phase} hangs: no sign of it for {_lasted(passed)}; where every thread is stands in {place}"
         if self._exit_code:
             text += f"; the run ends with exit code {self._exit_code} and continues from its last checkpoint"
         teller = threading.Thread(target=self._message, args=(text,), daemon=True)
@@ -99,12 +100,15 @@ class Watchdog:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {title}\n\n")
             file.flush()
             faulthandler.dump_traceback(file, all_threads=True)
+            file.seek(0, os.SEEK_END)
+            file.write("\n")
         kept = epath.Path(file.name)
         written = threading.Event()
 
         def copy() -> None:
             with contextlib.suppress(OSError):
-                self._file.write_bytes(kept.read_bytes())
+                earlier = self._file.read_bytes()[-_EARLIER:] if self._file.exists() else b""
+                self._file.write_bytes(earlier + kept.read_bytes())
                 written.set()
 
         thread = threading.Thread(target=copy, daemon=True)
@@ -114,3 +118,7 @@ class Watchdog:
             return str(kept)
         kept.unlink()
         return str(self._file)
+
+
+def _lasted(seconds: float) -> str:
+    return f"{seconds / 60:.1f} minutes" if seconds >= 60 else f"{seconds:.0f} s"
