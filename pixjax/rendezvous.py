@@ -54,26 +54,31 @@ def meet(coordinator: str, num_processes: int, process_id: int, seconds: float) 
 
 def _report(host: str, port: int, num_processes: int, process_id: int, seconds: float) -> None:
     deadline = time.monotonic() + seconds
+    was_there = False
     while True:
         left = max(deadline - time.monotonic(), 0.1)
+        answer = b""
         try:
             with socket.create_connection((host, port), timeout=left) as connection:
+                was_there = True
                 connection.sendall(_INDEX.pack(_HERE, process_id, num_processes))
                 connection.settimeout(left + 10)  # process 0 may have begun to wait later
-                answer = b"".join(iter(lambda: connection.recv(4096), b""))
-        except OSError:
-            if time.monotonic() > deadline:
-                raise RunError(_who("process 0 did not come", f"{host}:{port}", seconds)) from None
-            time.sleep(0.2)
-            continue
-        if not answer.startswith(_HERE):
-            raise RunError(
-                f"process {process_id} of {num_processes} came too late, or to something else: what listens at "
-                f"{host}:{port} has begun without it; stop all processes and start them again"
-            )
-        if problem := answer[len(_HERE) :].decode(errors="replace"):
-            raise RunError(problem)
-        return
+                while data := connection.recv(4096):
+                    answer += data
+        except OSError:  # nobody there yet, or it was cut off
+            pass
+        if answer.startswith(_HERE):
+            break
+        if time.monotonic() > deadline or answer:
+            if was_there:
+                raise RunError(
+                    f"process {process_id} of {num_processes} came too late, or to something else: what listens at "
+                    f"{host}:{port} has begun without it; stop all processes and start them again"
+                )
+            raise RunError(_who("process 0 did not come", f"{host}:{port}", seconds))
+        time.sleep(0.2)
+    if problem := answer[len(_HERE) :].decode(errors="replace"):
+        raise RunError(problem)
 
 
 def _who(problem: str, coordinator: str, seconds: float) -> str:
