@@ -3,7 +3,7 @@
 import contextlib
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -123,8 +123,9 @@ def _train(config: Config, workdir: epath.Path, stop: StopSignal, hang_exit_code
         )
         skipped, spikes = SkippedUpdates(training.max_skipped_updates), Spikes()
         # The next start need not watch the lock of a run that ended because another process was lost.
-        heard = [lambda _: lock.__exit__(), reporter.note] if lock is not None else []
-        best, batch, metrics = math.inf, None, None
+        heard: list[Callable[[str], Any]] = [lock.__exit__, reporter.note] if lock is not None else []
+        best, batch = math.inf, None
+        metrics: Mapping[str, Any] | None = None
         with reporter, profile, watchdog, peers.told(*heard):
             for note in notes:
                 reporter.message(note)
