@@ -140,6 +140,7 @@ def main() -> None:
                 else:
                     seconds, problems = kill_one(run, victim)
                     longest, wrong = max(longest, seconds), wrong + problems
+                    print(f"the others ended after {seconds:.1f} s {problems or ''}", file=sys.stderr)
                 kills += 1
                 victims[victim] += 1
                 print(f"kill {kills}: process {victim} at step {len(curve(workdir))}", file=sys.stderr, flush=True)
