@@ -1,6 +1,7 @@
 """Whether a long run keeps its size: memory, open files and threads of a training process, watched from outside.
 
-    python benchmarks/soak.py [--minutes 5] [--restarts 1]
+    python benchmarks/soak.py [--minutes 5] [--restarts 1] [--save-every 100]
+    python benchmarks/soak.py --minutes 40 --restarts 0 --save-every 5     # some 2,000 saves in one process
 
 A tiny model is trained by `pixjax train` with a checkpoint every few seconds at most, and canvases are sampled from the
 same workdir meanwhile. The process is stopped by SIGTERM and continued `--restarts` times. Every second its resident
@@ -8,7 +9,8 @@ memory, file handles and threads are read from /proc (Linux only). What comes be
 is left out: compilation, the first saves, and memory that malloc keeps.
 
 Prints for each process the slope of its memory, by least squares, in MiB for 1000 steps, the most handles and threads
-in the first and in the second half of what was watched, and the checkpoints saved. Exits with 1 where the memory grows
+in the first and in the second half of what was watched, its memory at ten moments (saves, MiB), and the checkpoints
+saved. Exits with 1 where the memory grows
 by more than `--bound` MiB, and 0.15 MiB a save, over the time watched after the warm-up, handles or threads by more
 than a few, or where a save failed. What a save leaves behind are lists that tensorstore does not free:
 `ts.Spec.to_json()` loses eight at every call (seen in tensorstore 0.1.86), 0.1 MiB a save.
@@ -26,9 +28,8 @@ import time
 
 import numpy as np
 
-SAVE_EVERY = 100  # steps
 MIB_FOR_A_SAVE = 0.15
-CONFIG = f"""
+CONFIG = """
 from pixjax.config import default_config
 
 def get_config():
@@ -40,7 +41,7 @@ def get_config():
     config.codec.update(tokenizer="chars27", normalize=True, code="radix:3:1", layout="patch")
     config.data.update(batch_size=8)
     config.training.update(
-        steps=10**9, checkpoint_every={SAVE_EVERY}, keep_checkpoints=5, log_every=20, warmup_steps=2, ema_decays=(0.9,),
+        steps=10**9, checkpoint_every=SAVE_EVERY, keep_checkpoints=5, log_every=20, warmup_steps=2, ema_decays=(0.9,),
     )
     config.sampling.update(steps=2, batch_size=4)
     return config
@@ -97,9 +98,10 @@ def saved(workdir: pathlib.Path) -> set[int]:
     return {int(p.name) for p in folder.iterdir() if p.name.isdigit()} if folder.exists() else set()
 
 
-def figures(rows: list[tuple[float, int, float, int, int]], warm_up: float) -> dict:
+def figures(rows: list[tuple[float, int, float, int, int]], warm_up: float, save_every: int) -> dict:
     seconds, step, resident, handles, threads = np.array([row for row in rows if row[0] >= warm_up]).T
     slope = np.polyfit(step, resident, 1)[0]
+    moments = np.unique(np.linspace(0, len(step) - 1, 10).astype(int))
     half = len(step) // 2  # whose most is compared: saves come and go
     return {
         "steps": [int(step[0]), int(step[-1])],
@@ -107,7 +109,8 @@ def figures(rows: list[tuple[float, int, float, int, int]], warm_up: float) -> d
         "MiB": [round(resident[0], 1), round(resident[-1], 1)],
         "MiB_for_1000_steps": round(slope * 1000, 4),
         "MiB_grown": round(slope * (step[-1] - step[0]), 2),
-        "MiB_for_a_save": round(slope * SAVE_EVERY, 3),
+        "MiB_for_a_save": round(slope * save_every, 3),
+        "saves_and_MiB": [[int(step[i] // save_every), round(float(resident[i]), 1)] for i in moments],
         "handles": [int(handles[:half].max()), int(handles[half:].max())],
         "threads": [int(threads[:half].max()), int(threads[half:].max())],
     }
@@ -119,6 +122,7 @@ def main() -> None:
     parser.add_argument("--restarts", type=int, default=1)
     parser.add_argument("--warm-up", type=float, default=45.0, help="seconds of each process that are left out")
     parser.add_argument("--bound", type=float, default=4.0, help="MiB that a process may grow by besides its saves")
+    parser.add_argument("--save-every", type=int, default=100, help="steps")
     args = parser.parse_args()
     share = 60 * args.minutes / (args.restarts + 1)
     if share < args.warm_up + 20:
@@ -126,7 +130,7 @@ def main() -> None:
     processes, checkpoints, samplings, failures = [], set(), 0, 0
     with tempfile.TemporaryDirectory() as temporary:
         workdir, config = pathlib.Path(temporary) / "run", pathlib.Path(temporary) / "soak_config.py"
-        config.write_text(CONFIG)
+        config.write_text(CONFIG.replace("SAVE_EVERY", str(args.save_every)))
         for _ in range(args.restarts + 1):
             watched = Watched(config, workdir)
             ends, next_sampling = time.monotonic() + share, time.monotonic() + SAMPLE_EVERY
@@ -148,9 +152,9 @@ def main() -> None:
             watched.stop()
             checkpoints |= saved(workdir)
             failures += watched.errors().count("saving failed")
-            processes.append(figures(watched.rows, args.warm_up))
+            processes.append(figures(watched.rows, args.warm_up, args.save_every))
     grows = any(
-        p["MiB_grown"] > args.bound + MIB_FOR_A_SAVE * (p["steps"][1] - p["steps"][0]) / SAVE_EVERY
+        p["MiB_grown"] > args.bound + MIB_FOR_A_SAVE * (p["steps"][1] - p["steps"][0]) / args.save_every
         or any(p[kind][1] > p[kind][0] + MORE_HANDLES for kind in ("handles", "threads"))
         for p in processes
     )

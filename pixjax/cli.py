@@ -7,9 +7,10 @@ import nothing heavy at the top, so that `pixjax --help` answers at once.
 import argparse
 import importlib
 import sys
+import traceback
 
-from pixjax import __version__
-from pixjax.errors import InputError
+from pixjax import __version__, peers
+from pixjax.errors import InputError, RunError
 from pixjax.failures import outcome_of
 from pixjax.streams import safe_streams
 
@@ -49,7 +50,9 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit code 0, 1 (failed) or 2 (wrong input). Only a bug ends in a traceback."""
+    """Exit code 0, 1 (failed), 2 (wrong input) or 75 (another process of the run was lost: `pixjax.peers`). Only a bug
+    ends in a traceback.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     with safe_streams() as (out, _):
         code, prints_its_product = _run(arguments)
@@ -72,9 +75,19 @@ def _run(arguments: list[str]) -> tuple[int, bool]:
             raise InputError(f"{overrides[0].split('=')[0]} belongs to a command that takes --config")
         args.overrides = overrides
         code = args.run(args) or 0
+        peers.leave(code)
     except (Exception, KeyboardInterrupt) as error:
-        code, line = outcome_of(error)
+        if (others := peers.current()) and not isinstance(error, InputError | RunError | KeyboardInterrupt):
+            others.settle(5.0)
+        try:
+            code, line = outcome_of(error)
+        except Exception:
+            if peers.current():
+                traceback.print_exc()
+                peers.leave(1, f"{type(error).__name__}: {error}")
+            raise
         print(f"pixjax: {line}", file=sys.stderr)
+        peers.leave(code, line)
     return code, getattr(args, "prints_its_product", False)
 
 

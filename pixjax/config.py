@@ -254,6 +254,7 @@ class TrainingConfig:
     keep_best: int = 0  # also so many with the lowest best_metric when they were saved
     best_metric: str = "loss"  # a name in metrics.jsonl
     save_retry_seconds: float = 600.0  # a save that fails is tried again for so long; then the run stops
+    hang_minutes: float = 15.0  # a batch, step or save that takes longer is named, with its stacks in hang.txt; 0: none
     log_every: int = 100
     seed: int = 0
     learning_rate: float = 2e-4
@@ -289,6 +290,7 @@ class TrainingConfig:
             "keep_every",
             "keep_best",
             "save_retry_seconds",
+            "hang_minutes",
             "learning_rate",
             "warmup_steps",
             "weight_decay",

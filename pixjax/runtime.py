@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import jax
 
+from pixjax import peers
 from pixjax.cache_folder import cache_folder, why_not_writable
 from pixjax.errors import InputError, RunError
 from pixjax.rendezvous import meet
@@ -43,6 +44,8 @@ def connect(args: argparse.Namespace | None = None) -> None:
         raise InputError("--num-processes and --process-id need --coordinator=HOST:PORT, the address of process 0")
     elif args is not None and (launcher := launcher_of(os.environ)):
         _connect_as_jax_finds(launcher)
+    if args is not None and (problem := peers.start()):
+        print(f"note: {problem}", file=sys.stderr)
 
 
 def require_devices() -> None:

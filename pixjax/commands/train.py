@@ -27,6 +27,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="when a signal stopped the run before its last step (0): tells a launcher to start it again",
     )
+    parser.add_argument(
+        "--hang-exit-code",
+        type=int,
+        default=0,
+        metavar="N",
+        help="end with it when nothing moves for training.hang_minutes (0: only say so, and go on waiting)",
+    )
     parser.epilog = "Any key of the config may follow as --config.KEY=VALUE, for instance --config.training.steps=100."
 
 
@@ -40,4 +47,4 @@ def run(args: argparse.Namespace) -> int:
     from pixjax.training.train import train
 
     set_up(args)
-    return 0 if train(config, workdir) else args.stopped_exit_code
+    return 0 if train(config, workdir, hang_exit_code=args.hang_exit_code) else args.stopped_exit_code

@@ -30,6 +30,7 @@ from pixjax.paths import is_remote
 from pixjax.training.leaves import describe_leaves, digests, digests_on_host
 from pixjax.training.provenance import versions
 from pixjax.training.run_files import CONFIG_FILE, workdir_path
+from pixjax.training.save_barrier import SaveBarrier
 from pixjax.training.state import TrainState
 
 CHECKPOINTS = "checkpoints"
@@ -60,6 +61,7 @@ class Checkpoints:
         if keep is None and not self._folder.exists():
             raise InputError(f"{self.workdir} has no checkpoint: train there first, or name another workdir")
         self._keep = keep
+        self._together = SaveBarrier()
         self._manager = self._open()
 
     def _open(self) -> ocp.CheckpointManager:
@@ -72,6 +74,7 @@ class Checkpoints:
             preservation_policy=_preservation(self._keep),
             best_fn=(lambda metrics: metrics["best"]) if self._keep.keep_best else None,
             cleanup_tmp_directories=True,  # of a save that was interrupted
+            **self._together.options(),
         )
         return ocp.CheckpointManager(self._folder, options=options)
 
@@ -134,6 +137,10 @@ class Checkpoints:
     def check(self) -> None:
         """Raises what went wrong in a save that has ended since; does not wait for one that goes on."""
         self._manager.check_for_errors()
+
+    def tell_failure(self, reason: str) -> None:
+        """A save has failed here: it fails on the other processes too, which would wait for this one."""
+        self._together.fail(reason)
 
     def wait(self) -> None:
         self._manager.wait_until_finished()

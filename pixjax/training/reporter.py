@@ -113,6 +113,10 @@ class Reporter:
             self._console.print(Text(text), soft_wrap=True)  # paths have brackets and colons, which are no markup
             self._note(text)
 
+    def note(self, text: str) -> None:
+        """Into the log alone."""
+        self._note(text)
+
     def _note(self, text: str) -> None:
         """Into the log, which a failing disk takes later."""
         if not self._write:

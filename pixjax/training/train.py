@@ -2,13 +2,15 @@
 
 import contextlib
 import math
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 from etils import epath
 
+from pixjax import peers
 from pixjax.chips import peak_flops
 from pixjax.codec import CanvasCodec
 from pixjax.config import Config
@@ -16,6 +18,7 @@ from pixjax.data import make_batches
 from pixjax.errors import InputError, RunError
 from pixjax.models import Params
 from pixjax.models.flops import training_flops
+from pixjax.streams import PATIENCE, safe
 from pixjax.training.agreement import require_agreement
 from pixjax.training.checkpoint import Checkpoints, DamagedCheckpoint, saved_steps
 from pixjax.training.finetune import origin_state, params_from
@@ -29,15 +32,17 @@ from pixjax.training.saver import Saver
 from pixjax.training.state import TrainState, init_state, make_model, start_state
 from pixjax.training.step import make_train_step
 from pixjax.training.watch import BAD_BATCH_FILE, Profile, SkippedUpdates, Spikes, StopSignal
+from pixjax.training.watchdog import Watchdog
 from pixjax.training.window import Window
 from pixjax.training.workdir import require_same_run
 
 
-def train(config: Config, workdir: epath.Path) -> bool:
+def train(config: Config, workdir: epath.Path, *, hang_exit_code: int = 0) -> bool:
     """Trains to `training.steps`, from the newest checkpoint of the workdir if it has one; says whether it got there.
 
     On SIGTERM, Ctrl-C, SIGHUP or SIGUSR1 the run saves, says how far it came, and returns; the same command continues
-    it. In another thread than the first of the process no signal is seen.
+    it. In another thread than the first of the process no signal is seen. With a `hang_exit_code` the process ends with
+    it where nothing moves for `training.hang_minutes`; else that is only said.
 
     Raises:
       InputError: the workdir holds another run, or one that is going on, or the config does not fit the devices.
@@ -46,10 +51,10 @@ def train(config: Config, workdir: epath.Path) -> bool:
         another run took the workdir over while this one stood still.
     """
     with StopSignal() as stop:  # from here on a signal means: save and return
-        return _train(config, workdir, stop)
+        return _train(config, workdir, stop, hang_exit_code)
 
 
-def _train(config: Config, workdir: epath.Path, stop: StopSignal) -> bool:
+def _train(config: Config, workdir: epath.Path, stop: StopSignal, hang_exit_code: int) -> bool:
     training, workdir = config.training, workdir_path(workdir)
     profile = Profile(training.profile_steps, workdir / "profile")
     codec = CanvasCodec.from_config(config)
@@ -109,9 +114,19 @@ def _train(config: Config, workdir: epath.Path, stop: StopSignal) -> bool:
             message=reporter.message,
             proved=restored is not None,
         )
+        watchdog = Watchdog(
+            workdir,
+            seconds=60 * training.hang_minutes,
+            message=reporter.message if is_first else _say,
+            process=jax.process_index(),
+            exit_code=hang_exit_code,
+        )
         skipped, spikes = SkippedUpdates(training.max_skipped_updates), Spikes()
+        # The next start need not watch the lock of a run that ended because another process was lost.
+        heard: list[Callable[[str], Any]] = [lock.__exit__, reporter.note] if lock is not None else []
         best, batch = math.inf, None
-        with reporter, profile:
+        metrics: Mapping[str, Any] | None = None
+        with reporter, profile, watchdog, peers.told(*heard):
             for note in notes:
                 reporter.message(note)
 
@@ -141,7 +156,9 @@ def _train(config: Config, workdir: epath.Path, stop: StopSignal) -> bool:
                 if lock is not None:
                     lock.require_held()
                 profile.before(step)
+                watchdog.phase(f"the data loader, before step {step + 1},")
                 batch = next(batches)
+                watchdog.phase(f"step {step + 1} (the devices, or another process)", compiles=metrics is None)
                 state, metrics = train_step(state, {name: to_global(batch[name], mesh) for name in fed})
                 report()  # of the window that the step before has closed: the device is busy meanwhile
                 step += 1
@@ -149,16 +166,18 @@ def _train(config: Config, workdir: epath.Path, stop: StopSignal) -> bool:
                 reporter.advance(step)
                 if step % training.log_every == 0 or step == training.steps:
                     window.close(step)
-                saver.poll()
+                saver.poll(step)
                 if step % training.checkpoint_every == 0 or saver.is_due:
-                    saver.save(save)
+                    with watchdog.during(f"the save of step {step}"):
+                        saver.save(save)
             if lock is not None:
                 lock.confirm()  # nothing is written into a workdir that another run has taken over
             if skipped.too_many and batch is not None and is_first:
                 fields: dict[str, Any] = {name: batch[name] for name in fed}
                 with (workdir / BAD_BATCH_FILE).open("wb") as file:
                     np.savez(file, step=step, **fields)
-            saver.finish(save)
+            with watchdog.during(f"the last save, of step {step},"):
+                saver.finish(save)
             if skipped.too_many:
                 raise skipped.error(step)
             if stop.received and step < training.steps:
@@ -166,6 +185,10 @@ def _train(config: Config, workdir: epath.Path, stop: StopSignal) -> bool:
             else:
                 reporter.message(f"done: step {step} is saved in {workdir}")
             return step >= training.steps
+
+
+def _say(text: str) -> None:
+    safe(sys.stderr, patience=PATIENCE).write(f"{text}\n")
 
 
 def _newest_whole(

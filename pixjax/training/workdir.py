@@ -21,6 +21,7 @@ _FREE = (
     "training.keep_",
     "training.best_metric",
     "training.save_retry_seconds",
+    "training.hang_minutes",
     "training.log_every",
     "training.max_skipped_updates",
     "training.profile_steps",

@@ -28,9 +28,12 @@ def start(config_file, tmp_path_factory):
     It writes to a file: a pipe that nobody reads would stop it.
     """
 
-    def begin(workdir: pathlib.Path, *settings: str, arguments: tuple[str, ...] = (), devices: int = 1):
+    def begin(
+        workdir: pathlib.Path, *settings: str, arguments: tuple[str, ...] = (), devices: int = 1, script: str = ""
+    ):
         overrides = [f"--config.{setting}" for setting in settings]
-        command = [*TRAIN, f"--config={config_file}", f"--workdir={workdir}", *arguments, *overrides]
+        train = [sys.executable, str(pathlib.Path(__file__).with_name(script)), "train"] if script else TRAIN
+        command = [*train, f"--config={config_file}", f"--workdir={workdir}", *arguments, *overrides]
         environment = os.environ | {"JAX_NUM_CPU_DEVICES": str(devices)}
         log = tmp_path_factory.mktemp("log") / "stderr"
         with log.open("w") as file:

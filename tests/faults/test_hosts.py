@@ -2,10 +2,12 @@
 
 import signal
 import socket
+import time
 
 import pytest
 from etils import epath
 
+from pixjax.peers import LOST_PEER
 from pixjax.training.checkpoint import saved_steps
 
 
@@ -35,6 +37,27 @@ def test_preemption_of_one_process_saves_on_both_and_one_continues_alone(
     more = stopped + 3
     assert f"continuing at step {stopped}" in finish(start(workdir, f"training.steps={more}"))
     assert [line["step"] for line in curve(workdir)] == list(range(1, more + 1))
+
+
+def test_a_save_that_fails_on_one_process_is_repeated_by_all_and_one_that_is_killed_ends_all(
+    tmp_path, address, start, wait_for
+):
+    workdir = tmp_path / "run"
+    long = ("training.steps=100000", "training.checkpoint_every=10", "training.keep_checkpoints=100")
+    first = start(workdir, *long, arguments=process(address, 0))
+    second = start(workdir, *long, arguments=process(address, 1), script="failing_save.py")
+    wait_for(lambda: len(saved_steps(epath.Path(workdir))) > 1 or second.poll() is not None, first)
+    second.kill()
+    killed = time.monotonic()
+    assert first.wait(timeout=60) == LOST_PEER
+    assert time.monotonic() - killed < 30
+    log = (workdir / "log.txt").read_text()
+    assert "saving failed, trying again in 1 s (process 1: OSError: [Errno 28] No space left on device)" in log
+    gone = f"process 1 of 2 (host {socket.gethostname()}, number {second.pid} there) is gone"
+    assert gone in log
+    assert gone in first.log.read_text()
+    assert not (workdir / "lock.json").exists()  # the next start need not watch it
+    assert not any("tmp" in p.name for p in (workdir / "checkpoints").iterdir() if p.name.split(".")[0] == "20")
 
 
 def test_processes_that_mean_different_runs_stop_and_say_who_differs(tmp_path, address, start, finish):

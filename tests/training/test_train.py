@@ -16,7 +16,7 @@ from pixjax.codec.train_bpe import train_bpe
 from pixjax.errors import InputError, RunError
 from pixjax.evaluation.restore import load
 from pixjax.models import denoise
-from pixjax.training.checkpoint import saved_steps
+from pixjax.training.checkpoint import Checkpoints, most_checkpoints, saved_steps
 from pixjax.training.finetune import params_from
 from pixjax.training.mesh import make_mesh, replicated
 from pixjax.training.reporter import Reporter
@@ -205,10 +205,24 @@ def test_gradients_that_stay_bad_stop_the_run_and_keep_the_good_parameters(tmp_p
         assert batch["step"] == load(workdir).step
 
 
-def test_the_newest_the_every_and_the_best_checkpoints_are_kept(tmp_path, tiny_config):
+def test_the_newest_the_every_and_the_best_checkpoints_are_kept_and_never_more_than_is_told(
+    tmp_path, tiny_config, monkeypatch
+):
     workdir = epath.Path(tmp_path)
     kept = {"keep_checkpoints": 1, "keep_every": 4, "keep_best": 1, "best_metric": "x_mse/text"}
-    train(tiny_config(training={"steps": 9, "checkpoint_every": 1, **kept}), workdir)
+    config = tiny_config(training={"steps": 9, "checkpoint_every": 1, **kept})
+    crashed = workdir / "checkpoints" / "3.orbax-checkpoint-tmp" / "params"  # of a run that was killed in a save
+    crashed.mkdir(parents=True)
+    original, folders = Checkpoints.save, []
+
+    def save_and_count(self, *args):
+        original(self, *args)
+        folders.append(len(list((workdir / "checkpoints").iterdir())))
+
+    monkeypatch.setattr(Checkpoints, "save", save_and_count)
+    train(config, workdir)
+    assert len(folders) == 9
+    assert max(folders) <= most_checkpoints(config.training)
     values = {line["step"]: line["x_mse/text"] for line in curve(workdir)}
     assert saved_steps(workdir) == sorted({4, 8, 9, min(values, key=values.get)})
 
