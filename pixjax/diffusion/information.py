@@ -43,7 +43,7 @@ def seen_information(
         nats = jnp.where(modality == value, 0.5 * jnp.exp(log_snr) * mse, 0.0)
         place = jnp.clip(((log_snr - low) / (high - low) * BINS).astype(jnp.int32), 0, BINS - 1)
         bins = jax.nn.one_hot(place, BINS) * (modality == value)[:, None]
-        seen[name] = jnp.stack([nats @ bins, bins.sum(axis=0)])
+        seen[name] = jnp.stack([jnp.matmul(nats, bins, precision=jax.lax.Precision.HIGHEST), bins.sum(axis=0)])
     return seen
 
 
