@@ -15,8 +15,8 @@ from pixjax.config import Config
 from pixjax.data import make_batches
 from pixjax.errors import InputError, RunError
 from pixjax.models import Params
-from pixjax.models.flops import training_flops
 from pixjax.training.agreement import require_agreement
+from pixjax.training.computation import flops_per_canvas
 from pixjax.training.checkpoint import Checkpoints, DamagedCheckpoint, saved_steps
 from pixjax.training.finetune import origin_state, params_from
 from pixjax.training.lock import WorkdirLock
@@ -99,7 +99,7 @@ def _train(config: Config, workdir: epath.Path, stop: StopSignal) -> bool:
             start_step=step,
             steps=training.steps,
             batch_size=config.data.batch_size,
-            flops_per_canvas=training_flops(model.arch, training.self_condition, model.codebook),
+            flops_per_canvas=flops_per_canvas(config, model),
             peak_flops=mesh.size * (peak_flops(jax.devices()[0].device_kind) or 0),
             write=is_first,
         )
