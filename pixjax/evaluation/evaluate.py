@@ -274,7 +274,10 @@ def _image_quality(samples: dict[str, Generated], material: Material) -> dict[st
 def _inception(
     inception: Inception, samples: dict[str, Generated], material: Material, references: Parts, meter: Meter
 ) -> dict[str, Any]:
-    """As `_image_quality`, of the same draws; the features of held-out images are kept, for all models that share the references."""
+    """As `_image_quality`, of the same draws.
+
+    The features of held-out images are kept, for all models that share the references.
+    """
     made, real = samples["image"].canvases, material.test[IMAGE].canvases
     kept = references.also(images=hashlib.sha256(real.tobytes()).hexdigest(), shape=real.shape)
     theirs = kept.get_arrays(

@@ -248,7 +248,8 @@ def _images(samples: dict[str, Generated], material: Material, metrics: dict[str
         floor, spread = quality["held_out"], quality["held_out_spread"]
         keys = dict.fromkeys(key for key in (*floor, *DISTANCES) if key in quality)
         rows = tuple(
-            (key, f"{quality[key]:.4g}", f"{floor[key]:.4g} ± {spread[key]:.2g}" if key in floor else "") for key in keys
+            (key, f"{quality[key]:.4g}", f"{floor[key]:.4g} ± {spread[key]:.2g}" if key in floor else "")
+            for key in keys
         )
         counts = quality["counts"]
         caption = (

@@ -17,8 +17,8 @@ from pixjax.planning.finding import Finding
 from pixjax.planning.footprint import bytes_per_device
 from pixjax.planning.machine import device_memory
 from pixjax.planning.measure import checkpoint_speed, loader_rate
-from pixjax.training.computation import flops_per_canvas
 from pixjax.training.checkpoint import most_checkpoints, saved_steps
+from pixjax.training.computation import flops_per_canvas
 from pixjax.training.mesh import make_mesh
 from pixjax.training.optimizer import make_optimizer
 from pixjax.training.placement import canvases_per_device, place_state

@@ -16,8 +16,8 @@ from pixjax.data import make_batches
 from pixjax.errors import InputError, RunError
 from pixjax.models import Params
 from pixjax.training.agreement import require_agreement
-from pixjax.training.computation import flops_per_canvas
 from pixjax.training.checkpoint import Checkpoints, DamagedCheckpoint, saved_steps
+from pixjax.training.computation import flops_per_canvas
 from pixjax.training.finetune import origin_state, params_from
 from pixjax.training.lock import WorkdirLock
 from pixjax.training.mesh import batch_sharding, make_mesh
