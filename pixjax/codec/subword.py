@@ -18,7 +18,7 @@ MAX_VOCABULARY = 1 << 22  # far above any real one; a hostile file can claim fou
 _EOS_NAMES = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "[SEP]", "<|im_end|>")
 _DAMAGED = "is it whole, and of that kind?"
 _ONE_BYTE = re.compile(r"<0x([0-9A-F]{2})>")  # a piece of a tokenizer that falls back to bytes
-# How byte-level tokenizers write the 256 bytes, as GPT-2's does: those that print as they are, the others in their order.
+# How byte-level tokenizers write the 256 bytes, as GPT-2's does: those that print as themselves, the others in order.
 _PRINTING = (*range(33, 127), *range(161, 173), *range(174, 256))
 _BYTE_OF = {chr(byte): byte for byte in _PRINTING} | {
     chr(256 + number): byte for number, byte in enumerate(sorted({*range(256)} - {*_PRINTING}))

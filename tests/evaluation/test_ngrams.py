@@ -96,4 +96,4 @@ def test_each_text_is_predicted_by_itself_and_all_of_them_are():
     training, texts = letters(400, 0), [letters(20, seed) for seed in (1, 2, 3)]
     expected = np.average([witten_bell(training, text, 3) for text in texts], weights=[len(text) for text in texts])
     assert ngram_scale(training, texts, 3)[3] == pytest.approx(expected, rel=1e-9)
-    assert ngram_scale("ab" * 5, ["ab" * 150_000, "z" * 300_000], 1)[1] > 3  # what comes late is read as well
+    assert ngram_scale("ab" * 5, ["ab" * 150_000, "z" * 300_000], 1)[1] > 2  # what comes late is read as well
