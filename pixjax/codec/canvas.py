@@ -219,6 +219,17 @@ class CanvasCodec:
         parts = np.split(ids, np.flatnonzero(ids == self.eos_id))
         return tuple(self.text_tokenizer.decode(part[part != self.eos_id]) for part in parts)
 
+    def count_characters(self, ids: Int[np.ndarray, "n"]) -> int:
+        """How many characters begin in ids that may be cut anywhere, between the letters of a word or the bytes of a
+        letter; PAD and EOS are none, but where they are drawn as a space every space is one.
+        """
+        ids = np.asarray(ids).reshape(-1)
+        if self.pad_id == self.eos_id:
+            return self.text_tokenizer.count_characters(ids)
+        ids = ids[ids != self.pad_id]
+        documents = np.split(ids, np.flatnonzero(ids == self.eos_id))
+        return sum(self.text_tokenizer.count_characters(document[document != self.eos_id]) for document in documents)
+
     def pack(self, ids: Int[np.ndarray, "n"]) -> Int[np.ndarray, "canvases capacity"]:
         """A stream of ids cut into canvases, at least one, the tail filled with PAD."""
         count = max(1, -(-len(ids) // self.capacity))

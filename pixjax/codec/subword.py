@@ -1,7 +1,9 @@
 """Tokenizers that come as files: Hugging Face `tokenizers`, GPT-2's pair of files, and SentencePiece."""
 
 import dataclasses
+import functools
 import json
+import re
 from collections import Counter
 from typing import Any
 
@@ -9,12 +11,18 @@ import numpy as np
 from jaxtyping import Int
 
 from pixjax.codec.coverage import characters_of
-from pixjax.codec.tokenizer import refuse_surrogates
+from pixjax.codec.tokenizer import begins_character, refuse_surrogates
 from pixjax.errors import InputError
 
 MAX_VOCABULARY = 1 << 22  # far above any real one; a hostile file can claim four thousand million
 _EOS_NAMES = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "[SEP]", "<|im_end|>")
 _DAMAGED = "is it whole, and of that kind?"
+_ONE_BYTE = re.compile(r"<0x([0-9A-F]{2})>")  # a piece of a tokenizer that falls back to bytes
+# How byte-level tokenizers write the 256 bytes, as GPT-2's does: those that print as themselves, the others in order.
+_PRINTING = (*range(33, 127), *range(161, 173), *range(174, 256))
+_BYTE_OF = {chr(byte): byte for byte in _PRINTING} | {
+    chr(256 + number): byte for number, byte in enumerate(sorted({*range(256)} - {*_PRINTING}))
+}
 _PAD_NAMES = ("<pad>", "[PAD]", "<|pad|>", "<|padding|>")
 
 
@@ -64,6 +72,27 @@ class SubwordTokenizer:
         if hasattr(self.model, "encode_special_tokens"):
             return self.model.decode(known, skip_special_tokens=False)
         return self.model.decode(known)
+
+    def count_characters(self, ids: Int[np.ndarray, "n"]) -> int:
+        known = ids[ids < self.model_size]
+        begun = self._characters_begun[known]
+        return int(begun[begun >= 0].sum()) + len(self.decode(known[begun < 0]))
+
+    @functools.cached_property
+    def _characters_begun(self) -> Int[np.ndarray, "model_size"]:
+        """How many characters begin in a piece that is a string of bytes; -1 for a piece of whole characters."""
+        if hasattr(self.model, "encode_special_tokens"):
+            pieces = [self.model.id_to_token(i) or "" for i in range(self.model_size)]
+            by_byte = "'ByteLevel'" in str(json.loads(self.model.to_str())["decoder"])
+        else:
+            pieces, by_byte = [self.model.id_to_piece(i) for i in range(self.model_size)], False
+        begun = np.full(self.model_size, -1)
+        for number, piece in enumerate(pieces):
+            if match := _ONE_BYTE.fullmatch(piece):
+                begun[number] = begins_character(np.array(int(match[1], 16)))
+            elif by_byte and all(c in _BYTE_OF for c in piece):
+                begun[number] = begins_character(np.array([_BYTE_OF[c] for c in piece], int)).sum()
+        return begun
 
     def lost(self, characters: Counter[str], ids: Int[np.ndarray, "n"]) -> Counter[str]:
         return characters - characters_of(self.decode(ids[ids != self.unk_id]))

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Protocol
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from pixjax.codec.normalize import to_27_letters
 from pixjax.errors import InputError
@@ -34,6 +34,10 @@ class Tokenizer(Protocol):
         """The text of ids among which there is neither PAD nor EOS. Never fails."""
         ...
 
+    def count_characters(self, ids: Int[np.ndarray, "n"]) -> int:
+        """How many characters begin in ids that may be cut anywhere: one of several bytes counts where its first is."""
+        ...
+
     @property
     def rewrites(self) -> bool:
         """Whether `encode` changes a text that it cannot represent, instead of refusing it."""
@@ -55,6 +59,11 @@ def refuse_surrogates(text: str) -> None:
         ) from None
 
 
+def begins_character(byte: Int[np.ndarray, "n"]) -> Bool[np.ndarray, "n"]:
+    """Which bytes of UTF-8 are the first of a character: all but those of the form 10xxxxxx."""
+    return np.asarray(byte) & 0xC0 != 0x80
+
+
 @dataclasses.dataclass(frozen=True)
 class ByteTokenizer:
     """UTF-8: ids 0 to 255 are bytes, then PAD and EOS. Bytes that are no UTF-8 are read as U+FFFD."""
@@ -70,6 +79,9 @@ class ByteTokenizer:
 
     def decode(self, ids: Int[np.ndarray, "n"]) -> str:
         return ids.astype(np.uint8).tobytes().decode("utf-8", errors="replace")
+
+    def count_characters(self, ids: Int[np.ndarray, "n"]) -> int:
+        return int(np.count_nonzero(begins_character(ids)))
 
     def lost(self, characters: Counter[str], ids: Int[np.ndarray, "n"]) -> Counter[str]:
         return Counter()
@@ -112,6 +124,9 @@ class LetterTokenizer:
 
     def decode(self, ids: Int[np.ndarray, "n"]) -> str:
         return np.frombuffer(b" abcdefghijklmnopqrstuvwxyz", np.uint8)[ids].tobytes().decode("ascii")
+
+    def count_characters(self, ids: Int[np.ndarray, "n"]) -> int:
+        return len(ids)
 
     def lost(self, characters: Counter[str], ids: Int[np.ndarray, "n"]) -> Counter[str]:
         return Counter({c: count for c, count in characters.items() if c not in _SPELLED})

@@ -41,7 +41,7 @@ class BatchPlan:
     and `bad`, int64 [k, 3]: a row (source, record, cause) for each picture that was skipped.
     first_labels: for each source, what is added to its labels; nothing where it is empty. num_classes: of the model.
     context_canvases: of each row; 0: batches have no fields for them. context_pages: how many canvases of the text
-    before a window of text are its context.
+    before a window of text are its context. counts_pad: of an answer, see `_paint_answers`; measuring does not.
     """
 
     sources: Sequence[Source]
@@ -55,6 +55,7 @@ class BatchPlan:
     num_classes: int = 0
     context_canvases: int = 0
     context_pages: int = 0
+    counts_pad: bool = True
     shard_index: int = 0
     shard_count: int = 1
 
@@ -160,7 +161,10 @@ class BatchPlan:
         start = randint(fold(keys, _PAD)[:, None], rest)
         cell = np.arange(capacity)
         batch["canvas"][rows] = self.codec.encode_ids(np.concatenate([self.codec.pack(row) for row in ids]))
-        batch["loss_mask"][rows] = self.codec.mask_of_cells((cell < length) | ((cell - length - start) % rest < length))
+        counted = cell < length
+        if self.counts_pad:
+            counted |= (cell - length - start) % rest < length
+        batch["loss_mask"][rows] = self.codec.mask_of_cells(counted)
         batch["modality"][rows] = TEXT
 
     def _crops(self, keys) -> list[Crop]:

@@ -47,10 +47,10 @@ def seen_information(
         return {}
     low, high = numbers
     log_snr = log_snr_at(t, noise_scale)
-    nats = jnp.minimum(0.5 * jnp.exp(log_snr) * mse, MOST)
+    nats = jnp.where(is_read, jnp.minimum(0.5 * jnp.exp(log_snr) * mse, MOST), 0.0)
     place = jnp.clip(((log_snr - low) / (high - low) * BINS).astype(jnp.int32), 0, BINS - 1)
     bins = jax.nn.one_hot(place, BINS) * is_read[:, None]
-    return {"text": jnp.stack([jnp.where(is_read, nats, 0.0) @ bins, bins.sum(axis=0)])}
+    return {"text": jnp.stack([jnp.matmul(nats, bins, precision=jax.lax.Precision.HIGHEST), bins.sum(axis=0)])}
 
 
 def require_measurable(config: Config) -> None:

@@ -66,7 +66,11 @@ def mean_colors(
 ) -> Float[Array, "batch height width 3"]:
     """E[colours | y = colours + σ·ε] of each cell, and `elsewhere` where no cell is. All in [-1, 1]."""
     colors = jnp.asarray(codec.colors.reshape(codec.vocab_size, -1))
-    means = each_cell(codec, lambda log_posterior: jnp.exp(log_posterior) @ colors, y, sigma, log_prior)
+
+    def mean(log_posterior):
+        return jnp.matmul(jnp.exp(log_posterior), colors, precision=jax.lax.Precision.HIGHEST)
+
+    means = each_cell(codec, mean, y, sigma, log_prior)
     pixels = elsewhere.reshape(len(y), -1, 3)
     return pixels.at[:, codec.cell_index].set(means.reshape(len(y), *codec.cell_index.shape, 3)).reshape(y.shape)
 

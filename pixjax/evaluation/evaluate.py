@@ -15,6 +15,7 @@ import numpy as np
 from pixjax.codec import IMAGE, TEXT
 from pixjax.errors import InputError
 from pixjax.evaluation.denoising import denoising_curves
+from pixjax.evaluation.floor import beside_floor
 from pixjax.evaluation.generate import Generated, Wanted, generate, require_possible
 from pixjax.evaluation.held_out import NAMES, Material
 from pixjax.evaluation.image_metrics import image_metrics, nearest_neighbours
@@ -24,6 +25,7 @@ from pixjax.evaluation.likelihood import evaluate_likelihood
 from pixjax.evaluation.ngrams import ngram_scale
 from pixjax.evaluation.parts import Parts
 from pixjax.evaluation.perplexity import perplexity
+from pixjax.evaluation.reconstruction import counted_cells
 from pixjax.evaluation.restore import Denoiser
 from pixjax.evaluation.text_metrics import text_metrics
 from pixjax.models import NO_LABEL, predict, type_condition
@@ -156,16 +158,27 @@ def evaluate(
                 lambda: _inception(inception, samples, material, references.also(**by_features), meter),
                 parts.also(**by_features),
             )
-            metrics["image"]["samples"] = quality | more | {"held_out": quality["held_out"] | more["held_out"]}
+            both = {name: quality[name] | more[name] for name in ("held_out", "held_out_spread")}
+            metrics["image"]["samples"] = quality | more | both
     if any(wanted in samples for wanted in ("any", "text")) and len(denoiser.modalities) > 1:
         metrics["tags"] = part("tags", lambda: _tags(denoiser, samples, material))
-    if material.training_text and material.test_text:
-        metrics["references"] = {"ngrams": part("ngrams", lambda: _ngrams(material), references)}
+    if material.training_text and TEXT in material.test and (texts := _test_texts(denoiser, material)):
+        digest = hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()
+        measure = functools.partial(_ngrams, material.training_text, texts)
+        metrics["references"] = {"ngrams": part("ngrams", measure, references.also(test=digest))}
     return metrics | {"seconds": seconds, "notes": notes}, samples
 
 
-def _ngrams(material: Material) -> dict[str, float]:
-    return {str(n): bits for n, bits in ngram_scale(material.training_text, material.test_text).items()}
+def _test_texts(denoiser: Denoiser, material: Material) -> list[str]:
+    """What is written on the canvases that bits are measured on, without halves of letters at their edges."""
+    codec, test = denoiser.codec, material.test[TEXT]
+    ids, counted = codec.nearest_ids(test.canvases), counted_cells(codec, test.mask)
+    texts = [codec.detokenize(row[here]).strip("\ufffd") for row, here in zip(ids, counted, strict=True)]
+    return [text for text in texts if text]
+
+
+def _ngrams(training_text: str, texts: list[str]) -> dict[str, float]:
+    return {str(n): bits for n, bits in ngram_scale(training_text, texts).items()}
 
 
 def _likelihood(denoiser: Denoiser, material: Material, modality: int, seed: int, meter: Meter) -> dict[str, Any]:
@@ -253,11 +266,8 @@ def _halves(text: str) -> tuple[str, str]:
 
 
 def _image_quality(samples: dict[str, Generated], material: Material) -> dict[str, Any]:
-    """Of the samples, and of the first half of the held-out images where the second half stands in for them."""
-    made, real = samples["image"].canvases, material.test[IMAGE].canvases
-    middle = len(real) // 2
-    metrics: dict[str, Any] = image_metrics(made, real)
-    metrics["held_out"] = image_metrics(real[:middle], real[middle:])
+    made = samples["image"].canvases
+    metrics = beside_floor(image_metrics, made, material.test[IMAGE].canvases)
     if IMAGE in material.training:
         index, distance = nearest_neighbours(made, material.training[IMAGE].canvases)
         metrics |= {"nearest_training_image": index[:, 0].tolist(), "nearest_distance": distance[:, 0].tolist()}
@@ -267,18 +277,18 @@ def _image_quality(samples: dict[str, Generated], material: Material) -> dict[st
 def _inception(
     inception: Inception, samples: dict[str, Generated], material: Material, references: Parts, meter: Meter
 ) -> dict[str, Any]:
-    """As `_image_quality`; the features of held-out images are kept, for all models that share the references."""
+    """As `_image_quality`, of the same draws.
+
+    The features of held-out images are kept, for all models that share the references.
+    """
     made, real = samples["image"].canvases, material.test[IMAGE].canvases
     kept = references.also(images=hashlib.sha256(real.tobytes()).hexdigest(), shape=real.shape)
     theirs = kept.get_arrays(
         "held_out_inception", lambda: {"features": inception.features(real, check=lambda: meter(0))}
     )["features"]
     ours = inception.features(made, check=lambda: meter(0))
-    middle = len(real) // 2
-    return inception_metrics(ours, theirs) | {
-        "inception_images": {"samples": len(made), "held_out": len(real)},
-        "held_out": inception_metrics(theirs[:middle], theirs[middle:]),
-    }
+    found = beside_floor(inception_metrics, ours, theirs)
+    return found | {"inception_images": found.pop("counts")}
 
 
 def _tags(denoiser: Denoiser, samples: dict[str, Generated], material: Material) -> dict[str, float]:

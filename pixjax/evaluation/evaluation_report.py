@@ -107,10 +107,9 @@ def _summary(denoiser: Denoiser, metrics: dict[str, Any], baselines: Sequence[Re
             Figure("copied text", f"{text['copied_windows']:.1%}", "of runs of 50 characters are in the training text")
         )
     if "swd/mean" in image:
-        floor = image["held_out"]["swd/mean"]
-        figures.append(
-            Figure("sliced Wasserstein", f"{image['swd/mean']:.1f}", f"between held-out halves: {floor:.1f}")
-        )
+        floor, spread = (image[name]["swd/mean"] for name in ("held_out", "held_out_spread"))
+        detail = f"as many held-out images: {floor:.1f} ± {spread:.1f}"
+        figures.append(Figure("sliced Wasserstein", f"{image['swd/mean']:.1f}", detail))
     if "accuracy" in metrics.get("tags", {}):
         figures.append(
             Figure("tags", f"{metrics['tags']['accuracy']:.0%}", "of canvases are, by their colours, what they say")
@@ -257,18 +256,23 @@ def _images(samples: dict[str, Generated], material: Material, metrics: dict[str
         blocks += [Prose("Held-out images, for comparison:"), Gallery(material.test[IMAGE].canvases[:16])]
     quality = metrics.get("image", {}).get("samples", {})
     if quality:
-        floor = quality["held_out"]
+        floor, spread = quality["held_out"], quality["held_out_spread"]
         keys = dict.fromkeys(key for key in (*floor, *DISTANCES) if key in quality)
-        rows = tuple((key, f"{quality[key]:.4g}", f"{floor[key]:.4g}" if key in floor else "") for key in keys)
-        caption = f"{len(made)} samples; distances shrink with their number, so compare equal numbers only"
-        if counts := quality.get("inception_images"):
-            caption += (
-                f"; {', '.join(DISTANCES)} are by Inception features of {counts['samples']:,} samples and "
-                f"{counts['held_out']:,} held-out images"
-            )
+        rows = tuple(
+            (key, f"{quality[key]:.4g}", f"{floor[key]:.4g} ± {spread[key]:.2g}" if key in floor else "")
+            for key in keys
+        )
+        counts = quality["counts"]
+        caption = (
+            f"{counts['samples']:,} samples, and as many held-out images in their place, each against the other "
+            f"{counts['reference']:,} held-out images; means of {counts['draws']} draws of these, ± their deviation. "
+            "Distances shrink with the number of images, so compare equal numbers only"
+        )
+        if "inception_images" in quality:
+            caption += f"; {', '.join(DISTANCES)} are by Inception features"
         blocks.append(
             Table(
-                ("distance to held-out images", "samples", "one half of them to the other"),
+                ("distance to held-out images", "samples", "as many held-out images"),
                 rows,
                 caption=caption,
             )

@@ -25,7 +25,7 @@ _T = TypeVar("_T")
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class CanvasSet:
-    """Canvases of one modality as training would paint them, never mirrored."""
+    """Canvases of one modality as training would paint them, never mirrored, and without the PAD of answers."""
 
     canvases: UInt8[np.ndarray, "n height width 3"]
     mask: Bool[np.ndarray, "n height width"]
@@ -123,7 +123,7 @@ def read_canvases(config: Config, codec: CanvasCodec, uris: Sequence[str], modal
     num = min(num, len(wanted) * min(len(source) for source in plan.sources))
     if num < 2:
         raise InputError(f"{', '.join(wanted)} has {num} canvas(es): there is nothing to measure on, give 2 or more")
-    batch = dataclasses.replace(plan, batch_size=num)[0]
+    batch = dataclasses.replace(plan, batch_size=num, counts_pad=False)[0]
     return CanvasSet(canvases=batch["canvas"], mask=batch["loss_mask"])
 
 

@@ -180,12 +180,9 @@ def _counts(codec: CanvasCodec, canvases, mask, modality: int) -> Counts:
         return counts
     counted = counted_cells(codec, mask)
     tokens = counted.sum(axis=1).astype(float)
-    # Canvases that follow one another part a word or a letter of several bytes: the text is read as one stream, and
-    # its length spread over the tokens. An EOS is no character.
-    ids = codec.nearest_ids(canvases)[counted]
-    one_text = codec.pad_id == codec.eos_id  # which is then a letter as well
-    documents = (codec.text_tokenizer.decode(ids),) if one_text else codec.split_documents(ids)
-    characters = sum(len(document) for document in documents)
+    # Canvases part words and letters of several bytes, and do not follow one another: each character counts where it
+    # begins, and all of them are spread over the tokens. An EOS is no character.
+    characters = codec.count_characters(codec.nearest_ids(canvases)[counted])
     return counts | {"tokens": tokens, "characters": tokens * (characters / tokens.sum())}
 
 

@@ -1,5 +1,7 @@
 """A scale to read bits per character by: what n-gram models that saw the same training text need for the same test."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -7,13 +9,12 @@ from pixjax.errors import InputError
 from pixjax.evaluation.text_metrics import characters
 
 LONGEST = 7
-TEST_CHARACTERS = 300_000
 _LARGEST_KEY = 2**62
 
 Symbols = Int[np.ndarray, " length"]
 
 
-def ngram_scale(training_text: str, test_text: str, longest: int = LONGEST) -> dict[int, float]:
+def ngram_scale(training_text: str, test_texts: Sequence[str], longest: int = LONGEST) -> dict[int, float]:
     """Bits per character of interpolated n-gram models with Witten-Bell smoothing, for n = 1 to `longest`.
 
     p(c|h) = (count(hc) + T(h)·p(c|h')) / (count(h) + T(h)), where T(h) is the number of different characters after h
@@ -22,7 +23,8 @@ def ngram_scale(training_text: str, test_text: str, longest: int = LONGEST) -> d
 
     Args:
       training_text: what is counted.
-      test_text: what is predicted; its first 300,000 characters.
+      test_texts: what is predicted, each by itself, as a model reads a canvas: the first characters of each have
+        shorter histories.
 
     Returns:
       Bits per character by n; fewer than `longest` where the n-grams of a large alphabet do not fit into 62 bits.
@@ -30,10 +32,12 @@ def ngram_scale(training_text: str, test_text: str, longest: int = LONGEST) -> d
     Raises:
       InputError: one of the texts is empty.
     """
+    test_text = "".join(test_texts)
     if not training_text or not test_text:
         raise InputError("an n-gram scale needs text to count and text to predict: give at least a character of each")
     alphabet, training = np.unique(characters(training_text), return_inverse=True)
-    test_codes = characters(test_text[:TEST_CHARACTERS])
+    test_codes = characters(test_text)
+    history = np.concatenate([np.arange(len(characters(text))) for text in test_texts])
     place = np.searchsorted(alphabet, test_codes).clip(max=len(alphabet) - 1)
     test = np.where(alphabet[place] == test_codes, place, len(alphabet))
     size = len(alphabet) + 1
@@ -46,8 +50,9 @@ def ngram_scale(training_text: str, test_text: str, longest: int = LONGEST) -> d
         if n > 1:  # the key of an n-gram is that of its beginning, and one more digit
             training_keys = training_keys[:-1] * size + training[n - 1 :]
             test_keys = test_keys[:-1] * size + test[n - 1 :]
-        # The first characters of the test have shorter histories, and keep what these say.
-        probability[n - 1 :] = _interpolated(training_keys, test_keys, size, probability[n - 1 :])
+        known = history[n - 1 :] >= n - 1  # the others keep what a shorter history says
+        ends = np.flatnonzero(known) + n - 1
+        probability[ends] = _interpolated(training_keys, test_keys[known], size, probability[ends])
         scale[n] = float(-np.mean(np.log2(probability)))
     return scale
 

@@ -33,7 +33,9 @@ _PUBLISHED_IMAGES = (
 
 def text_references(config: Config, ngrams: dict[str, float], baselines: Sequence[Reference]) -> list[Reference]:
     """In bits per character: first of the same text, then published ones where they are over the same alphabet."""
-    same = [Reference(f"{n}-gram", bits, "counted on the training text, same test text") for n, bits in ngrams.items()]
+    same = [
+        Reference(f"{n}-gram", bits, "counted on the training text, same test canvases") for n, bits in ngrams.items()
+    ]
     return [*same, *baselines, *(_PUBLISHED_LETTERS if config.codec.tokenizer == "chars27" else ())]
 
 

@@ -121,11 +121,12 @@ def _arms(study: Study, results: Results) -> tuple[Block, ...]:
         rows.append(tuple(cells))
     about = "\n\n".join(f"{arm.name}: {arm.about}" for arm in study.arms if arm.about)
     columns = ("arm", "canvases seen", *(heading for _, heading in _COLUMNS))
-    table = Table(
-        columns,
-        tuple(rows),
-        caption=f"Mean over seeds ± half of the {CONFIDENCE:.0%} interval over seeds alone, from three of them on",
-    )
+    caption = f"Mean over seeds ± half of the {CONFIDENCE:.0%} interval over seeds alone, from three of them on"
+    quality = (found(run, ("image", "samples")) for runs in results.values() for run in runs.values())
+    if floors := [each for each in quality if each and "held_out_spread" in each]:
+        mean, spread = (floors[0][name]["swd/mean"] for name in ("held_out", "held_out_spread"))
+        caption += f"; sliced Wasserstein of as many held-out images: {mean:.4g} ± {spread:.2g} between draws"
+    table = Table(columns, tuple(rows), caption=caption)
     return (Prose(about), table) if about else (table,)
 
 

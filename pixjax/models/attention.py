@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from pixjax.config import Attention
+from pixjax.models.dense import precision_of
 
 
 def attend(
@@ -30,15 +31,18 @@ def attend(
     if implementation == "heads_first":
         return _heads_first(q, k, v, present, causal)
     mask = None if present is None else present[:, None, None]
-    return jax.nn.dot_product_attention(q, k, v, mask=mask, is_causal=causal, implementation=implementation)
+    # It has no argument for the precision. cuDNN's takes no float32, and XLA's says of bfloat16 what it does itself.
+    with jax.default_matmul_precision("highest" if q.dtype == jnp.float32 else None):
+        return jax.nn.dot_product_attention(q, k, v, mask=mask, is_causal=causal, implementation=implementation)
 
 
 def _heads_first(q_BNHK, k_BNHK, v_BNHK, present_BM, causal):
     q, k, v = (jnp.swapaxes(x, 1, 2) for x in (q_BNHK * q_BNHK.shape[-1] ** -0.5, k_BNHK, v_BNHK))
-    scores_BHNM = jnp.einsum("bhnk,bhmk->bhnm", q, k, preferred_element_type=jnp.float32)
+    precision = precision_of(q.dtype)
+    scores_BHNM = jnp.einsum("bhnk,bhmk->bhnm", q, k, precision=precision, preferred_element_type=jnp.float32)
     if present_BM is not None:
         scores_BHNM = jnp.where(present_BM[:, None, None], scores_BHNM, -jnp.inf)
     if causal:
         scores_BHNM = jnp.where(jnp.tri(scores_BHNM.shape[-1], dtype=bool), scores_BHNM, -jnp.inf)
     weights_BHNM = jax.nn.softmax(scores_BHNM).astype(v.dtype)
-    return jnp.swapaxes(jnp.einsum("bhnm,bhmk->bhnk", weights_BHNM, v), 1, 2)
+    return jnp.swapaxes(jnp.einsum("bhnm,bhmk->bhnk", weights_BHNM, v, precision=precision), 1, 2)

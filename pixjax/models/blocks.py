@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from pixjax.models.attention import attend
+from pixjax.models.dense import FusedDense, dense
+from pixjax.models.on_mesh import by_canvas, shares_heads
 from pixjax.models.positions import rotate
 from pixjax.models.presets import Architecture
 
@@ -30,12 +32,13 @@ class Attention(nn.Module):
     def __call__(self, x_BND, angles_NP, present_BN):
         arch = self.arch
         batch, tokens, width = x_BND.shape
-        qkv = nn.Dense(3 * width, dtype=arch.dtype, kernel_init=_xavier, name="qkv")(x_BND)
-        q, k, v = (x.reshape(batch, tokens, arch.heads, arch.head_width) for x in jnp.split(qkv, 3, axis=-1))
+        qkv = FusedDense(3, width, splits=shares_heads(arch.heads), dtype=arch.dtype, name="qkv")(x_BND)
+        q, k, v = (x.reshape(batch, tokens, arch.heads, arch.head_width) for x in qkv)
         q = rotate(norm("q_norm")(q), angles_NP).astype(arch.dtype)
         k = rotate(norm("k_norm")(k), angles_NP).astype(arch.dtype)
         out_BNHK = attend(q, k, v, arch.attention, present_BN)
-        return nn.Dense(width, dtype=arch.dtype, kernel_init=_xavier, name="proj")(out_BNHK.reshape(x_BND.shape))
+        proj = dense(width, dtype=arch.dtype, kernel_init=_xavier, name="proj")
+        return by_canvas(proj(out_BNHK.reshape(x_BND.shape)))
 
 
 class SwiGLU(nn.Module):
@@ -44,11 +47,10 @@ class SwiGLU(nn.Module):
     @nn.compact
     def __call__(self, x_BND, drop):
         width = x_BND.shape[-1]
-        hidden = self.arch.mlp_width
-        gate, value = jnp.split(
-            nn.Dense(2 * hidden, dtype=self.arch.dtype, kernel_init=_xavier, name="w12")(x_BND), 2, axis=-1
-        )
-        return nn.Dense(width, dtype=self.arch.dtype, kernel_init=_xavier, name="w3")(drop(nn.silu(gate) * value))
+        dtype = self.arch.dtype
+        gate, value = FusedDense(2, self.arch.mlp_width, splits=True, dtype=dtype, name="w12")(x_BND)
+        w3 = dense(width, dtype=dtype, kernel_init=_xavier, name="w3")
+        return by_canvas(w3(drop(nn.silu(gate) * value)))
 
 
 class Block(nn.Module):
@@ -72,7 +74,9 @@ class Block(nn.Module):
                 return x
             return jnp.where(drops, nn.Dropout(arch.dropout, deterministic=False)(x), x)
 
-        modulation = nn.Dense(6 * arch.width, dtype=arch.dtype, kernel_init=_zeros, name="modulation")(nn.silu(c_BCD))
+        x_BND = by_canvas(x_BND)
+        to_modulation = dense(6 * arch.width, dtype=arch.dtype, kernel_init=_zeros, name="modulation")
+        modulation = by_canvas(to_modulation(nn.silu(c_BCD)))
         if self.context_tokens:
             of_canvas, of_context = jnp.split(modulation, 2, axis=1)
             own = x_BND.shape[1] - self.context_tokens
@@ -86,4 +90,4 @@ class Block(nn.Module):
         out = SwiGLU(arch, name="mlp")(h, drop)
         if arch.modality_mlp:
             out = jnp.where(image_BN[..., None], SwiGLU(arch, name="mlp_image")(h, drop), out)
-        return x_BND + gate_m * out, None
+        return by_canvas(x_BND + gate_m * out), None

@@ -9,6 +9,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from pixjax.models.dense import dense
+from pixjax.models.on_mesh import by_canvas
 from pixjax.models.presets import Architecture
 
 _xavier = nn.initializers.xavier_uniform()
@@ -26,6 +28,6 @@ class CellBlock(nn.Module):
         reach, cells = arch.cell_reach, x.shape[1]
         padded = jnp.pad(h, ((0, 0), (reach, reach), (0, 0)))
         around = jnp.concatenate([padded[:, i : i + cells] for i in range(2 * reach + 1)], axis=-1)
-        h = nn.silu(nn.Dense(2 * width, dtype=arch.dtype, kernel_init=_xavier, name="mix")(around))
-        out = nn.Dense(width, dtype=arch.dtype, kernel_init=nn.initializers.zeros_init(), name="out")(h)
+        h = nn.silu(by_canvas(dense(2 * width, dtype=arch.dtype, kernel_init=_xavier, name="mix")(around)))
+        out = dense(width, dtype=arch.dtype, kernel_init=nn.initializers.zeros_init(), name="out")(h)
         return x + out.astype(jnp.float32)

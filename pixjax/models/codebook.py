@@ -6,6 +6,7 @@ filter, exact by Bayes' rule. What the network adds are logits: what the cells a
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
@@ -56,6 +57,6 @@ class Codebook:
     def mean(self, log_probs: Float[Array, "batch cells vocab"]) -> Float[Array, "batch height width 3"]:
         """The expected canvas; black, as text canvases are, where no cell is."""
         side, colors = self.codec.canvas_size, jnp.asarray(self.codec.colors)
-        means = jnp.einsum("bcv,vpd->bcpd", jnp.exp(log_probs), colors)
+        means = jnp.einsum("bcv,vpd->bcpd", jnp.exp(log_probs), colors, precision=jax.lax.Precision.HIGHEST)
         blank = jnp.full((len(log_probs), side * side, 3), -1.0)
         return blank.at[:, self.codec.cell_index].set(means).reshape(-1, side, side, 3)

@@ -15,6 +15,8 @@ from pixjax.codec import IMAGE
 from pixjax.models.blocks import Block, modulate, norm
 from pixjax.models.cells import CellBlock
 from pixjax.models.codebook import Codebook
+from pixjax.models.dense import dense
+from pixjax.models.on_mesh import by_canvas
 from pixjax.models.patches import patchify, unpatchify
 from pixjax.models.positions import rope_angles, sincos_table, time_features
 from pixjax.models.presets import Architecture
@@ -146,14 +148,14 @@ class JiT(nn.Module):
         arch, codebook = self.arch, self.codebook
         batch = z.shape[0]
         condition_BD = self._condition(batch, type_id, label)
-        time_in = nn.Dense(arch.width, kernel_init=_normal, name="time_in")
-        time_out = nn.Dense(arch.width, kernel_init=_normal, name="time_out")
-        embed_in = nn.Dense(arch.bottleneck, use_bias=False, dtype=arch.dtype, kernel_init=_xavier, name="embed_in")
-        embed_out = nn.Dense(arch.width, dtype=arch.dtype, kernel_init=_xavier, name="embed_out")
+        time_in = dense(arch.width, kernel_init=_normal, name="time_in")
+        time_out = dense(arch.width, kernel_init=_normal, name="time_out")
+        embed_in = dense(arch.bottleneck, use_bias=False, dtype=arch.dtype, kernel_init=_xavier, name="embed_in")
+        embed_out = dense(arch.width, dtype=arch.dtype, kernel_init=_xavier, name="embed_out")
         table = sincos_table(*arch.grid, arch.width)
         if arch.self_condition:
             # The weights of three more channels (arXiv 2208.04202); zero, so that a model without them can go on.
-            embed_previous = nn.Dense(
+            embed_previous = dense(
                 arch.bottleneck, use_bias=False, dtype=arch.dtype, kernel_init=_zeros, name="embed_previous"
             )
             previous = jnp.zeros_like(z) if previous is None else previous
@@ -165,7 +167,7 @@ class JiT(nn.Module):
             hidden = embed_in(patchify(canvas, arch.patch).astype(arch.dtype))
             if previous is not None:
                 hidden += embed_previous(patchify(previous, arch.patch).astype(arch.dtype))
-            return embed_out(hidden).astype(jnp.float32) + table
+            return by_canvas(embed_out(hidden).astype(jnp.float32)) + table
 
         x = embed(z, previous if arch.self_condition else None)
         if codebook is not None:
@@ -174,7 +176,7 @@ class JiT(nn.Module):
             cells_BCW = self._cells_below(log_posterior_BCV)
             if codebook.is_input:
                 x += jnp.where(is_text[:, None, None], self._embed_cells(cells_BCW), 0.0)
-        c_BCD = (embed_time(t) + condition_BD)[:, None]
+        c_BCD = by_canvas(embed_time(t) + condition_BD)[:, None]
         is_image = jnp.zeros(batch, bool) if type_id is None else type_id == IMAGE
         tokens = _Tokens(x, c_BCD, None, jnp.broadcast_to(is_image[:, None], x.shape[:2]))
         if arch.context_canvases:
@@ -198,11 +200,13 @@ class JiT(nn.Module):
         tokens = self._blocks(tokens, start, arch.depth, arch.in_context_tokens, deterministic, "blocks")
         x = tokens.x_BND[:, arch.in_context_tokens : arch.in_context_tokens + len(table)]
 
-        modulation = nn.Dense(2 * arch.width, kernel_init=_zeros, name="out_modulation")(nn.silu(c_BCD[:, :1]))
+        to_modulation = dense(2 * arch.width, kernel_init=_zeros, name="out_modulation")
+        modulation = by_canvas(to_modulation(nn.silu(c_BCD[:, :1])))
         shift, scale = jnp.split(modulation, 2, axis=-1)
         x = modulate(norm("out_norm")(x), shift, scale)
         pixels = arch.patch[0] * arch.patch[1]
-        x_hat = unpatchify(nn.Dense(pixels * 3, kernel_init=_zeros, name="out")(x), arch.patch, arch.grid)
+        out = by_canvas(dense(pixels * 3, kernel_init=_zeros, name="out")(x))
+        x_hat = unpatchify(out, arch.patch, arch.grid)
         if codebook is None or not codebook.is_output:
             return Prediction(x_hat)
         log_probs = self._read_cells(x, cells_BCW, log_posterior_BCV)
@@ -212,7 +216,7 @@ class JiT(nn.Module):
         """What the pixels of each cell say of it, and with `Architecture.cell_layers` also those of its neighbours."""
         arch, cells = self.arch, jnp.exp(log_posterior_BCV)
         if arch.cell_layers:
-            cells = nn.Dense(arch.cell_width, kernel_init=_xavier, name="cells_in")(cells)
+            cells = dense(arch.cell_width, kernel_init=_xavier, name="cells_in")(cells)
             for layer in range(arch.cell_layers):
                 cells = CellBlock(arch, name=f"cells_below_{layer}")(cells)
         return cells
@@ -221,20 +225,20 @@ class JiT(nn.Module):
         """The cells of each patch as a token."""
         arch, codebook = self.arch, cast(Codebook, self.codebook)
         patches = patchify(codebook.at_pixels(cells_BCW), arch.patch).astype(arch.dtype)
-        embed = nn.Dense(arch.width, use_bias=False, dtype=arch.dtype, kernel_init=_xavier, name="embed_ids")
-        return embed(patches).astype(jnp.float32)
+        embed = dense(arch.width, use_bias=False, dtype=arch.dtype, kernel_init=_xavier, name="embed_ids")
+        return by_canvas(embed(patches).astype(jnp.float32))
 
     def _read_cells(self, x_BND, cells_BCW, log_posterior_BCV) -> Float[Array, "batch cells vocab"]:
         """log p(id) of each cell: the network's logits, from its tokens and what came from below, and the posterior."""
         arch, codebook = self.arch, cast(Codebook, self.codebook)
         values = arch.cell_width if arch.cell_layers else codebook.vocab_size
-        said = nn.Dense(arch.patch[0] * arch.patch[1] * values, kernel_init=_zeros, name="out_ids")(x_BND)
+        said = by_canvas(dense(arch.patch[0] * arch.patch[1] * values, kernel_init=_zeros, name="out_ids")(x_BND))
         above = codebook.of_cells(unpatchify(said, arch.patch, arch.grid))
         if arch.cell_layers:
             above += cells_BCW
             for layer in range(arch.cell_layers):
                 above = CellBlock(arch, name=f"cells_above_{layer}")(above)
-            above = nn.Dense(codebook.vocab_size, kernel_init=_zeros, name="cells_out")(above)
+            above = dense(codebook.vocab_size, kernel_init=_zeros, name="cells_out")(above)
         return jax.nn.log_softmax(above + log_posterior_BCV)
 
     def _condition(self, batch: int, type_id, label) -> Float[Array, "batch width"]:

@@ -8,12 +8,12 @@ from typing import Any
 from pixjax.chips import GIB, Chip, parse_chips
 from pixjax.config import Config
 from pixjax.errors import InputError
-from pixjax.models.flops import training_flops
 from pixjax.planning.footprint import Memory, measure_memory
 from pixjax.planning.machine import memory_of_this_machine
 from pixjax.planning.measure import matmul_flops
 from pixjax.planning.target import run_on_fake_cpus
 from pixjax.training.checkpoint import most_checkpoints
+from pixjax.training.computation import flops_per_canvas
 from pixjax.training.mesh import mesh_shape
 from pixjax.training.placement import canvases_per_device
 from pixjax.training.state import make_model
@@ -29,7 +29,7 @@ class Estimate:
     devices: int
     mesh: dict[str, int]
     parameters: int
-    flops_per_canvas: float  # of training: forward and backward
+    flops_per_canvas: float  # of training: forward, backward, and its share of the optimizer's
     flops_per_step: float
     batch_size: int
     canvases_per_device: int
@@ -134,7 +134,7 @@ def compose(
     """The figures that follow from what was measured; `peak` is of all devices, in FLOP/s."""
     on_device = canvases_per_device(config, mesh[0] * mesh[1])
     model = make_model(config)
-    per_canvas = training_flops(model.arch, config.training.self_condition, model.codebook)
+    per_canvas = flops_per_canvas(config, model)
     total = memory.wanted.total if memory.wanted else memory.fixed + memory.per_canvas * on_device
     batch = memory.batch_per_canvas * on_device
     fixed = max(total - memory.per_canvas * on_device - memory.state_per_device, 0.0)

@@ -13,12 +13,12 @@ from pixjax.config import Config
 from pixjax.data import make_batches, open_source
 from pixjax.data.labels import describe_classes
 from pixjax.data.paths import is_remote
-from pixjax.models.flops import training_flops
 from pixjax.planning.finding import Finding
 from pixjax.planning.footprint import bytes_per_device
 from pixjax.planning.machine import device_memory
 from pixjax.planning.measure import checkpoint_speed, loader_rate
 from pixjax.training.checkpoint import most_checkpoints, saved_steps
+from pixjax.training.computation import flops_per_canvas
 from pixjax.training.mesh import make_mesh
 from pixjax.training.optimizer import make_optimizer
 from pixjax.training.placement import canvases_per_device, place_state
@@ -103,7 +103,7 @@ def canvases_taken(config: Config, before: Findings) -> float | None:
     if measured is None or "flops" not in measured.values:
         return None
     flops = measured.values["flops"] * jax.device_count()
-    return _STEP_SHARE * flops / training_flops(model.arch, config.training.self_condition, model.codebook)
+    return _STEP_SHARE * flops / flops_per_canvas(config, model)
 
 
 def check_workdir(config: Config | None, workdir: epath.Path, before: Findings) -> Finding:

@@ -1,5 +1,6 @@
 """Devices as a mesh (data, fsdp, tensor), and which axis each parameter is split along."""
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -11,17 +12,17 @@ from pixjax.config import MeshConfig
 from pixjax.errors import InputError
 
 # Parameter path -> logical axes, counted from the last; what no rule names is replicated. Layer axes come first and
-# stay whole.
+# stay whole. What fuses several matrices is split along its input, as a device needs columns from all over it.
 LOGICAL_AXES = (
-    (r"attention/qkv/kernel", ("embed", "heads")),
+    (r"attention/qkv/kernel", ("fused", None)),
     (r"attention/proj/kernel", ("heads", "embed")),
-    (r"mlp(_image)?/w12/kernel", ("embed", "mlp")),
+    (r"mlp(_image)?/w12/kernel", ("fused", None)),
     (r"mlp(_image)?/w3/kernel", ("mlp", "embed")),
     (r"(^|/)(out_)?modulation/kernel", ("embed", "mlp")),
     (r"(^|/)(time_in|time_out|embed_out|embed_in|embed_previous|embed_ids|out|out_ids)/kernel", (None, "embed")),
     (r"(^|/)cells_(below|above)_\d+/mix/kernel", (None, "embed")),
 )
-MESH_AXES = {"embed": "fsdp", "heads": "tensor", "mlp": "tensor"}
+MESH_AXES = {"embed": ("fsdp",), "heads": ("tensor",), "mlp": ("tensor",), "fused": ("fsdp", "tensor")}
 
 
 def mesh_shape(config: MeshConfig, devices: int) -> tuple[int, int, int]:
@@ -70,9 +71,13 @@ def state_shardings(mesh: Mesh, shapes):
 def partition(mesh: Mesh, name: str, shape: tuple[int, ...]) -> PartitionSpec:
     for pattern, logical in LOGICAL_AXES:
         if re.search(pattern, name) and len(shape) >= len(logical):
-            axes = [None] * (len(shape) - len(logical)) + [MESH_AXES.get(axis or "") for axis in logical]
-            # An axis that does not divide evenly stays whole: slower, never wrong.
-            return PartitionSpec(
-                *(a if a and size % mesh.shape[a] == 0 else None for a, size in zip(axes, shape, strict=True))
-            )
+            axes = [()] * (len(shape) - len(logical)) + [MESH_AXES.get(axis or "", ()) for axis in logical]
+            return PartitionSpec(*(_dividing(mesh, names, size) for names, size in zip(axes, shape, strict=True)))
     return PartitionSpec()
+
+
+def _dividing(mesh: Mesh, names: tuple[str, ...], size: int) -> str | tuple[str, ...] | None:
+    """As many of the mesh's axes as divide an array's axis evenly. None, it stays whole: slower, never wrong."""
+    while names and size % math.prod(mesh.shape[name] for name in names):
+        names = names[:-1]
+    return names if len(names) > 1 else next(iter(names), None)

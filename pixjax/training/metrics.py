@@ -4,6 +4,7 @@ A metric on the device is an array whose last axis is (sum, count), so that step
 and an average over a window is the average over its canvases, however they were spread.
 """
 
+import functools
 from collections.abc import Iterable, Mapping
 
 import jax
@@ -26,7 +27,8 @@ def by_time(
 ) -> Float[Array, "bins 2"]:
     """The same, apart for each bin of t."""
     bins = jax.nn.one_hot(jnp.clip((t * TIME_BINS).astype(jnp.int32), 0, TIME_BINS - 1), TIME_BINS)
-    return jnp.stack([bins.T @ (values * weights), bins.T @ weights], axis=-1)
+    in_bins = functools.partial(jnp.matmul, bins.T, precision=jax.lax.Precision.HIGHEST)
+    return jnp.stack([in_bins(values * weights), in_bins(weights)], axis=-1)
 
 
 def denoising_metrics(

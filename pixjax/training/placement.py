@@ -3,6 +3,8 @@
 Training makes its arrays after these shapes; `pixjax estimate` and the benchmarks compile the same step without any.
 """
 
+import functools
+
 import jax
 import numpy as np
 import optax
@@ -16,7 +18,7 @@ from pixjax.errors import InputError
 from pixjax.models import Codebook, JiT
 from pixjax.training.mesh import batch_sharding, replicated, state_shardings
 from pixjax.training.state import TrainState, init_state
-from pixjax.training.step import TrainStep
+from pixjax.training.step import Batch, TrainStep
 
 _MOST_PROBABILITIES = 2**23  # of a codebook, on one canvas: 32 MiB each time they are held
 
@@ -83,8 +85,14 @@ def place_batch(config: Config, mesh: Mesh) -> dict[str, jax.ShapeDtypeStruct]:
 def jit_train_step(train_step: TrainStep, state: TrainState, mesh: Mesh) -> jax.stages.Wrapped:
     """The step, compiled for a state as it is placed; the state that goes in is given up for the one that comes out."""
     shardings = jax.tree.map(lambda x: x.sharding, state)
+
+    @functools.wraps(train_step)
+    def on_mesh(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, jax.Array]]:
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):  # by which the model lays out its activations
+            return train_step(state, batch)
+
     return jax.jit(
-        train_step,
+        on_mesh,
         donate_argnums=0,
         in_shardings=(shardings, batch_sharding(mesh)),
         out_shardings=(shardings, replicated(mesh)),

@@ -17,10 +17,10 @@ from pixjax.config import Config
 from pixjax.data import make_batches
 from pixjax.errors import InputError, RunError
 from pixjax.models import Params
-from pixjax.models.flops import training_flops
 from pixjax.streams import PATIENCE, safe
 from pixjax.training.agreement import require_agreement
 from pixjax.training.checkpoint import Checkpoints, DamagedCheckpoint, saved_steps
+from pixjax.training.computation import flops_per_canvas
 from pixjax.training.finetune import origin_state, params_from
 from pixjax.training.lock import WorkdirLock
 from pixjax.training.mesh import batch_sharding, make_mesh
@@ -104,7 +104,7 @@ def _train(config: Config, workdir: epath.Path, stop: StopSignal, hang_exit_code
             start_step=step,
             steps=training.steps,
             batch_size=config.data.batch_size,
-            flops_per_canvas=training_flops(model.arch, training.self_condition, model.codebook),
+            flops_per_canvas=flops_per_canvas(config, model),
             peak_flops=mesh.size * (peak_flops(jax.devices()[0].device_kind) or 0),
             write=is_first,
         )

@@ -44,20 +44,20 @@ def witten_bell(training: str, test: str, longest: int) -> float:
 @pytest.mark.parametrize("longest", [1, 2, 3, 4])
 def test_it_is_what_the_recursion_says(longest):
     training, test = letters(400, 0), letters(60, 1) + "z"  # which training never saw
-    assert ngram_scale(training, test, longest)[longest] == pytest.approx(
+    assert ngram_scale(training, [test], longest)[longest] == pytest.approx(
         witten_bell(training, test, longest), rel=1e-9
     )
 
 
 def test_history_that_tells_something_lowers_the_bits_and_no_more_is_gained_beyond_it():
-    scale = ngram_scale(letters(30_000, 0), letters(5_000, 1), 5)
+    scale = ngram_scale(letters(30_000, 0), [letters(5_000, 1)], 5)
     assert scale[1] > scale[2] > scale[3] + 0.05
     assert scale[5] == pytest.approx(scale[3], abs=0.05)
 
 
 def test_large_alphabets_end_where_keys_do_not_fit():
     text = "".join(map(chr, range(0x4E00, 0x4E00 + 6000)))
-    assert list(ngram_scale(text, text)) == [1, 2, 3, 4]
+    assert list(ngram_scale(text, [text])) == [1, 2, 3, 4]
 
 
 def test_empty_text_is_refused():
@@ -86,6 +86,14 @@ def test_the_published_figures_of_real_letters_are_met(shared_data):
         training = file.read(2_700_000)
     with gzip.open(folder / "test.txt.gz", "rt") as file:
         test = file.read()
-    scale = ngram_scale(training, test, 2)
+    scale = ngram_scale(training, [test], 2)
     assert scale[1] == pytest.approx(4.078, abs=0.01)
     assert scale[2] == pytest.approx(3.322, abs=0.01)
+
+
+def test_each_text_is_predicted_by_itself_and_all_of_them_are():
+    """As a model reads canvases: nothing is known at the start of one, and the last counts as much as the first."""
+    training, texts = letters(400, 0), [letters(20, seed) for seed in (1, 2, 3)]
+    expected = np.average([witten_bell(training, text, 3) for text in texts], weights=[len(text) for text in texts])
+    assert ngram_scale(training, texts, 3)[3] == pytest.approx(expected, rel=1e-9)
+    assert ngram_scale("ab" * 5, ["ab" * 150_000, "z" * 300_000], 1)[1] > 2  # what comes late is read as well

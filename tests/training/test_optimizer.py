@@ -7,7 +7,10 @@ import optax
 import pytest
 
 from pixjax.config import TrainingConfig
-from pixjax.training.optimizer import learning_rate_schedule, make_optimizer, update_ema
+from pixjax.models.flops import training_flops
+from pixjax.training.computation import flops_per_canvas, update_flops
+from pixjax.training.optimizer import learning_rate_schedule, make_optimizer, optimizer_flops, update_ema
+from pixjax.training.state import init_params, make_model
 
 
 def test_warm_up_then_constant_or_cosine():
@@ -67,3 +70,27 @@ def test_muon_turns_the_matrices_of_blocks_and_nothing_else():
         assert 0.6 < singular.min() <= singular.max() < 1.3
     del updates["blocks"]["mlp"]["kernel"], others["blocks"]["mlp"]["kernel"]
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), updates, others)
+
+
+def test_the_optimizers_products_are_those_that_the_compiler_counts():
+    """Newton-Schulz of matrices that are wide, tall and stacked; the compiler also counts what is done by element."""
+    shapes = {"a": {"kernel": (2, 64, 192)}, "b": {"kernel": (2, 170, 64)}, "modulation": {"kernel": (2, 64, 384)}}
+    params = jax.tree.map(lambda s: jax.ShapeDtypeStruct(s, jnp.float32), shapes, is_leaf=lambda s: type(s) is tuple)
+    config = TrainingConfig(optimizer="muon")
+    optimizer = make_optimizer(config)
+    state = jax.eval_shape(optimizer.init, params)
+    counted = jax.jit(optimizer.update).lower(params, state, params).compile().cost_analysis()["flops"]
+    assert 0.93 < optimizer_flops(config, params) / counted <= 1.0
+    assert optimizer_flops(TrainingConfig(optimizer="adamw"), params) == 0
+
+
+def test_an_update_computes_the_optimizer_once_whatever_the_batch(tiny_config):
+    small, large = (tiny_config(training={"optimizer": "muon"}, data={"batch_size": size}) for size in (8, 16))
+    model = make_model(small)
+    a_canvas = training_flops(model.arch, small.training.self_condition, model.codebook)
+    params = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
+    once = optimizer_flops(small.training, params)
+    assert once > 0
+    assert update_flops(small, model) == 8 * a_canvas + once
+    assert update_flops(large, model) == 16 * a_canvas + once
+    assert flops_per_canvas(large, model) == a_canvas + once / 16

@@ -1,0 +1,50 @@
+"""Matrix products that keep what is promised of them: float32 where it is said, and parts that a mesh can split.
+
+On a TPU a float32 product is one bfloat16 pass unless it asks for more, and on a GPU TensorFloat-32.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax.linen.dtypes import promote_dtype
+from jaxtyping import Array, Float
+
+from pixjax.models.on_mesh import TENSOR, lay_out
+
+
+def precision_of(dtype: Any) -> jax.lax.Precision | None:
+    """Of a product of operands of this type: float32 is computed as such, all else as the device does it."""
+    return jax.lax.Precision.HIGHEST if dtype == jnp.float32 else None
+
+
+def dense(features: int, *, name: str, dtype: Any = jnp.float32, **options: Any) -> nn.Dense:
+    """`nn.Dense` with its product in `dtype`."""
+    return nn.Dense(features, dtype=dtype, precision=precision_of(dtype), name=name, **options)
+
+
+class FusedDense(nn.Module):
+    """Several maps of one input by one matrix, their columns side by side: q, k and v, or a gate and its value.
+
+    The parameters are those of one `nn.Dense`. Where a mesh splits a layer, each device computes its share of every
+    part: columns are gathered by part first, and not by where they stand in the matrix.
+    """
+
+    parts: int
+    features: int  # of each part
+    splits: bool  # whether a mesh splits the features
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*batch inputs"]) -> tuple[Float[Array, "*batch features"], ...]:
+        inputs, columns = x.shape[-1], self.parts * self.features
+        kernel = self.param("kernel", nn.initializers.xavier_uniform(), (inputs, columns))
+        bias = self.param("bias", nn.initializers.zeros_init(), (columns,))
+        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
+        axis = TENSOR if self.splits else None
+        kernel = lay_out(kernel.reshape(inputs, self.parts, self.features), None, None, axis)
+        dimensions = (((x.ndim - 1,), (0,)), ((), ()))
+        y = jax.lax.dot_general(x, kernel, dimensions, precision=precision_of(x.dtype))
+        y += bias.reshape(self.parts, self.features)
+        return tuple(y[..., part, :] for part in range(self.parts))
