@@ -28,7 +28,7 @@ set -euo pipefail
 source "$(dirname "$0")/../command_line.sh"
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
-stopped=42 # what pixjax train ends with when a signal stopped it; xpk restarts on 42 and 127 to 255, and as told
+stopped=42 # what pixjax train ends with when a signal stopped it; xpk restarts on 42 and 127 to 255, and as told; 75: a lost process
 cluster='' zone='' project='' type='' slices=1 image='' restarts=30 name=''
 
 (($#)) || die "which command? image, start, logs, status or delete: see --help"
@@ -91,10 +91,10 @@ image() {
 }
 
 # xpk writes the command into a shell script that passes SIGTERM to it: exec leaves no shell in between. Exit code 2 is
-# wrong input, but also a workdir that is still in use.
+# wrong input, but also a workdir that is still in use; 75 is a run that lost one of its processes.
 start() {
   run xpk workload create "--workload=$name" "${where[@]}" "--tpu-type=$type" "--num-slices=$slices" \
-    "--docker-image=$image" "--max-restarts=$restarts" --restart-on-exit-codes=1,2 --termination-grace-period-seconds=120 \
+    "--docker-image=$image" "--max-restarts=$restarts" --restart-on-exit-codes=1,2,75 --termination-grace-period-seconds=120 \
     "--command=exec $(quoted pixjax train "--stopped-exit-code=$stopped" "$@")"
 }
 

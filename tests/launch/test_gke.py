@@ -21,7 +21,7 @@ def test_a_workload_runs_the_training_in_the_image_and_restarts_it(fakes):
     (call,) = fakes.calls
     assert call[:-1] == [
         "xpk", "workload", "create", "--workload=my-run", *CLUSTER, "--tpu-type=v5p-64", "--num-slices=2",
-        "--docker-image=registry/pixjax:tpu", "--max-restarts=30", "--restart-on-exit-codes=1,2",
+        "--docker-image=registry/pixjax:tpu", "--max-restarts=30", "--restart-on-exit-codes=1,2,75",
         "--termination-grace-period-seconds=120",
     ]  # fmt: skip
     name, _, command = call[-1].partition("=")
