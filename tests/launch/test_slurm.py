@@ -44,7 +44,9 @@ def test_the_job_starts_one_step_with_the_arguments_as_they_were_given(submit, f
     assert fakes.calls[1:] == [["srun", "--cpus-per-task=6", "pixjax", "train", "--stopped-exit-code=42", *TRAIN]]
 
 
-@pytest.mark.parametrize(("code", "requeued"), [(0, False), (1, False), (2, False), (42, True), (75, True), (143, True)])
+@pytest.mark.parametrize(
+    ("code", "requeued"), [(0, False), (1, False), (2, False), (42, True), (75, True), (143, True)]
+)
 def test_a_run_that_was_stopped_or_lost_a_host_goes_back_to_the_queue(submit, fakes, code, requeued):
     fakes.answer("srun", f"exit {code}")
     assert submit(str(SCRIPT), *TRAIN).returncode == code

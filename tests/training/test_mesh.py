@@ -17,14 +17,16 @@ from pixjax.training.state import init_state, make_model
 MESH = types.SimpleNamespace(shape={"data": 2, "fsdp": 4, "tensor": 2})
 
 
-def test_matrices_are_split_along_width_and_heads():
-    assert partition(MESH, "params/blocks/attention/qkv/kernel", (12, 384, 1152)) == P(None, "fsdp", "tensor")
+def test_fused_matrices_are_split_along_their_input_and_others_along_width_and_heads():
+    assert partition(MESH, "params/blocks/attention/qkv/kernel", (12, 384, 1152)) == P(None, ("fsdp", "tensor"), None)
+    assert partition(MESH, "params/blocks/attention/proj/kernel", (12, 384, 384)) == P(None, "tensor", "fsdp")
     assert partition(MESH, "ema/0.9999/blocks_before/mlp/w3/kernel", (4, 1024, 384)) == P(None, "tensor", "fsdp")
     assert partition(MESH, "params/blocks/norm1/scale", (12, 384)) == P()
 
 
 def test_an_axis_that_does_not_divide_stays_whole():
-    assert partition(MESH, "params/blocks/mlp/w12/kernel", (12, 6, 1024)) == P(None, None, "tensor")
+    assert partition(MESH, "params/blocks/mlp/w12/kernel", (12, 6, 1024)) == P(None, None, None)
+    assert partition(MESH, "params/blocks/mlp/w3/kernel", (12, 1024, 6)) == P(None, "tensor", None)
 
 
 @pytest.mark.parametrize("name", ["mixed64_marker", "text8_best"])
