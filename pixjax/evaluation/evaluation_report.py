@@ -268,8 +268,11 @@ def _images(samples: dict[str, Generated], material: Material, metrics: dict[str
             f"{counts['reference']:,} held-out images; means of {counts['draws']} draws of these, ± their deviation. "
             "Distances shrink with the number of images, so compare equal numbers only"
         )
-        if "inception_images" in quality:
-            caption += f"; {', '.join(DISTANCES)} are by Inception features"
+        if inception := quality.get("inception_images"):
+            caption += (
+                f"; {', '.join(DISTANCES)} are by Inception features of {inception['samples']:,} samples and "
+                f"{inception['reference']:,} held-out images"
+            )
         blocks.append(
             Table(
                 ("distance to held-out images", "samples", "as many held-out images"),
