@@ -431,6 +431,7 @@ def test_what_a_run_goes_on_from_may_hold_anything(trained, tmp_path, tiny_confi
     workdir = tmp_path / "run"
     shutil.copytree(trained, workdir)
     (workdir / "lock.json").write_bytes(NESTED)
+    os.utime(workdir / "lock.json", (0, 0))  # so old that nobody has to be watched
     (workdir / "metrics.jsonl").write_bytes(b"\xff" + NESTED + b"\n5\n")
     train(tiny_config(training={"steps": 1}), epath.Path(workdir))
     assert load(workdir).step == 1
