@@ -13,8 +13,6 @@ from typing import Any, Protocol
 
 from etils import epath
 
-from pixjax.stores import StorePath
-
 Entry = dict[str, Any]
 
 
@@ -38,14 +36,6 @@ class LockStore(Protocol):
 
     def age(self) -> float | None:
         """Seconds since the entry was written, both times by the clock of the file server; None where it has none."""
-
-
-def open_store(path: epath.Path) -> LockStore:
-    if not isinstance(path, StorePath):
-        return FolderStore(path)
-    from pixjax.training.bucket_lock import BucketStore, GcsObject
-
-    return BucketStore(GcsObject(path))
 
 
 class FolderStore:
