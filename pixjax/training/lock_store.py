@@ -9,13 +9,14 @@ import hashlib
 import json
 import os
 import secrets
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from etils import epath
 
 Entry = dict[str, Any]
 
 
+@runtime_checkable
 class LockStore(Protocol):
     """Each method raises `OSError` where the file system fails."""
 
