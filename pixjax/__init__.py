@@ -5,12 +5,13 @@ The names below are imported when they are first used, so that `import pixjax` c
 
 from typing import TYPE_CHECKING
 
+from pixjax.version import __version__
+
 if TYPE_CHECKING:
     from pixjax.codec import CanvasCodec
     from pixjax.evaluation.restore import load
 
-__version__ = "0.1.0"
-__all__ = ["CanvasCodec", "load"]
+__all__ = ["CanvasCodec", "__version__", "load"]
 
 
 def __getattr__(name: str):

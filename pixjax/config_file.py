@@ -9,14 +9,11 @@ import json
 import pathlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pixjax.config import Config, known_keys, unknown_key
 from pixjax.errors import InputError
 from pixjax.paths import local_path
-
-if TYPE_CHECKING:
-    from pixjax.evaluation.study import Study
 
 _PACKAGED = pathlib.Path(__file__).parent / "configs"
 
@@ -32,10 +29,11 @@ def read_config(name: str, overrides: Sequence[str] = ()) -> Config:
     Raises:
       InputError: no such config, an unknown key (the nearest is named), a value of the wrong type or out of range.
     """
-    return _with_overrides(_run_config_file(*_find(name), "get_config"), overrides)
+    return with_overrides(run_config_file(name, "get_config"), overrides)
 
 
-def _with_overrides(config: Any, overrides: Sequence[str]) -> Config:
+def with_overrides(config: Any, overrides: Sequence[str]) -> Config:
+    """A config, or its values, as the command line changes it. Raises as `read_config` does."""
     values = Config.from_dict(config).to_dict()  # checked before anything is changed
     for override in overrides:
         key, equals, text = override.removeprefix("--config.").partition("=")
@@ -45,43 +43,13 @@ def _with_overrides(config: Any, overrides: Sequence[str]) -> Config:
     return Config.from_dict(values)
 
 
-def read_study(name: str, overrides: Sequence[str] = (), seeds: Sequence[int] = ()) -> "Study":
-    """The study that a file describes; overrides change its base config, seeds take the place of its own.
+def run_config_file(name: str, function: str) -> dict[str, Any]:
+    """What `function` of a file returns, as plain values; `name` is as in `read_config`.
 
     Raises:
-      InputError: as `read_config` does, or an arm or a comparison that is not possible.
+      InputError: no such file, one of another kind, or one that does not run.
     """
-    from pixjax.evaluation.study import Study
-
-    values = _run_config_file(*_find(name), "get_study")
-    if seeds:
-        values["seeds"] = tuple(seeds)
-    base = values.get("base")
-    if base is None:
-        raise InputError(f"study {name} has no base: give it the config that all arms share")
-    return Study.from_dict(values, _with_overrides(base.to_dict(), overrides))
-
-
-def _find(name: str) -> tuple[pathlib.Path, str | None]:
-    """The file, and what stands after it and a colon; None where there is no colon."""
-    argument = None
-    if not pathlib.Path(name).is_file():  # a colon may be in the name of a file
-        file, colon, after = name.partition(".py:")
-        if colon:
-            name, argument = f"{file}.py", after
-        elif not name.endswith(".py") and ":" in name:
-            name, _, argument = name.partition(":")
-    if name.endswith(".py"):
-        if not (path := local_path(name, "--config")).is_file():
-            raise InputError(f"config file {name} does not exist")
-        return path, argument
-    if not (path := _PACKAGED / f"{name}.py").is_file():
-        packaged = ", ".join(sorted(p.stem for p in _PACKAGED.glob("[a-z]*.py")))
-        raise InputError(f"no config is named {name!r}: choose one of {packaged}, or give the path of a .py file")
-    return path, argument
-
-
-def _run_config_file(path: pathlib.Path, argument: str | None, function: str) -> dict[str, Any]:
+    path, argument = _find(name)
     spec = importlib.util.spec_from_file_location(f"pixjax_config_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
@@ -106,6 +74,25 @@ def _run_config_file(path: pathlib.Path, argument: str | None, function: str) ->
     except Exception as error:  # a person's own file may fail in any way
         reason = " ".join(str(error).split())
         raise InputError(f"config {path} does not run: {type(error).__name__}: {reason}") from error
+
+
+def _find(name: str) -> tuple[pathlib.Path, str | None]:
+    """The file, and what stands after it and a colon; None where there is no colon."""
+    argument = None
+    if not pathlib.Path(name).is_file():  # a colon may be in the name of a file
+        file, colon, after = name.partition(".py:")
+        if colon:
+            name, argument = f"{file}.py", after
+        elif not name.endswith(".py") and ":" in name:
+            name, _, argument = name.partition(":")
+    if name.endswith(".py"):
+        if not (path := local_path(name, "--config")).is_file():
+            raise InputError(f"config file {name} does not exist")
+        return path, argument
+    if not (path := _PACKAGED / f"{name}.py").is_file():
+        packaged = ", ".join(sorted(p.stem for p in _PACKAGED.glob("[a-z]*.py")))
+        raise InputError(f"no config is named {name!r}: choose one of {packaged}, or give the path of a .py file")
+    return path, argument
 
 
 @contextlib.contextmanager

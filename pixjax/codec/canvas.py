@@ -205,11 +205,11 @@ class CanvasCodec:
         """int32 ids, without PAD or EOS. Raises `InputError` for text that the tokenizer cannot represent."""
         return self.text_tokenizer.encode(text)
 
-    def detokenize(self, ids: Int[np.ndarray, "n"]) -> str:
+    def detokenize(self, ids: Int[np.ndarray, "..."]) -> str:
         """The text of a stream of ids: PAD is not printed, EOS is a blank line."""
         return "\n\n".join(self.split_documents(ids))
 
-    def split_documents(self, ids: Int[np.ndarray, "n"]) -> tuple[str, ...]:
+    def split_documents(self, ids: Int[np.ndarray, "..."]) -> tuple[str, ...]:
         """The documents of a stream of ids, split at EOS; PAD is not printed."""
         ids = np.asarray(ids).reshape(-1)
         if self.pad_id == self.eos_id:  # both drawn as a space: only those at the end can be told from the text
@@ -265,7 +265,7 @@ class CanvasCodec:
         return canvas.reshape(*batch, self.canvas_size, self.canvas_size, 3)
 
     @functools.cached_property
-    def _source_of_pixel(self) -> Int[np.ndarray, "height*width"]:
+    def _source_of_pixel(self) -> Int[np.ndarray, "pixels"]:
         """For every pixel its place in the stream of painted colours; the one after the last where there is
         none.
         """
@@ -317,7 +317,7 @@ class CanvasCodec:
 
     # Canvases to ids and text
 
-    def decode(self, canvases: Shaped[Array, "n height width 3"]) -> Decoded:
+    def decode(self, canvases: Shaped[Array, "*n height width 3"]) -> Decoded:
         """Reads canvases, uint8 or float in [-1, 1]; whatever they hold, it reads something."""
         canvases = np.asarray(canvases)
         canvases = canvases[None] if canvases.ndim == 3 else canvases
@@ -388,7 +388,7 @@ class CanvasCodec:
     def decode_soft(
         self,
         x: Shaped[Array, "*batch height width 3"],
-        sigma: float | Float[Array, "*batch"],
+        sigma: float | Float[Array, "*#batch"],
         log_prior: Float[Array, "vocab"] | None = None,
     ) -> Float[Array, "*batch capacity vocab"]:
         """log p(id | x) in nats for every cell of x = canvas + sigma · ε, on the scale [-1, 1]: exact.

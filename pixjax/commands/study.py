@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from pixjax.config_file import read_study
+    from pixjax.evaluation.study import read_study
     from pixjax.training.run_files import new_workdir
 
     workdir = new_workdir(args.workdir)

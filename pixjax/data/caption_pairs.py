@@ -37,7 +37,7 @@ class CaptionPairs(PairSource):
         for record, caption in self._first_captions():
             counter.add(caption, self._tokenize(caption, record))
         self.coverage = counter.coverage
-        self.coverage.require(self.uri, bytes_instead(codec))
+        self.coverage.require(self.uri, bytes_instead(codec.code))
 
     def _first_captions(self) -> Iterator[tuple[int, str]]:
         """Those in memory, or else those of the first records, whose pictures have to be read for them."""

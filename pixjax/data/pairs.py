@@ -118,7 +118,7 @@ class Pairs(PairSource):
             raise InputError(f"{self.uri} is empty: it has no line with a prompt and an answer")
         self.coverage = counter.coverage
         if ids:
-            self.coverage.require(self.uri, bytes_instead(codec))
+            self.coverage.require(self.uri, bytes_instead(codec.code))
         if num_cut:
             _log.warning(
                 "%s: %d of %d pairs are cut: a prompt is longer than %d canvases, or an answer than one, of %d tokens",

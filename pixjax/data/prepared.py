@@ -50,7 +50,7 @@ def open_prepared_text(uri: SourceUri, codec: CanvasCodec) -> TokenStream:
                 f"{shard.num_records:,} records of {length:,}): prepare again"
             )
     coverage = coverage_of_shards(shards)
-    coverage.require(str(uri), bytes_instead(codec))
+    coverage.require(str(uri), bytes_instead(codec.code))
     tokens = ShardedTokens(ShardFiles(folder, shards), id_type(codec.vocab_size), length)
     return TokenStream(str(uri), tokens, capacity=codec.capacity, pad_id=codec.pad_id, coverage=coverage)
 

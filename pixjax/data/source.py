@@ -3,7 +3,7 @@
 import abc
 import dataclasses
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int32, Int64, Integer, UInt64
@@ -33,6 +33,7 @@ class Pair:
     answer: Part
 
 
+@runtime_checkable
 class ImageSource(Protocol):
     """Pictures by index. `modality` is `pixjax.codec.IMAGE`.
 
@@ -56,6 +57,7 @@ class ImageSource(Protocol):
         ...
 
 
+@runtime_checkable
 class TextSource(Protocol):
     """Windows of a stream of tokens. `modality` is `pixjax.codec.TEXT`."""
 

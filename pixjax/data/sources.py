@@ -108,7 +108,7 @@ def _open_text_source(uri: SourceUri, codec: CanvasCodec, max_bad_fraction: floa
     ids, coverage = tokenize_documents(text_documents(uri, skipped), codec)
     if not len(ids):
         raise InputError(f"text source {str(uri)!r} is empty: its files hold no text")
-    coverage.require(str(uri), bytes_instead(codec))
+    coverage.require(str(uri), bytes_instead(codec.code))
     return TokenStream(
         str(uri),
         MemoryTokens(ids),

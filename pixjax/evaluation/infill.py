@@ -38,7 +38,7 @@ def given_text(codec: CanvasCodec, template: str, blank: str = "_") -> Given:
         )
     pieces = re.split(f"({re.escape(blank)}+)", template)  # known, blank, known, ..., known
     if (known_text := " ".join(pieces[::2])).strip():
-        say_lost(codec, known_text, "--infill", TRAIN_ON_BYTES)
+        say_lost(codec.text_tokenizer, known_text, "--infill", TRAIN_ON_BYTES)
     ids: list[Int[np.ndarray, " n"]] = []
     known: list[Bool[np.ndarray, " n"]] = []
     for number, piece in enumerate(pieces):

@@ -32,7 +32,7 @@ def read_prompt(denoiser: Denoiser, *, text: str | None = None, image: str | Non
             ids = codec.tokenize(text)
         except InputError as error:
             raise InputError(f"--prompt: {error}") from None
-        say_lost(codec, text, "--prompt", TRAIN_ON_BYTES)
+        say_lost(codec.text_tokenizer, text, "--prompt", TRAIN_ON_BYTES)
         if len(ids) > room * codec.capacity:
             most = max(room, 0) * codec.capacity
             taken = ", less one for --prompt-image" if prompt else ""

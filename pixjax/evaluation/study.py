@@ -10,6 +10,7 @@ from typing import Any
 from etils import epath
 
 from pixjax.config import Config, known_keys, unknown_key
+from pixjax.config_file import run_config_file, with_overrides
 from pixjax.errors import InputError
 from pixjax.evaluation.evaluate import Stopped
 from pixjax.evaluation.references import Reference
@@ -93,6 +94,21 @@ class Study:
         if arm.start_from:
             values["training"]["init_from"] = str(run_folder(workdir, arm.start_from, seed))
         return Config.from_dict(values)
+
+
+def read_study(name: str, overrides: Sequence[str] = (), seeds: Sequence[int] = ()) -> Study:
+    """The study that a file describes; overrides change its base config, seeds take the place of its own.
+
+    Raises:
+      InputError: as `read_config` does, or an arm or a comparison that is not possible.
+    """
+    values = run_config_file(name, "get_study")
+    if seeds:
+        values["seeds"] = tuple(seeds)
+    base = values.get("base")
+    if base is None:
+        raise InputError(f"study {name} has no base: give it the config that all arms share")
+    return Study.from_dict(values, with_overrides(base.to_dict(), overrides))
 
 
 def run_folder(workdir: epath.Path, arm: str, seed: int) -> epath.Path:

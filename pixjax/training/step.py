@@ -45,7 +45,7 @@ def make_train_step(
     """
     training, diffusion = config.training, config.diffusion
     schedule = learning_rate_schedule(training)
-    cells = jnp.asarray(codec.cell_index[:, 0])
+    cells = codec.cell_index[:, 0]
 
     def make_problem(batch: Batch, key: jax.Array, information: Information) -> Problem:
         """The batch, noised: what the model is given and what it should say."""

@@ -159,13 +159,15 @@ def _train(config: Config, workdir: epath.Path, stop: StopSignal, hang_exit_code
                 watchdog.phase(f"the data loader, before step {step + 1},")
                 batch = next(batches)
                 watchdog.phase(f"step {step + 1} (the devices, or another process)", compiles=metrics is None)
-                state, metrics = train_step(state, {name: to_global(batch[name], mesh) for name in fed})
-                report()  # of the window that the step before has closed: the device is busy meanwhile
-                step += 1
-                window.add(metrics)
-                reporter.advance(step)
-                if step % training.log_every == 0 or step == training.steps:
-                    window.close(step)
+                # A copy that nobody asked for would make host or devices wait in every step; compiling moves constants.
+                with jax.transfer_guard("allow" if metrics is None else "disallow"):
+                    state, metrics = train_step(state, {name: to_global(batch[name], mesh) for name in fed})
+                    report()  # of the window that the step before has closed: the device is busy meanwhile
+                    step += 1
+                    window.add(metrics)
+                    reporter.advance(step)
+                    if step % training.log_every == 0 or step == training.steps:
+                        window.close(step)
                 saver.poll(step)
                 if step % training.checkpoint_every == 0 or saver.is_due:
                     with watchdog.during(f"the save of step {step}"):

@@ -17,7 +17,8 @@ import pytest
 from pages import PAGES, ROOT, commands
 
 from pixjax.cli import make_parser
-from pixjax.config_file import read_config, read_study
+from pixjax.config_file import read_config
+from pixjax.evaluation.study import read_study
 
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))

@@ -8,10 +8,9 @@ import pytest
 from etils import epath
 
 from pixjax.cli import main
-from pixjax.config_file import read_study
 from pixjax.errors import InputError
 from pixjax.evaluation.evaluate import Stopped
-from pixjax.evaluation.study import Comparison, run_folder, run_study
+from pixjax.evaluation.study import Comparison, read_study, run_folder, run_study
 from pixjax.evaluation.taxes import conclusion, mean_and_interval, taxes_of
 from pixjax.training.checkpoint import saved_steps
 from pixjax.training.state import make_model

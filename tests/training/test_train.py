@@ -21,7 +21,7 @@ from pixjax.training.finetune import params_from
 from pixjax.training.mesh import make_mesh, replicated
 from pixjax.training.reporter import Reporter
 from pixjax.training.state import init_params, make_model
-from pixjax.training.train import train
+from pixjax.training.train import to_global, train
 
 
 def curve(workdir):
@@ -50,6 +50,19 @@ def test_a_stopped_run_continues_the_same_curve_to_the_same_parameters(finished,
     assert [line["step"] for line in curve(workdir)] == [1, 2, 3, 4, 5, 6]
     for average in ("none", "0.9", "0.5"):
         assert_same_params(load(workdir, ema=average).params, load(finished, ema=average).params)
+
+
+@pytest.mark.parametrize(
+    "careless",
+    [
+        pytest.param(lambda local, mesh: local, id="a batch that the step itself takes to the devices"),
+        pytest.param(lambda local, mesh: to_global(local, mesh) + 0, id="a number among arrays"),
+    ],
+)
+def test_a_transfer_that_is_hidden_in_a_step_ends_the_run(careless, tmp_path, tiny_config, monkeypatch):
+    monkeypatch.setattr("pixjax.training.train.to_global", careless)
+    with pytest.raises(Exception, match="Disallowed host-to-device transfer"):
+        train(tiny_config(training={"steps": 2}), epath.Path(tmp_path))
 
 
 def test_a_window_that_was_interrupted_is_logged_as_if_it_was_not(tmp_path, tiny_config):
