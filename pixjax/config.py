@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from pixjax.errors import InputError
+from pixjax.patch_size import parse_patch_size
 
 MAX_SEED = 2**31 - 1
 _EXACT = 2.0**53  # beyond it a float is not one whole number
@@ -80,14 +81,6 @@ def parse_grid(text: str) -> tuple[str, tuple[float, ...]]:
         "edm:SIGMA_MIN:SIGMA_MAX:RHO with 1e-5 <= SIGMA_MIN < SIGMA_MAX <= 1e5 and 1 <= RHO <= 100",
     )
     return name, parameters
-
-
-def parse_patch_size(patch_size: str) -> tuple[int, int]:
-    """`"4"` is (4, 4); `"1x16"` is one row of sixteen pixels, (height, width)."""
-    match = re.fullmatch(r"(\d+)(?:x(\d+))?", patch_size.strip())
-    if match is None or 0 in (sides := [int(side or match[1]) for side in match.groups()]):
-        raise InputError(f"patch size {patch_size!r} is not a size: write 4 for 4x4 pixels, or 1x16")
-    return sides[0], sides[1]
 
 
 def split_sources(uris: Sequence[str]) -> tuple[str, ...]:
@@ -403,6 +396,13 @@ class Config:
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
+
+    def codec_arguments(self) -> dict[str, Any]:
+        """What `CanvasCodec` is made with, for the canvases of this run."""
+        return dataclasses.asdict(self.codec) | {
+            "canvas_size": self.model.canvas_size,
+            "patch_size": self.model.patch_size,
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Config":

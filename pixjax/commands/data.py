@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"--num={args.num} has to be 1 or more")
     out = reachable_path(args.out, "--out")
     config = read_config(args.config, args.overrides)
-    preview = make_preview(make_plan(config, CanvasCodec.from_config(config)), args.num)
+    preview = make_preview(make_plan(config, CanvasCodec(**config.codec_arguments())), args.num)
     out.mkdir(parents=True, exist_ok=True)
     with (out / "preview.png").open("wb") as file:
         contact_sheet(preview).save(file, "PNG")

@@ -57,7 +57,7 @@ def train(config: Config, workdir: epath.Path, *, hang_exit_code: int = 0) -> bo
 def _train(config: Config, workdir: epath.Path, stop: StopSignal, hang_exit_code: int) -> bool:
     training, workdir = config.training, workdir_path(workdir)
     profile = Profile(training.profile_steps, workdir / "profile")
-    codec = CanvasCodec.from_config(config)
+    codec = CanvasCodec(**config.codec_arguments())
     notes = require_same_run(workdir, config, codec)
     mesh = make_mesh(training.mesh)
     fed = place_batch(config, mesh)  # the fields of a batch that a step computes with
