@@ -29,6 +29,11 @@ def _require(condition: bool, message: str) -> None:
         raise InputError(message)
 
 
+def require_seed(seed: int) -> None:
+    """Raises `InputError` for what is no seed of samples."""
+    _require(0 <= seed <= MAX_SEED, f"--seed={seed} has to be between 0 and {MAX_SEED}")
+
+
 def _require_range(section: str, config: Any, **ranges: tuple[float, float]) -> None:
     """Each key of the config lies between two values, both included."""
     for key, (low, high) in ranges.items():

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from pixjax.config import Config, known_keys
-from pixjax.config_file import config_from_json, read_config
+from pixjax.config_file import config_from_json, load_config
 from pixjax.errors import InputError
 
 PACKAGED = (
@@ -18,17 +18,17 @@ PACKAGED = (
 
 @pytest.mark.parametrize("name", PACKAGED)
 def test_packaged_configs_survive_json(name):
-    config = read_config(name)
+    config = load_config(name)
     assert config_from_json(json.dumps(config.to_dict()), "config.json") == config
 
 
 def test_a_path_and_a_bare_name_are_the_same_config(request):
     path = request.config.rootpath / "configs" / "demo.py"
-    assert read_config(str(path)) == read_config("demo")
+    assert load_config(str(path)) == load_config("demo")
 
 
 def test_overrides_take_the_type_of_their_key():
-    config = read_config(
+    config = load_config(
         "demo",
         [
             "--config.training.steps=7",
@@ -53,7 +53,7 @@ def test_overrides_take_the_type_of_their_key():
 
 @pytest.mark.parametrize(("text", "steps"), [("1e5", 100_000), ("1_000", 1000), ("2.5e1", 25), ("3.0", 3)])
 def test_a_whole_number_may_be_written_as_people_write_them(text, steps):
-    config = read_config("demo", [f"--config.training.steps={text}"])
+    config = load_config("demo", [f"--config.training.steps={text}"])
     assert (config.training.steps, type(config.training.steps)) == (steps, int)
     assert Config.from_dict({"training": {"steps": float(steps)}}).training.steps == steps  # in a config file
 
@@ -88,7 +88,7 @@ def test_a_whole_number_may_be_written_as_people_write_them(text, steps):
 )
 def test_wrong_overrides_are_one_line_that_says_what_to_do(override, message):
     with pytest.raises(InputError) as caught:
-        read_config("demo", [f"--config.{override}"])
+        load_config("demo", [f"--config.{override}"])
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -102,7 +102,7 @@ def test_wrong_overrides_are_one_line_that_says_what_to_do(override, message):
 )
 def test_a_config_that_is_not_there(name, message):
     with pytest.raises(InputError, match=message):
-        read_config(name)
+        load_config(name)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_a_config_file_that_is_wrong(tmp_path, body, message):
     )
     file.write_text("\n".join([*lines, "  return config\n"]))
     with pytest.raises(InputError, match=message) as caught:
-        read_config(str(file))
+        load_config(str(file))
     assert "\n" not in str(caught.value)
 
 
@@ -164,18 +164,18 @@ def mine(tmp_path):
 
 def test_a_config_imports_its_neighbours_and_leaves_nothing_behind(mine):
     before = list(sys.path)
-    made = [read_config(path).model for path in (mine[0], f"{mine[1]}:S", mine[0])]
+    made = [load_config(path).model for path in (mine[0], f"{mine[1]}:S", mine[0])]
     assert [(model.depth, model.width) for model in made] == [(1, 64), (2, 128), (1, 64)]
     assert sys.path == before
     assert not {"my_base", "parts", "parts.width"} & set(sys.modules)
 
 
 def test_what_stands_after_a_colon_is_handed_to_the_config(mine, tmp_path):
-    assert read_config(f"{mine[0]}:S", ["--config.training.steps=7"]).model.variant == "S"
-    assert read_config(mine[0]).model.variant == "Ti"
+    assert load_config(f"{mine[0]}:S", ["--config.training.steps=7"]).model.variant == "S"
+    assert load_config(mine[0]).model.variant == "Ti"
     odd = tmp_path / "a:b.py"
     odd.write_text(BASE.format(3))
-    assert read_config(str(odd)).model.depth == 3
+    assert load_config(str(odd)).model.depth == 3
     for name, message in (
         (mine[1], r"get_config\(\) of .*mine.py needs an argument: write .*mine.py:ARGUMENT"),
         ("demo:S", r"get_config\(\) of .*demo.py takes no argument, and 'S' was given: leave out ':S'"),
@@ -183,7 +183,7 @@ def test_what_stands_after_a_colon_is_handed_to_the_config(mine, tmp_path):
         ("no/such.py:S", "config file no/such.py does not exist"),
     ):
         with pytest.raises(InputError, match=message) as caught:
-            read_config(name)
+            load_config(name)
         assert "\n" not in str(caught.value)
 
 

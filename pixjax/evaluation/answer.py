@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pixjax.config import MAX_SEED
+from pixjax.config import require_seed
 from pixjax.data.source import Part
 from pixjax.errors import InputError
 from pixjax.evaluation.generate import Generated, generate
@@ -39,8 +39,7 @@ class Request:
     changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
-        if not 0 <= self.seed <= MAX_SEED:
-            raise InputError(f"--seed={self.seed} has to be between 0 and {MAX_SEED}")
+        require_seed(self.seed)
         if self.num < 1:
             raise InputError(f"--num={self.num} is too few: at least one canvas")
         if self.pages < 1:

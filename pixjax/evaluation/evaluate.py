@@ -56,7 +56,7 @@ class Meter:
             raise Stopped
 
 
-def evaluate(
+def measure(
     denoiser: Denoiser,
     raw: Denoiser | None,
     material: Material,

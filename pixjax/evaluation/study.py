@@ -4,6 +4,7 @@ A file of its own says what is compared, as `configs/study_mixing.py` does for m
 """
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,8 +13,7 @@ from etils import epath
 from pixjax.config import Config, known_keys, unknown_key
 from pixjax.errors import InputError
 from pixjax.evaluation.evaluate import Stopped
-from pixjax.evaluation.references import Reference
-from pixjax.evaluation.run import evaluate_workdir
+from pixjax.evaluation.run import evaluate
 from pixjax.training.checkpoint import saved_steps
 from pixjax.training.train import train
 
@@ -103,7 +103,7 @@ def run_study(
     study: Study,
     workdir: epath.Path,
     *,
-    baselines: Sequence[Reference] = (),
+    baselines: Sequence[str | os.PathLike] = (),
     stop: Callable[[], bool] = lambda: False,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, dict[int, dict[str, Any]]]:
@@ -124,10 +124,10 @@ def run_study(
             say(f"{arm.name}, seed {seed}: {config.training.steps:,} steps of {config.data.batch_size}")
             if saved_steps(folder)[-1:] != [config.training.steps] and not train(config, folder):
                 raise Stopped
-            results[arm.name][seed] = evaluate_workdir(
+            results[arm.name][seed] = evaluate(
                 folder,
                 folder / "evaluation",
-                changes={"evaluation": config.to_dict()["evaluation"]},
+                overrides={f"evaluation.{key}": value for key, value in config.to_dict()["evaluation"].items()},
                 seed=0,  # all arms and seeds are judged on the same canvases with the same noise
                 baselines=baselines,
                 references=workdir / "references",

@@ -7,7 +7,7 @@ from PIL import Image
 
 from pixjax.cli import main
 from pixjax.codec import CanvasCodec
-from pixjax.config_file import read_config
+from pixjax.config_file import load_config
 from pixjax.data import make_batches, open_source
 from pixjax.errors import InputError
 from pixjax.planning import fitness
@@ -38,7 +38,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def demo(source, *overrides):
-    return read_config("demo", [f"--config.data.sources={source}", "--config.data.batch_size=2", *overrides])
+    return load_config("demo", [f"--config.data.sources={source}", "--config.data.batch_size=2", *overrides])
 
 
 @pytest.mark.parametrize("name", TEXTS)

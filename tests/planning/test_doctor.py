@@ -11,7 +11,7 @@ from PIL import Image
 from pixjax.chips import parse_chips
 from pixjax.cli import main
 from pixjax.codec import CanvasCodec
-from pixjax.config_file import read_config
+from pixjax.config_file import load_config
 from pixjax.errors import InputError
 from pixjax.planning import fitness, machine, measure
 from pixjax.planning.doctor import examine
@@ -203,7 +203,7 @@ def test_a_terminal_gets_a_table(quick, monkeypatch, capsys):
 
 
 def test_a_workdir_brings_its_own_config(quick, config_file, tmp_path, capsys):
-    config = read_config(str(config_file))
+    config = load_config(str(config_file))
     write_run(epath.Path(tmp_path), config, CanvasCodec(**config.codec_arguments()))
     assert main(["doctor", f"--workdir={tmp_path}"]) == 0
     assert "52,356 parameters" in capsys.readouterr().out
