@@ -7,6 +7,7 @@ A file in `configs/` starts from `default_config()`, an `ml_collections.ConfigDi
 import dataclasses
 import difflib
 import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -425,6 +426,7 @@ def _build(kind: type, values: Mapping[str, Any], prefix: str) -> Any:
 
 def _coerce(kind: Any, value: Any, key: str) -> Any:
     """JSON has no tuples, and a person writes 4 for a float or a string, or 1e5 for 100000; all else is an error."""
+    value = plain(value)
     if dataclasses.is_dataclass(kind) and isinstance(value, Mapping):
         return _build(kind, value, f"{key}.")  # type: ignore[arg-type]
     if get_args(kind)[1:] == (...,) and isinstance(value, list | tuple):
@@ -443,6 +445,11 @@ def _coerce(kind: Any, value: Any, key: str) -> Any:
         _require(kind is not float or math.isfinite(value), f"{key}={value} has to be a finite number")
         return value
     raise InputError(f"{key}={value!r} has the wrong type: expected {getattr(kind, '__name__', kind)}")
+
+
+def plain(value: Any) -> Any:
+    """A number or an array of NumPy as Python has it; a path as a text."""
+    return os.fspath(value) if isinstance(value, os.PathLike) else getattr(value, "tolist", lambda: value)()
 
 
 def known_keys(kind: Any = Config, prefix: str = "") -> list[str]:

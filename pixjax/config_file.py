@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pixjax.config import Config, known_keys, unknown_key
+from pixjax.config import Config, known_keys, plain, unknown_key
 from pixjax.errors import InputError
 from pixjax.paths import local_path
 
@@ -172,12 +172,7 @@ def _set(values: dict[str, Any], key: str, value: Any) -> None:
     for section in sections:
         values = values[section]
     present = values[leaf]
-    if isinstance(value, str):
-        value = _parse(key, value, present)
-    elif isinstance(value, os.PathLike):
-        value = os.fspath(value)
-    elif hasattr(value, "tolist"):  # a number or an array of NumPy
-        value = value.tolist()
+    value = _parse(key, value, present) if isinstance(value, str) else plain(value)
     values[leaf] = (value,) if isinstance(present, tuple) and not isinstance(value, tuple | list) else value
 
 

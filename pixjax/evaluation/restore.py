@@ -21,7 +21,7 @@ from pixjax.training.state import init_params, make_model
 _denoise = jax.jit(denoise, static_argnums=0)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class Denoiser:
     """A trained model with all that is needed to use it."""
 
@@ -33,6 +33,11 @@ class Denoiser:
     mesh: jax.sharding.Mesh
     text_share: float  # of the canvases it was trained on
     class_names: tuple[str | None, ...] = ()  # by label, as far as they have names
+
+    def __repr__(self) -> str:
+        parameters, side = sum(x.size for x in jax.tree.leaves(self.params)), self.config.model.canvas_size
+        trained_on = " and ".join(map(str, sorted(self.modalities)))
+        return f"Denoiser(step {self.step}, {parameters:,} parameters, {trained_on} on {side}x{side} canvases)"
 
     @property
     def modalities(self) -> frozenset[Modality]:
