@@ -1,12 +1,13 @@
 """pixjax: one pixel-space diffusion transformer for text and natural images.
 
     model = pixjax.load("pretrained:small")
-    pixjax.sample(model, "text", 4).texts
+    samples = pixjax.sample(model, "text", 4)
+    samples.texts
 
 The names below are imported when they are first used, so that `import pixjax` costs nothing.
 """
 
-TYPE_CHECKING = False  # that of `typing`, whose import takes longer than all else here
+TYPE_CHECKING = False  # as in `typing`, whose import would take longer than all else here
 if TYPE_CHECKING:
     from pixjax import codec, data, diffusion, models
     from pixjax.codec import CanvasCodec, Modality
@@ -20,37 +21,49 @@ if TYPE_CHECKING:
     from pixjax.training.train import train
 
 __version__ = "0.1.0"
-_HOMES = {  # of each name; None: a namespace, a module of its own
-    "CanvasCodec": "codec",
-    "Config": "config",
-    "Denoiser": "evaluation.restore",
-    "InputError": "errors",
-    "Modality": "codec",
-    "RunError": "errors",
-    "Samples": "evaluation.samples",
-    "codec": None,
-    "data": None,
-    "diffusion": None,
-    "evaluate": "evaluation.run",
-    "load": "evaluation.restore",
-    "load_config": "config_file",
-    "models": None,
-    "sample": "evaluation.answer",
-    "train": "training.train",
+__all__ = [
+    "CanvasCodec",
+    "Config",
+    "Denoiser",
+    "InputError",
+    "Modality",
+    "RunError",
+    "Samples",
+    "codec",
+    "data",
+    "diffusion",
+    "evaluate",
+    "load",
+    "load_config",
+    "models",
+    "sample",
+    "train",
+]
+_HOMES = {
+    "CanvasCodec": "pixjax.codec",
+    "Config": "pixjax.config",
+    "Denoiser": "pixjax.evaluation.restore",
+    "InputError": "pixjax.errors",
+    "Modality": "pixjax.codec",
+    "RunError": "pixjax.errors",
+    "Samples": "pixjax.evaluation.samples",
+    "evaluate": "pixjax.evaluation.run",
+    "load": "pixjax.evaluation.restore",
+    "load_config": "pixjax.config_file",
+    "sample": "pixjax.evaluation.answer",
+    "train": "pixjax.training.train",
 }
-__all__ = list(_HOMES)
 
 
 def __getattr__(name: str):
     from importlib import import_module
 
-    if name not in _HOMES:
-        raise AttributeError(f"module 'pixjax' has no attribute {name!r}")
-    home = _HOMES[name]
-    found = import_module(f"pixjax.{name}") if home is None else getattr(import_module(f"pixjax.{home}"), name)
-    globals()[name] = found
-    return found
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    if name in __all__:
+        return import_module(f"pixjax.{name}")
+    raise AttributeError(f"module 'pixjax' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return [*__all__, "__version__"]
