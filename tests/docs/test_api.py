@@ -68,7 +68,7 @@ def test_a_saved_sample_is_what_the_command_writes(folder, monkeypatch):
     monkeypatch.chdir(folder)
     assert main([*told.removesuffix("--out=out").split(), "--out=command"]) == 0
     files = sorted(str(path.relative_to(folder / "out")) for path in (folder / "out").rglob("*.*"))
-    assert len(files) == 4  # a grid, a file of texts, two canvases
+    assert len(files) == 6  # a grid, a file of texts, four canvases
     for file in files:
         assert (folder / "out" / file).read_bytes() == (folder / "command" / file).read_bytes(), file
     assert sorted(str(p.relative_to(folder / "command")) for p in (folder / "command").rglob("*.*")) == files
