@@ -2,8 +2,10 @@
 
 import dataclasses
 import json
+import pathlib
 import sys
 
+import numpy as np
 import pytest
 
 from pixjax.config import Config, known_keys
@@ -49,6 +51,55 @@ def test_overrides_take_the_type_of_their_key():
     assert config.data.weights == (1.0, 2.5)
     assert config.diffusion.time.image == "uniform"
     assert config.training.ema_decays == (0.5,)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "text"),
+    [
+        ("training.steps", 7, "7"),
+        ("training.steps", 1e5, "1e5"),
+        ("training.steps", np.int64(7), "7"),
+        ("training.learning_rate", 1, "1"),
+        ("training.learning_rate", np.float64(0.5), "0.5"),
+        ("training.ema_decays", 0.5, "0.5"),
+        ("training.ema_decays", [0.5, 0.25], "(0.5,0.25)"),
+        ("data.weights", np.array([1.0, 2.5]), "(1,2.5)"),
+        ("data.sources", "text:a/*.txt,images:b", "text:a/*.txt,images:b"),
+        ("data.flip", False, "false"),
+        ("model.patch_size", 8, "8"),
+        ("training.init_from", pathlib.Path("runs/a"), "runs/a"),
+    ],
+)
+def test_python_and_the_command_line_say_the_same(key, value, text):
+    wanted = load_config("demo", [f"--config.{key}={text}"])
+    assert load_config("demo", {key: value}) == wanted
+    assert load_config("demo", {key: text}) == wanted
+    assert load_config("demo", [f"{key}={text}"]) == wanted
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"training.stps": 1}, "unknown config key 'training.stps': did you mean 'training.steps'"),
+        ({"training": {"steps": 1}}, "unknown config key 'training'"),
+        ({3: 1}, "unknown config key '3'"),
+        ({"training.steps": None}, "training.steps=None has the wrong type: expected int"),
+        ({"training.steps": True}, "training.steps=True has the wrong type: expected int"),
+        ({"training.steps": "many"}, "training.steps='many' has the wrong type: expected int"),
+        ("training.steps=1", "overrides='training.steps=1' is one text: give a list of KEY=VALUE, or a dict by key"),
+    ],
+)
+def test_overrides_that_are_wrong_are_one_line(overrides, message):
+    with pytest.raises(InputError) as caught:
+        load_config("demo", overrides)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_may_start_from_another_config(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text('import pixjax\n\n\ndef get_config():\n    return pixjax.load_config("demo", {"model.depth": 6})\n')
+    assert load_config(file) == load_config("demo", {"model.depth": 6})
 
 
 @pytest.mark.parametrize(("text", "steps"), [("1e5", 100_000), ("1_000", 1000), ("2.5e1", 25), ("3.0", 3)])
