@@ -45,7 +45,7 @@ class _Entry(NamedTuple):
     where: str
 
     @property
-    def modality(self) -> int:
+    def modality(self) -> Modality:
         return IMAGE if isinstance(self.answer, _Path) else TEXT
 
 
@@ -174,7 +174,7 @@ class Pairs(PairSource):
         return self._tokens.read([(start, stop)])[0].astype(np.int32)
 
 
-def pairs_modality(uri: SourceUri) -> int:
+def pairs_modality(uri: SourceUri) -> Modality:
     """That of the answers: as the option says, or the first line."""
     if uri.answer is not None:
         return uri.answer

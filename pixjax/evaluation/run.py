@@ -70,21 +70,21 @@ def evaluate(
       Stopped: `stop` said so; the parts that are done are kept in `out`.
     """
     require_seed(seed)
-    workdir, out = find_workdir(workdir), reachable_path(out, "--out")
+    run, folder = find_workdir(workdir), reachable_path(out, "--out")
     beside = read_baselines(baselines)
     weights = None if inception is None else local_path(inception, "--inception")
     reader = None if language_model is None else local_path(language_model, "--language-model")
     require_there(weights, reader)
-    denoiser = load(workdir, ema=ema, step=step)
+    denoiser = load(run, ema=ema, step=step)
     config = with_overrides(denoiser.config, {"evaluation.test": own_test(denoiser.config)})
     config = with_overrides(config, overrides)
     for uri in (*config.evaluation.test, *config.evaluation.validation):
         SourceUri.parse(uri)  # a source that is gone is a note, a misspelt one an error
     denoiser = dataclasses.replace(denoiser, config=config)
     raw = None
-    if keeps_raw(workdir, denoiser.step):
-        raw = dataclasses.replace(load(workdir, ema="none", step=denoiser.step), config=config)
-    out.mkdir(parents=True, exist_ok=True)
+    if keeps_raw(run, denoiser.step):
+        raw = dataclasses.replace(load(run, ema="none", step=denoiser.step), config=config)
+    folder.mkdir(parents=True, exist_ok=True)
 
     material = gather(config, denoiser.codec, denoiser.modalities)
     judges, notes = load_judges(weights, reader, denoiser.modalities, material)
@@ -99,24 +99,24 @@ def evaluate(
         raw,
         material,
         Parts.of(
-            out / "parts",
-            workdir=str(workdir),
+            folder / "parts",
+            workdir=str(run),
             step=denoiser.step,
             ema=ema,
             seed=seed,
             config=config.to_dict(),
             code=versions()["source_sha256"],
         ),
-        Parts.of(references or out / "parts", characters=config.evaluation.reference_characters, **data),
+        Parts.of(references or folder / "parts", characters=config.evaluation.reference_characters, **data),
         judges=judges,
         seed=seed,
         meter=Meter(stop=stop),
         say=say,
     )
     for wanted, made in samples.items():
-        write_samples(out / "samples" / wanted, made, denoiser.codec)
-    (out / METRICS_FILE).write_text(json.dumps(metrics, indent=2) + "\n")
+        write_samples(folder / "samples" / wanted, made, denoiser.codec)
+    (folder / METRICS_FILE).write_text(json.dumps(metrics, indent=2) + "\n")
     environment = versions() | {"devices": f"{jax.device_count()} x {jax.devices()[0].device_kind}"}
-    report = evaluation_report(workdir, denoiser, metrics, samples, material, baselines=beside, environment=environment)
-    write_report(out / REPORT_FILE, report)
+    report = evaluation_report(run, denoiser, metrics, samples, material, baselines=beside, environment=environment)
+    write_report(folder / REPORT_FILE, report)
     return metrics
