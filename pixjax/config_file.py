@@ -6,45 +6,63 @@ import importlib.machinery
 import importlib.util
 import inspect
 import json
+import os
 import pathlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pixjax.config import Config, known_keys, unknown_key
+from pixjax.config import Config, known_keys, plain, unknown_key
 from pixjax.errors import InputError
 from pixjax.paths import local_path
 
 _PACKAGED = pathlib.Path(__file__).parent / "configs"
 
 
-def read_config(name: str, overrides: Sequence[str] = ()) -> Config:
-    """The config that a file and the command line make.
+Overrides = Mapping[str, Any] | Sequence[str]  # {"training.steps": 10}, or ["training.steps=10"]
+
+
+def load_config(name_or_path: str | os.PathLike, overrides: Overrides = ()) -> Config:
+    """The config that a file makes, some of its keys changed.
+
+    >>> load_config("demo", {"training.steps": 10, "data.text_ratio": 1}).training.steps
+    10
 
     Args:
-      name: a path ending in .py, or the bare name of a config inside the package; `:ARG` after it is handed to the
-        file's `get_config`, as a string.
-      overrides: `--config.KEY=VALUE`, a dotted key each.
+      name_or_path: a path ending in .py, or the bare name of a config inside the package; `:ARG` after it is handed to
+        the file's `get_config`, as a string.
+      overrides: values by dotted key, or a list of `KEY=VALUE` as on the command line. A text is read as the type of
+        its key, so that `"10"` and `10` say the same.
 
     Raises:
       InputError: no such config, an unknown key (the nearest is named), a value of the wrong type or out of range.
     """
-    return with_overrides(run_config_file(name, "get_config"), overrides)
+    return with_overrides(Config.from_dict(run_config_file(os.fspath(name_or_path), "get_config")), overrides)
 
 
-def with_overrides(config: Any, overrides: Sequence[str]) -> Config:
-    """A config, or its values, as the command line changes it. Raises as `read_config` does."""
-    values = Config.from_dict(config).to_dict()  # checked before anything is changed
+def with_overrides(config: Config, overrides: Overrides) -> Config:
+    """A config with some keys changed, by the rules of `load_config`. Raises its `InputError`."""
+    values = config.to_dict()
+    for key, value in _changes(overrides):
+        _set(values, key, value)
+    return Config.from_dict(values)
+
+
+def _changes(overrides: Overrides) -> Iterator[tuple[str, Any]]:
+    if isinstance(overrides, str):
+        raise InputError(f"overrides={overrides!r} is one text: give a list of KEY=VALUE, or a dict by key")
+    if isinstance(overrides, Mapping):
+        yield from overrides.items()
+        return
     for override in overrides:
         key, equals, text = override.removeprefix("--config.").partition("=")
         if not equals:
             raise InputError(f"{override} has no value: write {override}=VALUE")
-        _set(values, key, text)
-    return Config.from_dict(values)
+        yield key, text
 
 
 def run_config_file(name: str, function: str) -> dict[str, Any]:
-    """What `function` of a file returns, as plain values; `name` is as in `read_config`.
+    """What `function` of a file returns, as plain values; `name` is as in `load_config`.
 
     Raises:
       InputError: no such file, one of another kind, or one that does not run.
@@ -132,14 +150,16 @@ def _require_takes(make: Callable, arguments: tuple[str, ...], path: pathlib.Pat
         raise InputError(f"{function}() of {path} needs an argument: write {path}:ARGUMENT") from None
 
 
-def _set(values: dict[str, Any], key: str, text: str) -> None:
-    """Set a dotted key from its text, read as the type of the value that is there."""
+def _set(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set a dotted key; a text is read as the type of the value that is there."""
     if key not in known_keys():
-        raise InputError(unknown_key(key))
+        raise InputError(unknown_key(str(key)))
     *sections, leaf = key.split(".")
     for section in sections:
         values = values[section]
-    values[leaf] = _parse(key, text, values[leaf])
+    present = values[leaf]
+    value = _parse(key, value, present) if isinstance(value, str) else plain(value)
+    values[leaf] = (value,) if isinstance(present, tuple) and not isinstance(value, tuple | list) else value
 
 
 def _parse(key: str, text: str, present: Any) -> Any:
@@ -149,11 +169,11 @@ def _parse(key: str, text: str, present: Any) -> Any:
         value = ast.literal_eval({"true": "True", "false": "False"}.get(text, text))
     except (ValueError, SyntaxError) as error:
         if isinstance(present, tuple):
-            return (text,)
+            return text
         raise InputError(f"{key}={text!r} has the wrong type: expected {type(present).__name__}") from error
     if isinstance(value, tuple) and not isinstance(present, tuple):  # 1,000
         raise InputError(f"{key}={text!r} has the wrong type: expected {type(present).__name__}")
-    return (value,) if isinstance(present, tuple) and not isinstance(value, tuple | list) else value
+    return value
 
 
 def config_from_json(text: str | bytes, origin: str) -> Config:

@@ -45,10 +45,10 @@ def missing(quoted: str, words: set[str]) -> list[str]:
 
 
 def test_a_name_of_nothing_is_found():
-    words = {"read_config", "CanvasCodec"}
-    for quoted in ("read_config(name)", "CanvasCodec", "pixjax/codec/color.py", "color.py", "pixjax.codec.color", "t"):
+    words = {"load_config", "CanvasCodec"}
+    for quoted in ("load_config(name)", "CanvasCodec", "pixjax/codec/color.py", "color.py", "pixjax.codec.color", "t"):
         assert not missing(quoted, words)
-    for quoted in ("read_configs(name)", "CanvasCodecs", "pixjax/codec/colour.py", "colour.py", "pixjax.codec.a.b"):
+    for quoted in ("load_configs(name)", "CanvasCodecs", "pixjax/codec/colour.py", "colour.py", "pixjax.codec.a.b"):
         assert missing(quoted, words)
 
 

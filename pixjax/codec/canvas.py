@@ -14,7 +14,8 @@ from pixjax.codec.bulk import BulkPainter
 from pixjax.codec.color import ColorCode, parse_code
 from pixjax.codec.description import describe, parse_description, settings_of
 from pixjax.codec.layout import cell_pixels
-from pixjax.codec.marker import TEXT, paint_marker, read_marker
+from pixjax.codec.marker import paint_marker, read_marker
+from pixjax.codec.modality import TEXT, Modality
 from pixjax.codec.scale import Array, as_array, is_uint8
 from pixjax.codec.tokenizer import Tokenizer
 from pixjax.codec.tokenizer_files import (
@@ -27,8 +28,8 @@ from pixjax.codec.tokenizer_files import (
     read_tokenizer_files,
     verify_digests,
 )
-from pixjax.config import Config, parse_patch_size
 from pixjax.errors import InputError
+from pixjax.patch_size import parse_patch_size
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,14 +88,6 @@ class CanvasCodec:
         if self.tokenizer_files is None:
             object.__setattr__(self, "tokenizer_files", read_tokenizer_files(self.tokenizer))
         _ = self.cell_index  # builds the tokenizer, the code and the layout: each refuses what it cannot do
-
-    @classmethod
-    def from_config(cls, config: Config) -> "CanvasCodec":
-        return cls(
-            **dataclasses.asdict(config.codec),
-            canvas_size=config.model.canvas_size,
-            patch_size=config.model.patch_size,
-        )
 
     @functools.cached_property
     def text_tokenizer(self) -> Tokenizer:
@@ -310,9 +303,13 @@ class CanvasCodec:
         return side[:, None] & side
 
     def mark(
-        self, canvas: Shaped[Array, "*batch height width 3"], modality: int | Int[Array, "*batch"]
+        self, canvas: Shaped[Array, "*batch height width 3"], modality: int | str | Int[Array, "*batch"]
     ) -> Shaped[Array, "*batch height width 3"]:
-        """The canvas with the marker of its modality painted; as it is where the codec has no marker."""
+        """The canvas with the marker of its modality painted; as it is where the codec has no marker.
+
+        modality: `Modality` or its name, of all canvases, or the number of each.
+        """
+        modality = Modality.of(modality) if isinstance(modality, str) else modality
         return paint_marker(as_array(canvas), modality, self.marker_size) if self.marker else canvas
 
     # Canvases to ids and text

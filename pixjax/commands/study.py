@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
             results = run_study(
                 study,
                 workdir,
-                baselines=baselines,
+                baselines=args.baselines,
                 stop=lambda: bool(stop.received),
                 say=lambda line: print(line, file=sys.stderr, flush=True),
             )

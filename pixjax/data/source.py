@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Int32, Int64, Integer, UInt64
 
+from pixjax.codec import Modality
 from pixjax.codec.coverage import Coverage
 from pixjax.data.images import BadImage, Pixels
 
@@ -42,7 +43,7 @@ class ImageSource(Protocol):
     """
 
     uri: str
-    modality: int
+    modality: Modality
     num_labels: int  # labels are below this; 0: there are none
     has_captions: bool
 
@@ -62,7 +63,7 @@ class TextSource(Protocol):
     """Windows of a stream of tokens. `modality` is `pixjax.codec.TEXT`."""
 
     uri: str
-    modality: int
+    modality: Modality
     coverage: Coverage | None  # what of the text is in the tokens; None where it was not counted
 
     def __len__(self) -> int:
@@ -94,7 +95,7 @@ class PairSource(abc.ABC):
     """Prompts and answers. `modality` is that of every answer."""
 
     uri: str
-    modality: int
+    modality: Modality
     num_labels: int  # of answers that are pictures
     coverage: Coverage | None = None  # of the texts on either side
 

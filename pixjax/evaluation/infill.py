@@ -1,6 +1,7 @@
 """What is given of a canvas that the model is to fill in: a text with blanks, or an image with a mask."""
 
 import dataclasses
+import os
 import re
 
 import numpy as np
@@ -74,7 +75,7 @@ def _tokens(codec: CanvasCodec, piece: str, *, after_blank: bool, before_blank: 
     return ids[after_blank : len(ids) - before_blank]
 
 
-def given_image(image: str, mask: str, canvas_size: int) -> Given:
+def given_image(image: str | os.PathLike, mask: str | os.PathLike, canvas_size: int) -> Given:
     """An image file and a mask file of the same size: what is white in the mask is not known.
 
     Both are resized and cropped to the middle, as images are in training but for its random crops.

@@ -95,7 +95,7 @@ def test_all_arms_of_a_seed_come_before_the_next_and_start_from_their_own_seed(s
         return {"folder": folder.name, "judged_with": seed}
 
     monkeypatch.setattr("pixjax.evaluation.study.train", train)
-    monkeypatch.setattr("pixjax.evaluation.study.evaluate_workdir", measure)
+    monkeypatch.setattr("pixjax.evaluation.study.evaluate", measure)
     results = run_study(read_study(str(study_file), seeds=(3, 5)), epath.Path(tmp_path))
     origin = {seed: str(run_folder(epath.Path(tmp_path), "text", seed)) for seed in (3, 5)}
     assert trained == [

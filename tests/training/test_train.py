@@ -133,7 +133,7 @@ def test_a_run_may_start_from_weights_without_context(finished, tiny_config):
     model, mesh = make_model(config), make_mesh(config.training.mesh)
     shapes = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
     like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated(mesh)), shapes)
-    params, (note,) = params_from(str(finished), like, config, CanvasCodec.from_config(config), model)
+    params, (note,) = params_from(str(finished), like, config, CanvasCodec(**config.codec_arguments()), model)
     assert "new here: context_modality, context_segment" in note
     pretrained = load(finished)
     z, t = jax.random.normal(jax.random.key(0), (2, 16, 16, 3)), jnp.array([0.3, 0.7])
@@ -146,7 +146,7 @@ def test_a_run_may_gain_the_codebook_of_text(finished, tiny_config):
     model, mesh = make_model(config), make_mesh(config.training.mesh)
     shapes = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
     like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated(mesh)), shapes)
-    params, (note,) = params_from(str(finished), like, config, CanvasCodec.from_config(config), model)
+    params, (note,) = params_from(str(finished), like, config, CanvasCodec(**config.codec_arguments()), model)
     assert "cells_above_0, cells_below_0, cells_in, cells_out, embed_ids, out_ids" in note
     z, t = jax.random.normal(jax.random.key(0), (2, 16, 16, 3)), jnp.array([0.3, 0.7])
     images = denoise(model, params, z, t, jnp.full(2, IMAGE))
@@ -170,7 +170,7 @@ def test_finetuning_makes_a_new_table_for_another_number_of_classes(tmp_path, ti
         shapes = jax.eval_shape(functools.partial(init_params, model), jax.random.key(0))
         whole = replicated(mesh)
         like = jax.tree.map(lambda x, on=whole: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=on), shapes)
-        params, (note,) = params_from(str(origin), like, config, CanvasCodec.from_config(config), model)
+        params, (note,) = params_from(str(origin), like, config, CanvasCodec(**config.codec_arguments()), model)
         assert message in note
         assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, like)
         table, old = params.pop("class_embedding", None), np.asarray(pretrained["class_embedding"])
