@@ -60,15 +60,11 @@ def imported(source: str) -> dict[str, int]:
 IMPORTS = {name: imported(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
 
 
-def home(module: str, known) -> str | None:
-    """The longest of the known names that a module is or lies in."""
+def tier(module: str) -> str | None:
+    """The longest of the names in `TIERS` that a module is or lies in."""
     parts = module.split(".")
     prefixes = (".".join(parts[:count]) for count in range(len(parts), 0, -1))
-    return next((prefix for prefix in prefixes if prefix in known), None)
-
-
-def tier(module: str) -> str | None:
-    return home(module, RANK)
+    return next((prefix for prefix in prefixes if prefix in RANK), None)
 
 
 @pytest.mark.parametrize(
