@@ -8,7 +8,7 @@ from report_under_test import page_of
 
 from pixjax.report import Chart, Series
 from pixjax.report.axis import make_axis
-from pixjax.report.thinning import kept_points
+from pixjax.report.chart import kept_points
 
 
 def drawn(chart: Chart) -> dict[str, list[np.ndarray]]:
