@@ -1,7 +1,8 @@
 """Charts as SVG that fits any width: places are percentages of the plot, and text keeps its size.
 
 Lines live in a nested drawing of 1000 x 1000 that is stretched over the plot; the width of their strokes is not. A dot
-is a stroke of no length with round ends, for the same reason. Of a series no more points are drawn than can be seen."""
+is a stroke of no length with round ends, for the same reason. Of a series no more points are drawn than can be seen.
+"""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,16 @@ from jaxtyping import Bool, Float, Int
 from pixjax.report.axis import Axis, make_axis
 from pixjax.report.blocks import Chart, Series
 from pixjax.report.text import DASH, escape, number, script_json, visible
+
+COLORS = 6  # of page.css; further series are dashed
+_DOTTED = 40  # points of a series up to which each gets a dot
+_DENSE = 1000  # points above which a line is faint, and their median is drawn over it
+_PARTS = 100  # of the axis, each with a median
+_LISTED = 60  # distinct x up to which a chart has a table of its numbers
+BUCKETS = 600  # of the axis, pixels that a chart is wide, about
+_LABEL_HEIGHT = 0.065  # of a reference, as a part of the plot
+
+References = Sequence[tuple[str, float]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -78,9 +89,6 @@ def points_of(series: Series, *, x_log: bool, y_log: bool) -> Points:
     )
 
 
-BUCKETS = 600  # pixels that a chart is wide, about
-
-
 def kept_points(
     place: Float[np.ndarray, " n"], curves: Float[np.ndarray, "curves n"], buckets: int = BUCKETS
 ) -> Int[np.ndarray, " kept"]:
@@ -105,16 +113,6 @@ def kept_points(
         first_gap = gap.argmax(axis=1)[gap.any(axis=1)]
         kept.update(run[[0, -1, *lowest, *highest, *first_gap]].tolist())
     return np.array(sorted(kept))
-
-
-COLORS = 6  # of page.css; further series are dashed
-_DOTTED = 40  # points of a series up to which each gets a dot
-_DENSE = 1000  # points above which a line is faint, and their median is drawn over it
-_PARTS = 100  # of the axis, each with a median
-_LISTED = 60  # distinct x up to which a chart has a table of its numbers
-_LABEL_HEIGHT = 0.065  # of a reference, as a part of the plot
-
-References = Sequence[tuple[str, float]]
 
 
 def chart_html(chart: Chart) -> str:

@@ -22,10 +22,19 @@ from pixjax.report.blocks import (
     Table,
     Trajectory,
 )
-from pixjax.report.canvases import column_rules, gallery_html, inspector_html, trajectory_html
 from pixjax.report.chart import chart_html
+from pixjax.report.html import (
+    column_rules,
+    data_html,
+    figures_html,
+    gallery_html,
+    inspector_html,
+    prose_html,
+    shaded_texts_html,
+    table_html,
+    trajectory_html,
+)
 from pixjax.report.text import escape
-from pixjax.report.words import data_html, figures_html, prose_html, shaded_texts_html, table_html
 
 
 def write_report(path: epath.PathLike, report: Report) -> None:
