@@ -31,7 +31,7 @@ from pixjax.report import (
 )
 from pixjax.report.blocks import Block
 from pixjax.sampling.generate import Generated
-from pixjax.sampling.token_names import token_names
+from pixjax.sampling.samples import token_names
 from pixjax.training.reporter import METRICS_FILE
 
 SHOWN_TEXTS = 8

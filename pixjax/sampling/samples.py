@@ -28,6 +28,16 @@ _PRE = "white-space:pre-wrap;max-height:12em;overflow:auto"
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
+def token_names(codec: CanvasCodec, ids: Int[np.ndarray, " tokens"]) -> tuple[str, ...]:
+    """What each token reads by itself: PAD, EOS and parts of a letter by name or number."""
+    special = {} if codec.pad_id == codec.eos_id else {codec.pad_id: "⟨pad⟩", codec.eos_id: "⟨end⟩"}
+    names: dict[int, str] = {}
+    for number in set(ids.tolist()):
+        text = special.get(number) or codec.text_tokenizer.decode(np.array([number]))
+        names[number] = f"⟨{number}⟩" if not text or "\ufffd" in text else text
+    return tuple(names[number] for number in ids.tolist())
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Samples:
     """What a model made, each canvas read or shown by its tag. A notebook displays the pictures and the texts.

@@ -9,8 +9,7 @@ from PIL import Image, ImageDraw
 from pixjax.checkpoints.load import Denoiser
 from pixjax.codec import TEXT, CanvasCodec, to_uint8
 from pixjax.sampling.request import Request, answer, prepare
-from pixjax.sampling.samples import until_the_end
-from pixjax.sampling.token_names import token_names
+from pixjax.sampling.samples import token_names, until_the_end
 
 SIDE = 512  # pixels that a canvas is shown with, about
 

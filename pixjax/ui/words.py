@@ -4,7 +4,7 @@ from pixjax.codec import TEXT
 from pixjax.report.blocks import ShadedText, ShadedTexts
 from pixjax.report.html import shaded_texts_html
 from pixjax.report.text import escape, token_text
-from pixjax.sampling.token_names import token_names
+from pixjax.sampling.samples import token_names
 from pixjax.ui.film import Film, Token, tokens_of
 
 
