@@ -17,9 +17,9 @@ from pixjax.sampling.checks import Wanted, class_number, require_possible
 from pixjax.sampling.generate import generate
 from pixjax.sampling.infill import Given, given_image, given_text
 from pixjax.sampling.pages import generate_pages, require_pages
+from pixjax.sampling.pictures import chosen_steps
 from pixjax.sampling.prompts import make_context, read_prompt
 from pixjax.sampling.samples import Samples
-from pixjax.sampling.trajectory import chosen_steps
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

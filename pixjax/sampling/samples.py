@@ -19,8 +19,7 @@ from pixjax.codec import TEXT, CanvasCodec, Modality
 from pixjax.codec.png import write_png
 from pixjax.paths import local_path
 from pixjax.sampling.generate import Generated
-from pixjax.sampling.pictures import grid
-from pixjax.sampling.trajectory import filmstrip, write_animation
+from pixjax.sampling.pictures import filmstrip, grid, write_animation
 
 _SHOWN = 16  # samples that a notebook shows
 _SIDE = 160  # pixels of the screen that a canvas has there
