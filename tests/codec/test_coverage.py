@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pixjax.cli import main
 from pixjax.codec import CanvasCodec
 from pixjax.codec.coverage import CoverageCounter, say_lost
-from pixjax.codec.normalize import to_27_letters
+from pixjax.codec.tokenizer import to_27_letters
 from pixjax.codec.train_bpe import train_bpe
 from pixjax.errors import InputError
 

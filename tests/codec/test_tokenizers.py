@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pixjax.codec import CanvasCodec
-from pixjax.codec.normalize import to_27_letters
+from pixjax.codec.tokenizer import to_27_letters
 from pixjax.codec.train_bpe import train_bpe
 from pixjax.errors import InputError
 
