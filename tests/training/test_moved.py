@@ -10,7 +10,7 @@ from etils import epath
 from PIL import Image
 
 from pixjax.checkpoints.load import load
-from pixjax.codec.train_bpe import train_bpe
+from pixjax.codec.subword import train_bpe
 from pixjax.errors import InputError
 from pixjax.training.train import train
 

@@ -14,7 +14,7 @@ from etils import epath
 from pixjax.checkpoints.checkpoint import Checkpoints, most_checkpoints, saved_steps
 from pixjax.checkpoints.load import load
 from pixjax.codec import IMAGE, TEXT, CanvasCodec
-from pixjax.codec.train_bpe import train_bpe
+from pixjax.codec.subword import train_bpe
 from pixjax.errors import InputError, RunError
 from pixjax.models import denoise
 from pixjax.training.finetune import params_from
