@@ -12,7 +12,7 @@ from pixjax.data.class_folders import choose_split
 from pixjax.data.files import Files, JoinedFiles, open_files
 from pixjax.data.fingerprint import digest, fingerprint_of_files
 from pixjax.data.images import BadImage
-from pixjax.data.match_names import match_names
+from pixjax.data.listed import match_names
 from pixjax.data.paths import reach
 from pixjax.data.picture_files import read_picture
 from pixjax.data.picture_kinds import is_in_hidden, shown

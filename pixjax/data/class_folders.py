@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Sequence
 
-from pixjax.data.match_names import common_folder
+from pixjax.data.listed import common_folder
 from pixjax.data.picture_kinds import shown
 from pixjax.errors import InputError
 

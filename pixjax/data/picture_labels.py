@@ -14,8 +14,7 @@ from etils import epath
 
 from pixjax.data.class_folders import choose_split, classes_by_folder
 from pixjax.data.files import Files, JoinedFiles
-from pixjax.data.listed import read_lines_by_file
-from pixjax.data.match_names import match_names
+from pixjax.data.listed import match_names, read_lines_by_file
 from pixjax.data.paths import reach
 from pixjax.data.picture_kinds import shown
 from pixjax.data.picture_list import PictureList, sample_key

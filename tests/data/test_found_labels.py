@@ -14,7 +14,7 @@ from pixjax.codec import CanvasCodec
 from pixjax.config import Config, DataConfig, ModelConfig
 from pixjax.data import make_batches, open_source
 from pixjax.data.labels import describe_classes
-from pixjax.data.match_names import match_names
+from pixjax.data.listed import match_names
 from pixjax.errors import InputError
 
 
