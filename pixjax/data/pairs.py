@@ -20,7 +20,7 @@ from pixjax.data.paths import expand_glob
 from pixjax.data.rows import is_unicode, read_rows
 from pixjax.data.source import Pair, PairSource, Part, Picture
 from pixjax.data.text_formats import TABLES, open_rows, require_format
-from pixjax.data.tokens import MemoryTokens
+from pixjax.data.token_stream import MemoryTokens
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError
 from pixjax.paths import is_remote

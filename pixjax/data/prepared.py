@@ -20,8 +20,7 @@ from pixjax.data.manifest import MANIFEST, Manifest, Shard, count_labels, covera
 from pixjax.data.paths import reach
 from pixjax.data.shard_records import decode_picture, file_digest, id_type
 from pixjax.data.source import Picture
-from pixjax.data.token_stream import TokenStream
-from pixjax.data.tokens import Span
+from pixjax.data.token_stream import Span, TokenStream
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError
 from pixjax.paths import is_remote

@@ -12,8 +12,7 @@ from pixjax.data.demo import demo_documents
 from pixjax.data.documents import text_parts
 from pixjax.data.keys import fold
 from pixjax.data.sources import open_source
-from pixjax.data.token_stream import TokenStream
-from pixjax.data.tokens import MemoryTokens
+from pixjax.data.token_stream import MemoryTokens, TokenStream
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError
 

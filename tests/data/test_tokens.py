@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 
-from pixjax.data.tokens import MemoryTokens
+from pixjax.data.token_stream import MemoryTokens
 
 
 def test_spans_are_read_in_the_order_asked_for():
