@@ -19,7 +19,7 @@ from pixjax.config import Config
 from pixjax.data.bad_pictures import BadPictures
 from pixjax.data.batch_plan import Batch, BatchPlan, make_plan
 from pixjax.data.labels import all_class_names, require_same_classes, source_classes, source_notes
-from pixjax.data.same_sources import changed_content, moved_sources, source_state
+from pixjax.data.source_identity import changed_content, moved_sources, source_state
 from pixjax.data.worker import ENDING, start_worker
 from pixjax.errors import InputError, RunError
 from pixjax.main_guard import require_guard

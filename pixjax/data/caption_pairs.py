@@ -7,10 +7,10 @@ from jaxtyping import Int32, UInt64
 
 from pixjax.codec import IMAGE, TEXT, CanvasCodec, Modality
 from pixjax.codec.coverage import CoverageCounter, bytes_instead
-from pixjax.data.fingerprint import fingerprint_of
 from pixjax.data.images import BadImage
 from pixjax.data.keys import uniform
 from pixjax.data.source import ImageSource, Pair, PairSource, Picture
+from pixjax.data.source_identity import fingerprint_of
 from pixjax.errors import InputError
 
 _TRIED = 64  # records that are read for their captions alone

@@ -10,7 +10,6 @@ from pixjax.codec import IMAGE
 from pixjax.data.bad_rows import BadRow
 from pixjax.data.class_folders import choose_split
 from pixjax.data.files import Files, JoinedFiles, open_files
-from pixjax.data.fingerprint import digest, fingerprint_of_files
 from pixjax.data.images import BadImage
 from pixjax.data.listed import match_names
 from pixjax.data.paths import reach
@@ -18,6 +17,7 @@ from pixjax.data.picture_files import read_picture
 from pixjax.data.picture_kinds import is_in_hidden, shown
 from pixjax.data.picture_list import PictureList, sample_key
 from pixjax.data.source import Picture
+from pixjax.data.source_identity import digest, fingerprint_of_files
 from pixjax.data.text_formats import ENDINGS, TABLES, open_rows, require_format
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError

@@ -9,9 +9,9 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from pixjax.codec import IMAGE
-from pixjax.data.fingerprint import digest
 from pixjax.data.images import BadImage
 from pixjax.data.source import Picture
+from pixjax.data.source_identity import digest
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError, RunError
 

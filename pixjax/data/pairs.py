@@ -14,11 +14,11 @@ from pixjax.codec import IMAGE, TEXT, CanvasCodec, Modality
 from pixjax.codec.coverage import CoverageCounter, bytes_instead
 from pixjax.config import DataConfig
 from pixjax.data.bad_rows import BadRow, SkippedRows
-from pixjax.data.fingerprint import SAMPLED_BYTES, digest, sampled
 from pixjax.data.images import BadImage, Pixels, decode_image
 from pixjax.data.paths import expand_glob
 from pixjax.data.rows import is_unicode, read_rows
 from pixjax.data.source import Pair, PairSource, Part, Picture
+from pixjax.data.source_identity import SAMPLED_BYTES, digest, sampled
 from pixjax.data.text_formats import TABLES, open_rows, require_format
 from pixjax.data.token_stream import MemoryTokens
 from pixjax.data.uri import SourceUri

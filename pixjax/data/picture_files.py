@@ -8,13 +8,13 @@ from collections.abc import Iterable, Sequence
 from pixjax.codec import IMAGE
 from pixjax.data.class_folders import folders_alike
 from pixjax.data.files import Files, open_files
-from pixjax.data.fingerprint import digest, fingerprint_of_files
 from pixjax.data.images import BadImage, Pixels, decode_image
 from pixjax.data.labels import number_labels
 from pixjax.data.picture_kinds import shown
 from pixjax.data.picture_labels import label_pictures
 from pixjax.data.picture_list import PictureList
 from pixjax.data.source import Picture
+from pixjax.data.source_identity import digest, fingerprint_of_files
 from pixjax.data.uri import SourceUri
 
 

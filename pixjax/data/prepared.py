@@ -14,12 +14,12 @@ from jaxtyping import Integer
 from pixjax.cache_folder import cache_folder
 from pixjax.codec import IMAGE, TEXT, CanvasCodec, Modality
 from pixjax.codec.coverage import bytes_instead
-from pixjax.data.fingerprint import digest
 from pixjax.data.images import BadImage
 from pixjax.data.manifest import MANIFEST, Manifest, Shard, count_labels, coverage_of_shards, tokenizer_identity
 from pixjax.data.paths import reach
 from pixjax.data.shard_records import decode_picture, file_digest, id_type
 from pixjax.data.source import Picture
+from pixjax.data.source_identity import digest
 from pixjax.data.token_stream import Span, TokenStream
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from pixjax.codec import IMAGE, TEXT, Modality
-from pixjax.data.fingerprint import digest, sampled
 from pixjax.data.images import BadImage, decode_image
 from pixjax.data.source import Picture
+from pixjax.data.source_identity import digest, sampled
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError
 from pixjax.paths import user_path

@@ -13,8 +13,8 @@ from jaxtyping import Int32, Int64, Integer, UInt64
 
 from pixjax.codec import TEXT, CanvasCodec
 from pixjax.codec.coverage import Coverage, CoverageCounter
-from pixjax.data.fingerprint import digest
 from pixjax.data.keys import randint
+from pixjax.data.source_identity import digest
 
 Span = tuple[int, int]  # the first token and the one after the last
 

@@ -10,7 +10,7 @@ from pixjax.checkpoints.checkpoint import Checkpoints
 from pixjax.checkpoints.run_files import CONFIG_FILE, find_workdir, read_run
 from pixjax.codec import CanvasCodec
 from pixjax.config import Config
-from pixjax.data.fingerprint import digest
+from pixjax.data.source_identity import digest
 from pixjax.errors import InputError, RunError
 from pixjax.models import JiT, Params
 from pixjax.training.mesh import replicated

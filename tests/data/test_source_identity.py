@@ -10,9 +10,8 @@ from PIL import Image
 
 from pixjax.codec import CanvasCodec
 from pixjax.data import open_source
-from pixjax.data.fingerprint import digest, sampled
 from pixjax.data.prepare import plan_preparation, prepare
-from pixjax.data.same_sources import changed_content, moved_sources, source_state
+from pixjax.data.source_identity import changed_content, digest, moved_sources, sampled, source_state
 from pixjax.errors import InputError
 
 CODEC = CanvasCodec(canvas_size=16)
