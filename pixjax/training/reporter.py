@@ -19,8 +19,7 @@ from rich.text import Text
 
 from pixjax.errors import InputError, RunError
 from pixjax.streams import PATIENCE, safe
-from pixjax.training.curves import Curves
-from pixjax.training.line_file import LineFile
+from pixjax.training.log_files import Curves, LineFile
 
 METRICS_FILE = "metrics.jsonl"
 LOG_FILE = "log.txt"

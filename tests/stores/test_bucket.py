@@ -9,7 +9,7 @@ from pixjax.checkpoints.lock import WorkdirLock, open_store
 from pixjax.checkpoints.run_files import workdir_path
 from pixjax.errors import InputError
 from pixjax.paths import reachable_path, user_path, write_whole
-from pixjax.training.growing_object import GrowingObject
+from pixjax.training.log_files import GrowingObject
 
 from .proxy import answer_lost, cut, status
 
