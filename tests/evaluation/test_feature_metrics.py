@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pixjax.errors import InputError
-from pixjax.evaluation.feature_metrics import frechet_distance, kernel_distance, precision_recall
+from pixjax.evaluation.inception import frechet_distance, kernel_distance, precision_recall
 
 
 def gaussian(seed: int, count: int, features: int = 4) -> np.ndarray:

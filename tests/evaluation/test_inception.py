@@ -12,8 +12,7 @@ from etils import epath
 from pixjax.cli import main
 from pixjax.errors import InputError
 from pixjax.evaluation import judges
-from pixjax.evaluation.feature_metrics import frechet_distance
-from pixjax.evaluation.inception import Inception, inception_metrics, load_inception
+from pixjax.evaluation.inception import Inception, frechet_distance, inception_metrics, load_inception
 from pixjax.evaluation.parts import Parts
 from pixjax.report.run import evaluate
 
