@@ -1,4 +1,4 @@
-"""What the page may offer with a model: the choices, where they start, and why the rest is not served."""
+"""What the page may offer with a model, and why it refuses the rest; and what is filled in, as a request."""
 
 import dataclasses
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from pixjax.config import SamplingConfig
 from pixjax.errors import InputError
 from pixjax.sampling.checks import Wanted, require_possible
 from pixjax.sampling.prompts import require_context
+from pixjax.sampling.request import Request
 
 _MODALITIES: tuple[Wanted, ...] = get_args(Wanted)
 _GUIDED = 2.0  # any scale but 1
@@ -62,3 +63,39 @@ def _refusal(require: Callable, *asked: Any, **changes: Any) -> str:
     except InputError as error:
         return str(error)
     return ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Form:
+    """The fields of the page, None where one is empty."""
+
+    modality: Wanted
+    prompt: str | None
+    prompt_image: str | None  # a path
+    infill: str | None
+    seed: float | None
+    sampler: str
+    steps: float | None
+    guidance: float | None
+    label: float | None  # -1 is none
+
+    def request(self, sampling: SamplingConfig) -> Request:
+        """Raises `InputError` for numbers that are missing or wrong; `sampling` is the config's."""
+        changes: dict[str, Any] = {"sampler": self.sampler, "steps": _whole("--steps", self.steps)}
+        if self.guidance is not None and self.guidance != sampling.guidance:
+            changes["guidance"] = float(self.guidance)  # else what the config says, where there is a condition
+        return Request(
+            modality=self.modality,
+            prompt=self.prompt or None,
+            prompt_image=self.prompt_image or None,
+            infill=self.infill or None,
+            seed=_whole("--seed", self.seed),
+            label=_whole("--label", self.label),
+            changes=changes,
+        )
+
+
+def _whole(name: str, value: float | None) -> int:
+    if value is None or value != int(value):
+        raise InputError(f"{name} is {'empty' if value is None else value}: give a whole number")
+    return int(value)

@@ -9,9 +9,8 @@ from pixjax.errors import InputError, RunError
 from pixjax.models import NO_LABEL
 from pixjax.report.text import escape, visible
 from pixjax.ui.averages import Averages
-from pixjax.ui.controls import Controls, controls_of
+from pixjax.ui.controls import Controls, Form, controls_of
 from pixjax.ui.film import Film, make_film, picture, scale_of, token_at
-from pixjax.ui.form import Form
 from pixjax.ui.words import problem_html, text_html, token_html
 
 _QUIETLY: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}

@@ -12,7 +12,7 @@ from pixjax.checkpoints.checkpoint import Checkpoints, saved_steps
 from pixjax.cli import main
 from pixjax.errors import RunError
 from pixjax.paths import user_path
-from pixjax.training import log_files as growing_object
+from pixjax.training.log_files import GrowingObject
 from pixjax.training.train import train
 
 from .proxy import answer_lost, cut, slow, status
@@ -115,7 +115,7 @@ def test_every_command_takes_it(on_disk, in_bucket, tmp_path, capsys):
 
 def test_it_can_be_started_from(in_bucket, on_disk, tiny_config, tmp_path, monkeypatch):
     """`init_from` in a bucket; and lines come seldom, but before a checkpoint and at the end they all come."""
-    monkeypatch.setattr(growing_object.GrowingObject, "EVERY", 1e9)
+    monkeypatch.setattr(GrowingObject, "EVERY", 1e9)
     one = {"steps": 1, "checkpoint_every": 1}
     train(tiny_config(training={**one, "init_from": RUN}), user_path("gs://bucket/tuned"))
     train(tiny_config(training={**one, "init_from": str(on_disk)}), epath.Path(tmp_path / "tuned"))

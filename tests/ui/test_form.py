@@ -7,7 +7,7 @@ import pytest
 from pixjax.config import SamplingConfig
 from pixjax.errors import InputError
 from pixjax.sampling.request import Request
-from pixjax.ui.form import Form
+from pixjax.ui.controls import Form
 
 UNTOUCHED = Form(
     modality="any", prompt="", prompt_image=None, infill="", seed=0, sampler="heun", steps=50, guidance=1.0, label=-1
