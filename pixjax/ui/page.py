@@ -1,4 +1,4 @@
-"""The page: which field feeds what. All that it shows is made in `film.py` and `words.py`."""
+"""The page: which field feeds what. All that it shows is made in `film.py`."""
 
 import importlib.resources
 from typing import Any
@@ -10,8 +10,7 @@ from pixjax.models import NO_LABEL
 from pixjax.report.text import escape, visible
 from pixjax.ui.averages import Averages
 from pixjax.ui.controls import Controls, Form, controls_of
-from pixjax.ui.film import Film, make_film, picture, scale_of, token_at
-from pixjax.ui.words import problem_html, text_html, token_html
+from pixjax.ui.film import Film, make_film, picture, problem_html, scale_of, text_html, token_at, token_html
 
 _QUIETLY: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 

@@ -6,8 +6,7 @@ from test_film import film_of
 
 from pixjax.codec import IMAGE
 from pixjax.errors import InputError
-from pixjax.ui.film import token_at
-from pixjax.ui.words import problem_html, text_html, token_html
+from pixjax.ui.film import problem_html, text_html, token_at, token_html
 
 HOSTILE = '<img src=x onerror="1">&\n'
 
