@@ -23,13 +23,13 @@ from pixjax.codec import IMAGE, CanvasCodec
 from pixjax.codec.coverage import CoverageCounter
 from pixjax.config import DataConfig
 from pixjax.data.bad_rows import BadRow, SkippedRows
-from pixjax.data.documents import text_parts
 from pixjax.data.images import RESIZE_METHOD, BadImage
 from pixjax.data.manifest import MANIFEST, Manifest, Recipe, Shard, read_shard, write_json
 from pixjax.data.paths import reach
 from pixjax.data.shard_records import encode_picture, encode_windows, file_digest, write_shard
 from pixjax.data.source import ImageSource
 from pixjax.data.sources import modality_of, open_source
+from pixjax.data.text_files import text_parts
 from pixjax.data.token_stream import tokenize_documents
 from pixjax.data.uri import SourceUri
 from pixjax.data.worker import start_worker

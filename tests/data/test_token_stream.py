@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from pixjax.codec import CanvasCodec
 from pixjax.data.bad_rows import BadRow
 from pixjax.data.demo import demo_documents
-from pixjax.data.documents import text_parts
 from pixjax.data.keys import fold
 from pixjax.data.sources import open_source
+from pixjax.data.text_files import text_parts
 from pixjax.data.token_stream import MemoryTokens, TokenStream
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError
