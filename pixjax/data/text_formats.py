@@ -6,10 +6,9 @@ from typing import Any
 
 from pixjax.data.bad_rows import BadRow
 from pixjax.data.content import COMPRESSIONS, TextPath, opened, plain_name
-from pixjax.data.json_rows import JsonFile, JsonLines
 from pixjax.data.parquet import ParquetRows
+from pixjax.data.row_formats import JsonFile, JsonLines, Table
 from pixjax.data.rows import Rows
-from pixjax.data.tables import Table
 from pixjax.errors import InputError
 
 _LOOKED_AT = 1000  # bytes

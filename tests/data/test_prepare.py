@@ -129,7 +129,7 @@ def test_shards_of_one_file_read_it_once_altogether(tmp_path, monkeypatch):
     (tmp_path / "lines.jsonl").write_text("".join(lines))
     plan = plan_preparation(f"text:{tmp_path}/lines.jsonl", str(tmp_path / "shards"), codec=CODEC, shards=30)
     parsed, loads = [], json.loads
-    monkeypatch.setattr("pixjax.data.json_rows.json.loads", lambda line: (parsed.append(line), loads(line))[1])
+    monkeypatch.setattr("pixjax.data.row_formats.json.loads", lambda line: (parsed.append(line), loads(line))[1])
     prepare(plan)
     assert 300 <= sum("text" in str(line)[:10] for line in parsed) <= 300 + 30
 
