@@ -16,7 +16,7 @@ import numpy as np
 
 from pixjax.codec import CanvasCodec
 from pixjax.config import Config
-from pixjax.data.bad_pictures import BadPictures
+from pixjax.data.bad_records import BadPictures
 from pixjax.data.batch_plan import Batch, BatchPlan, make_plan
 from pixjax.data.labels import all_class_names, require_same_classes, source_classes, source_notes
 from pixjax.data.source_identity import changed_content, moved_sources, source_state

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from etils import epath
 
 from pixjax.codec import IMAGE
-from pixjax.data.bad_rows import BadRow
+from pixjax.data.bad_records import BadRow
 from pixjax.data.class_folders import choose_split
 from pixjax.data.files import Files, JoinedFiles, open_files
 from pixjax.data.images import BadImage

@@ -13,7 +13,7 @@ from jaxtyping import Int32, UInt64
 from pixjax.codec import IMAGE, TEXT, CanvasCodec, Modality
 from pixjax.codec.coverage import CoverageCounter, bytes_instead
 from pixjax.config import DataConfig
-from pixjax.data.bad_rows import BadRow, SkippedRows
+from pixjax.data.bad_records import BadRow, SkippedRows
 from pixjax.data.images import BadImage, Pixels, decode_image
 from pixjax.data.paths import expand_glob
 from pixjax.data.rows import is_unicode, read_rows

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pixjax.data.bad_rows import BadRow
+from pixjax.data.bad_records import BadRow
 from pixjax.data.rows import name_another
 from pixjax.errors import InputError
 

@@ -22,7 +22,7 @@ from jaxtyping import Int64
 from pixjax.codec import IMAGE, CanvasCodec
 from pixjax.codec.coverage import CoverageCounter
 from pixjax.config import DataConfig
-from pixjax.data.bad_rows import BadRow, SkippedRows
+from pixjax.data.bad_records import BadRow, SkippedRows
 from pixjax.data.images import RESIZE_METHOD, BadImage
 from pixjax.data.manifest import MANIFEST, Manifest, Recipe, Shard, read_shard, write_json
 from pixjax.data.paths import reach

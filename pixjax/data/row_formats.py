@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
-from pixjax.data.bad_rows import BadRow
+from pixjax.data.bad_records import BadRow
 from pixjax.data.content import TextPath, opened
 from pixjax.data.rows import name_another
 from pixjax.errors import InputError

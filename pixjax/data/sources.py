@@ -99,7 +99,7 @@ def _open_text_source(uri: SourceUri, codec: CanvasCodec, max_bad_fraction: floa
         from pixjax.data.prepared import open_prepared_text
 
         return open_prepared_text(uri, codec)
-    from pixjax.data.bad_rows import SkippedRows
+    from pixjax.data.bad_records import SkippedRows
     from pixjax.data.text_files import text_documents
     from pixjax.data.token_stream import MemoryTokens, TokenStream, tokenize_documents
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 from etils import epath
 
 from pixjax.config import DataConfig
-from pixjax.data.bad_rows import BadRow, SkippedRows
+from pixjax.data.bad_records import BadRow, SkippedRows
 from pixjax.data.content import TextPath
 from pixjax.data.paths import expand_glob, is_remote, reach
 from pixjax.data.rows import RowDocuments

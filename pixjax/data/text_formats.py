@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from pixjax.data.bad_rows import BadRow
+from pixjax.data.bad_records import BadRow
 from pixjax.data.content import COMPRESSIONS, TextPath, opened, plain_name
 from pixjax.data.parquet import ParquetRows
 from pixjax.data.row_formats import JsonFile, JsonLines, Table

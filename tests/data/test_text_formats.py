@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from pixjax.cli import main
 from pixjax.codec import CanvasCodec
 from pixjax.data import json_rows, open_source
-from pixjax.data.bad_rows import BadRow
+from pixjax.data.bad_records import BadRow
 from pixjax.data.prepare import plan_preparation, prepare
 from pixjax.data.text_files import text_documents, text_parts
 from pixjax.data.uri import SourceUri

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pixjax.codec import CanvasCodec
-from pixjax.data.bad_rows import BadRow
+from pixjax.data.bad_records import BadRow
 from pixjax.data.demo import demo_documents
 from pixjax.data.keys import fold
 from pixjax.data.sources import open_source
