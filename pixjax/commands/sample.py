@@ -9,7 +9,7 @@ HELP = "make canvases with a trained model, and read or show each by its tag"
 
 _EXCERPTS, _EXCERPT = 4, 160  # texts that are printed, and characters of each
 
-_ASKED = (  # flags that are fields of a `Request` as they are
+_ASKED = (  # flags that are fields of a `SampleRequest` as they are
     "modality",
     "num",
     "pages",
@@ -96,9 +96,9 @@ def run(args: argparse.Namespace) -> None:
     from pixjax.errors import InputError
     from pixjax.paths import local_path
     from pixjax.runtime import set_up
-    from pixjax.sampling.request import Request, answer, prepare
+    from pixjax.sampling.request import SampleRequest, prepare, run_request
 
-    request = Request(
+    request = SampleRequest(
         **{name: getattr(args, name) for name in _ASKED},
         changes=_changes(args),
     )
@@ -116,7 +116,7 @@ def run(args: argparse.Namespace) -> None:
 
     out = local_path(args.out, "--out")
     denoiser = load(args.workdir, ema=args.ema, step=args.checkpoint)
-    task = prepare(denoiser, request)
+    prepared = prepare(denoiser, request)
     if args.contact_sheet:
         from pixjax.data import make_batches
 
@@ -130,9 +130,9 @@ def run(args: argparse.Namespace) -> None:
     ):
         out.mkdir(parents=True, exist_ok=True)  # before the work, not after it
         bar_task = bar.add_task("canvases", total=total)
-        samples = answer(
+        samples = run_request(
             denoiser,
-            task,
+            prepared,
             stop=lambda: bool(stop.received),
             progress=lambda count: bar.update(bar_task, completed=count),
         )

@@ -16,19 +16,19 @@ from pixjax.checkpoints.load import Denoiser
 from pixjax.codec import IMAGE, TEXT, Modality
 from pixjax.errors import InputError
 from pixjax.evaluation.denoising import denoising_curves
+from pixjax.evaluation.external_networks import NO_REFERENCE_NETWORKS, ReferenceNetworks
 from pixjax.evaluation.floor import beside_floor
-from pixjax.evaluation.held_out import Material
+from pixjax.evaluation.held_out import HeldOutData
 from pixjax.evaluation.image_metrics import image_metrics, nearest_neighbours
 from pixjax.evaluation.inception import LAYER, RESIZE, Inception, inception_metrics
-from pixjax.evaluation.judges import NO_JUDGES, Judges
 from pixjax.evaluation.likelihood import evaluate_likelihood
 from pixjax.evaluation.ngrams import ngram_scale
-from pixjax.evaluation.parts import Parts
 from pixjax.evaluation.perplexity import perplexity
 from pixjax.evaluation.reconstruction import counted_cells
+from pixjax.evaluation.result_cache import ResultCache
 from pixjax.evaluation.text_metrics import text_metrics
 from pixjax.models import NO_LABEL, predict, type_condition
-from pixjax.sampling.generate import Generated, Wanted, generate, require_possible
+from pixjax.sampling.generate import Generated, ModalityChoice, generate, require_possible
 from pixjax.training.mesh import batch_sharding
 
 # Text has bits per dimension too, but only those of images are what others report.
@@ -44,7 +44,7 @@ class Stopped(Exception):
 
 
 @dataclasses.dataclass
-class Meter:
+class EvaluationCounter:
     """Counts how often a canvas was denoised, and ends the work when it is to stop."""
 
     stop: Callable[[], bool] = lambda: False
@@ -59,13 +59,13 @@ class Meter:
 def measure(
     denoiser: Denoiser,
     raw: Denoiser | None,
-    material: Material,
-    parts: Parts,
-    references: Parts,
+    data: HeldOutData,
+    parts: ResultCache,
+    references: ResultCache,
     *,
-    judges: Judges = NO_JUDGES,
+    networks: ReferenceNetworks = NO_REFERENCE_NETWORKS,
     seed: int = 0,
-    meter: Meter | None = None,
+    counter: EvaluationCounter | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> tuple[dict[str, Any], dict[str, Generated]]:
     """Likelihood, denoising curves and samples of a model.
@@ -73,10 +73,10 @@ def measure(
     Args:
       denoiser: of an average of the parameters; its config says how much is measured, and how canvases are sampled.
       raw: the same without averaging, for the denoising curves; None where it is not kept.
-      material: what it is judged by.
+      data: what it is measured on.
       parts: where results are kept.
       references: where figures of the data alone are kept.
-      judges: networks of others that samples are judged by besides.
+      networks: of others that samples are measured by besides.
       seed: of noise and samples.
       say: gets a line for each part that was measured.
 
@@ -87,14 +87,14 @@ def measure(
       and `forward_share`; `notes` on what is missing. And the samples, by what was asked for.
 
     Raises:
-      Stopped: the meter says so.
+      Stopped: the counter says so.
     """
-    meter = meter or Meter()
+    counter = counter or EvaluationCounter()
     metrics: dict[str, Any] = {"step": denoiser.step}
-    notes = list(material.notes)
+    notes = list(data.notes)
     seconds: dict[str, float] = {}
 
-    def part(name: str, measure: Callable[[], Any], kept: Parts = parts) -> Any:
+    def part(name: str, measure: Callable[[], Any], kept: ResultCache = parts) -> Any:
         began = time.monotonic()
         value = kept.get(name, measure)
         seconds[name] = time.monotonic() - began
@@ -104,18 +104,16 @@ def measure(
     for modality in sorted(denoiser.modalities):
         name = str(Modality(modality))
         metrics[name] = {}
-        if modality not in material.test or modality not in material.validation:
+        if modality not in data.test or modality not in data.validation:
             continue
-        likelihood = part(
-            f"{name}_likelihood", functools.partial(_likelihood, denoiser, material, modality, seed, meter)
-        )
+        likelihood = part(f"{name}_likelihood", functools.partial(_likelihood, denoiser, data, modality, seed, counter))
         metrics[name]["likelihood"] = {key: value for key, value in likelihood.items() if key != CANVAS_BITS}
         metrics.setdefault(CANVAS_BITS, {})[name] = likelihood[CANVAS_BITS]
         headlines = HEADLINES[modality]
         metrics |= {key: value for key, value in likelihood.items() if key.removesuffix("_stderr") in headlines}
         metrics[name]["denoising"] = {
             label: part(
-                f"{name}_denoising_{label}", functools.partial(_denoising, model, material, modality, seed, meter)
+                f"{name}_denoising_{label}", functools.partial(_denoising, model, data, modality, seed, counter)
             )
             for label, model in (("average", denoiser), ("raw", raw))
             if model is not None
@@ -130,48 +128,48 @@ def measure(
         if not denoiser.config.evaluation.samples:
             continue
         began = time.monotonic()
-        samples[wanted] = _samples(denoiser, wanted, parts, seed, meter)
+        samples[wanted] = _samples(denoiser, wanted, parts, seed, counter)
         seconds[f"{wanted}_samples"] = time.monotonic() - began
         say(f"{wanted} samples: {seconds[f'{wanted}_samples']:.1f} s")
 
     measured_seconds = sum(seconds.values())
-    metrics["evaluations"] = meter.evaluations
-    if meter.evaluations:
-        metrics["forward_share"] = meter.evaluations * _seconds_per_canvas(denoiser) / measured_seconds
-    if "text" in samples and material.training_text:
-        metrics["text"]["samples"] = part("text_quality", lambda: _text_quality(denoiser, samples, material))
-        if language_model := judges.language_model:
-            texts, (_, held_out) = _texts(denoiser, samples), _halves(material.test_text)
+    metrics["evaluations"] = counter.evaluations
+    if counter.evaluations:
+        metrics["forward_share"] = counter.evaluations * _seconds_per_canvas(denoiser) / measured_seconds
+    if "text" in samples and data.training_text:
+        metrics["text"]["samples"] = part("text_quality", lambda: _text_quality(denoiser, samples, data))
+        if language_model := networks.language_model:
+            texts, (_, held_out) = _texts(denoiser, samples), _halves(data.test_text)
             judged = part(
                 "text_perplexity",
-                lambda: perplexity(language_model, texts, held_out, check=lambda: meter(0)),
+                lambda: perplexity(language_model, texts, held_out, check=lambda: counter(0)),
                 parts.also(language_model=language_model.sha256),
             )
             # First, so that it stands beside the entropies, without which it says nothing.
             metrics["text"]["samples"] = judged | metrics["text"]["samples"]
-    if "image" in samples and IMAGE in material.test:
-        quality = metrics["image"]["samples"] = part("image_quality", lambda: _image_quality(samples, material))
-        if inception := judges.inception:
+    if "image" in samples and IMAGE in data.test:
+        quality = metrics["image"]["samples"] = part("image_quality", lambda: _image_quality(samples, data))
+        if inception := networks.inception:
             by_features = {"weights": inception.sha256, "layer": LAYER, "resize": RESIZE}
             more = part(
                 "image_inception",
-                lambda: _inception(inception, samples, material, references.also(**by_features), meter),
+                lambda: _inception(inception, samples, data, references.also(**by_features), counter),
                 parts.also(**by_features),
             )
             both = {name: quality[name] | more[name] for name in ("held_out", "held_out_spread")}
             metrics["image"]["samples"] = quality | more | both
     if any(wanted in samples for wanted in ("any", "text")) and len(denoiser.modalities) > 1:
-        metrics["tags"] = part("tags", lambda: _tags(denoiser, samples, material))
-    if material.training_text and TEXT in material.test and (texts := _test_texts(denoiser, material)):
+        metrics["tags"] = part("tags", lambda: _tags(denoiser, samples, data))
+    if data.training_text and TEXT in data.test and (texts := _test_texts(denoiser, data)):
         digest = hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()
-        measure = functools.partial(_ngrams, material.training_text, texts)
+        measure = functools.partial(_ngrams, data.training_text, texts)
         metrics["references"] = {"ngrams": part("ngrams", measure, references.also(test=digest))}
     return metrics | {"seconds": seconds, "notes": notes}, samples
 
 
-def _test_texts(denoiser: Denoiser, material: Material) -> list[str]:
+def _test_texts(denoiser: Denoiser, data: HeldOutData) -> list[str]:
     """What is written on the canvases that bits are measured on, without halves of letters at their edges."""
-    codec, test = denoiser.codec, material.test[TEXT]
+    codec, test = denoiser.codec, data.test[TEXT]
     ids, counted = codec.nearest_ids(test.canvases), counted_cells(codec, test.mask)
     texts = [codec.detokenize(row[here]).strip("\ufffd") for row, here in zip(ids, counted, strict=True)]
     return [text for text in texts if text]
@@ -181,8 +179,10 @@ def _ngrams(training_text: str, texts: list[str]) -> dict[str, float]:
     return {str(n): bits for n, bits in ngram_scale(training_text, texts).items()}
 
 
-def _likelihood(denoiser: Denoiser, material: Material, modality: int, seed: int, meter: Meter) -> dict[str, Any]:
-    test, validation = material.test[modality], material.validation[modality]
+def _likelihood(
+    denoiser: Denoiser, data: HeldOutData, modality: int, seed: int, counter: EvaluationCounter
+) -> dict[str, Any]:
+    test, validation = data.test[modality], data.validation[modality]
     return evaluate_likelihood(
         denoiser,
         (test.canvases, test.mask),
@@ -190,14 +190,14 @@ def _likelihood(denoiser: Denoiser, material: Material, modality: int, seed: int
         validation=(validation.canvases, validation.mask),
         num_times=denoiser.config.evaluation.num_times,
         seed=seed,
-        done=meter,
+        done=counter,
     )
 
 
 def _denoising(
-    denoiser: Denoiser, material: Material, modality: int, seed: int, meter: Meter
+    denoiser: Denoiser, data: HeldOutData, modality: int, seed: int, counter: EvaluationCounter
 ) -> dict[str, list[float]]:
-    test = material.test[modality]
+    test = data.test[modality]
     devices = denoiser.mesh.size
     curves = denoising_curves(
         jax.tree_util.Partial(_Tagged(denoiser), denoiser.params),
@@ -209,7 +209,7 @@ def _denoising(
         seed=seed,
         batch_size=-(-denoiser.config.evaluation.batch_size // devices) * devices,
         sharding=batch_sharding(denoiser.mesh),
-        done=meter,
+        done=counter,
     )
     return {name: values.tolist() for name, values in curves.items()}
 
@@ -231,29 +231,31 @@ class _Tagged:
         return hash((self._model, self._config))
 
 
-def _kinds(denoiser: Denoiser) -> tuple[Wanted, ...]:
+def _kinds(denoiser: Denoiser) -> tuple[ModalityChoice, ...]:
     """What samples are asked for: each modality, and, of a model that marks them, whatever it chooses to make."""
-    kinds: tuple[Wanted, ...] = tuple(str(m) for m in sorted(denoiser.modalities))  # type: ignore[misc]
+    kinds: tuple[ModalityChoice, ...] = tuple(str(m) for m in sorted(denoiser.modalities))  # type: ignore[misc]
     return (*kinds, "any") if len(kinds) > 1 and denoiser.codec.marker else kinds
 
 
-def _samples(denoiser: Denoiser, wanted: Wanted, parts: Parts, seed: int, meter: Meter) -> Generated:
+def _samples(
+    denoiser: Denoiser, wanted: ModalityChoice, parts: ResultCache, seed: int, counter: EvaluationCounter
+) -> Generated:
     def make() -> dict[str, np.ndarray]:
         sampling, num = denoiser.config.sampling, denoiser.config.evaluation.samples
         steps = np.unique(np.linspace(0, sampling.steps - 1, FRAMES).astype(int)).tolist()
-        made = generate(denoiser, wanted, num, seed=seed, trajectory=steps, stop=meter.stop)
-        meter(num * sampling.steps * (2 if sampling.sampler == "heun" else 1) * (2 if sampling.guidance != 1 else 1))
+        made = generate(denoiser, wanted, num, seed=seed, trajectory=steps, stop=counter.stop)
+        counter(num * sampling.steps * (2 if sampling.sampler == "heun" else 1) * (2 if sampling.guidance != 1 else 1))
         shown = {"frames": made.frames[:FILMED], "frame_times": made.frame_times[:FILMED]}
         return vars(made) | shown
 
     return Generated(**parts.get_arrays(f"{wanted}_samples", make))
 
 
-def _text_quality(denoiser: Denoiser, samples: dict[str, Generated], material: Material) -> dict[str, float]:
+def _text_quality(denoiser: Denoiser, samples: dict[str, Generated], data: HeldOutData) -> dict[str, float]:
     texts, margin = _texts(denoiser, samples), denoiser.codec.decode_ids(samples["text"].x)[1]
-    if not any(texts) or not material.test_text:
+    if not any(texts) or not data.test_text:
         return {"mean_margin": float(np.mean(margin))}
-    return text_metrics(texts, material.training_text, _halves(material.test_text), margin=margin)
+    return text_metrics(texts, data.training_text, _halves(data.test_text), margin=margin)
 
 
 def _texts(denoiser: Denoiser, samples: dict[str, Generated]) -> list[str]:
@@ -265,40 +267,44 @@ def _halves(text: str) -> tuple[str, str]:
     return text[: len(text) // 2], text[len(text) // 2 :]
 
 
-def _image_quality(samples: dict[str, Generated], material: Material) -> dict[str, Any]:
+def _image_quality(samples: dict[str, Generated], data: HeldOutData) -> dict[str, Any]:
     made = samples["image"].canvases
-    metrics = beside_floor(image_metrics, made, material.test[IMAGE].canvases)
-    if IMAGE in material.training:
-        index, distance = nearest_neighbours(made, material.training[IMAGE].canvases)
+    metrics = beside_floor(image_metrics, made, data.test[IMAGE].canvases)
+    if IMAGE in data.training:
+        index, distance = nearest_neighbours(made, data.training[IMAGE].canvases)
         metrics |= {"nearest_training_image": index[:, 0].tolist(), "nearest_distance": distance[:, 0].tolist()}
     return metrics
 
 
 def _inception(
-    inception: Inception, samples: dict[str, Generated], material: Material, references: Parts, meter: Meter
+    inception: Inception,
+    samples: dict[str, Generated],
+    data: HeldOutData,
+    references: ResultCache,
+    counter: EvaluationCounter,
 ) -> dict[str, Any]:
     """As `_image_quality`, of the same draws.
 
     The features of held-out images are kept, for all models that share the references.
     """
-    made, real = samples["image"].canvases, material.test[IMAGE].canvases
+    made, real = samples["image"].canvases, data.test[IMAGE].canvases
     kept = references.also(images=hashlib.sha256(real.tobytes()).hexdigest(), shape=real.shape)
     theirs = kept.get_arrays(
-        "held_out_inception", lambda: {"features": inception.features(real, check=lambda: meter(0))}
+        "held_out_inception", lambda: {"features": inception.features(real, check=lambda: counter(0))}
     )["features"]
-    ours = inception.features(made, check=lambda: meter(0))
+    ours = inception.features(made, check=lambda: counter(0))
     found = beside_floor(inception_metrics, ours, theirs)
     return found | {"inception_images": found.pop("counts")}
 
 
-def _tags(denoiser: Denoiser, samples: dict[str, Generated], material: Material) -> dict[str, float]:
+def _tags(denoiser: Denoiser, samples: dict[str, Generated], data: HeldOutData) -> dict[str, float]:
     """Whether a canvas is what its tag says, judged by how near its colours are to legal ones.
 
     `accuracy` is the share of canvases whose mean decoding margin lies on its modality's side of the middle between
     those of known text and known images; `text_share` the share that came out as text.
     """
     codec = denoiser.codec
-    known = {m: float(np.mean(codec.decode_ids(material.validation[m].canvases)[1])) for m in material.validation}
+    known = {m: float(np.mean(codec.decode_ids(data.validation[m].canvases)[1])) for m in data.validation}
     chosen = [samples["any"]] if "any" in samples else [samples[name] for name in map(str, Modality) if name in samples]
     modality = np.concatenate([made.modality for made in chosen])
     result = {"text_share": float(np.mean(modality == TEXT))}

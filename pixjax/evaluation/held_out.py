@@ -34,7 +34,7 @@ class CanvasSet:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Material:
+class HeldOutData:
     """By modality, TEXT or IMAGE; what could not be read is not there, and `notes` says why.
 
     `validation` are canvases of training where no source is kept for it. `training` are images alone.
@@ -48,7 +48,7 @@ class Material:
     notes: tuple[str, ...]
 
 
-def gather(config: Config, codec: CanvasCodec, modalities: frozenset[int]) -> Material:
+def read_held_out(config: Config, codec: CanvasCodec, modalities: frozenset[int]) -> HeldOutData:
     """Reads all that `config.evaluation` asks for; what is missing becomes a note, not an error."""
     evaluation, notes = config.evaluation, []
     read = functools.partial(read_canvases, config, codec)
@@ -85,7 +85,7 @@ def gather(config: Config, codec: CanvasCodec, modalities: frozenset[int]) -> Ma
         reading = functools.partial(read_text, config, codec, most=evaluation.reference_characters)
         wanted = ((config.data.sources, "--sources"), (evaluation.test, "--test"))
         texts = [attempt(functools.partial(reading, uris), flag) or "" for uris, flag in wanted]
-    return Material(
+    return HeldOutData(
         test=_those_there(test),
         validation=_those_there(validation),
         training=_those_there(training),

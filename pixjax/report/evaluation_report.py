@@ -10,7 +10,7 @@ from etils import epath
 from pixjax.checkpoints.load import Denoiser
 from pixjax.codec import IMAGE, TEXT, CanvasCodec, Modality, to_uint8
 from pixjax.evaluation.evaluate import CANVAS_BITS
-from pixjax.evaluation.held_out import Material
+from pixjax.evaluation.held_out import HeldOutData
 from pixjax.evaluation.inception import DISTANCES
 from pixjax.evaluation.references import Reference, image_references, ngram_standing, text_references
 from pixjax.report import (
@@ -47,7 +47,7 @@ def evaluation_report(
     denoiser: Denoiser,
     metrics: dict[str, Any],
     samples: dict[str, Generated],
-    material: Material,
+    data: HeldOutData,
     *,
     baselines: Sequence[Reference] = (),
     environment: dict[str, Any] | None = None,
@@ -58,7 +58,7 @@ def evaluation_report(
         ("Likelihood", _likelihood(metrics)),
         ("Denoising", _denoising(metrics)),
         ("Text samples", _texts(denoiser.codec, samples, metrics)),
-        ("Image samples", _images(samples, material, metrics)),
+        ("Image samples", _images(samples, data, metrics)),
         ("What it makes when it may choose", _freely_made(denoiser.codec, samples, metrics)),
     ):
         if blocks:
@@ -247,13 +247,13 @@ def _shaded(codec: CanvasCodec, made: Generated, index: int) -> ShadedText:
     return ShadedText(token_names(codec, ids), margin.tolist(), f"sample {index}, mean margin {margin.mean():.2f}")
 
 
-def _images(samples: dict[str, Generated], material: Material, metrics: dict[str, Any]) -> tuple[Block, ...]:
+def _images(samples: dict[str, Generated], data: HeldOutData, metrics: dict[str, Any]) -> tuple[Block, ...]:
     if "image" not in samples:
         return ()
     made = samples["image"].canvases
     blocks: list[Block] = [Gallery(made[:SHOWN_IMAGES])]
-    if IMAGE in material.test:
-        blocks += [Prose("Held-out images, for comparison:"), Gallery(material.test[IMAGE].canvases[:16])]
+    if IMAGE in data.test:
+        blocks += [Prose("Held-out images, for comparison:"), Gallery(data.test[IMAGE].canvases[:16])]
     quality = metrics.get("image", {}).get("samples", {})
     if quality:
         floor, spread = quality["held_out"], quality["held_out_spread"]
@@ -280,9 +280,9 @@ def _images(samples: dict[str, Generated], material: Material, metrics: dict[str
                 caption=caption,
             )
         )
-    if "nearest_training_image" in quality and IMAGE in material.training:
+    if "nearest_training_image" in quality and IMAGE in data.training:
         index = quality["nearest_training_image"][:NEIGHBOURS_SHOWN]
-        pairs = np.stack([made[: len(index)], material.training[IMAGE].canvases[index]])
+        pairs = np.stack([made[: len(index)], data.training[IMAGE].canvases[index]])
         captions = [f"sample {i}" for i in range(len(index))] + [f"{d:.0f} levels" for d in quality["nearest_distance"]]
         blocks += [
             Prose("Samples, and below each the training image that is nearest to it:"),

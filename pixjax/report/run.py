@@ -15,11 +15,11 @@ from pixjax.checkpoints.run_files import find_workdir
 from pixjax.config import require_seed
 from pixjax.config_file import Overrides, with_overrides
 from pixjax.data.uri import SourceUri
-from pixjax.evaluation.evaluate import Meter, measure
-from pixjax.evaluation.held_out import gather, own_test
-from pixjax.evaluation.judges import load_judges, require_there
-from pixjax.evaluation.parts import Parts
+from pixjax.evaluation.evaluate import EvaluationCounter, measure
+from pixjax.evaluation.external_networks import load_reference_networks, require_there
+from pixjax.evaluation.held_out import own_test, read_held_out
 from pixjax.evaluation.references import read_baselines
+from pixjax.evaluation.result_cache import ResultCache
 from pixjax.paths import local_path, reachable_path
 from pixjax.report import write_report
 from pixjax.report.evaluation_report import evaluation_report
@@ -86,19 +86,19 @@ def evaluate(
         raw = dataclasses.replace(load(run, ema="none", step=denoiser.step), config=config)
     folder.mkdir(parents=True, exist_ok=True)
 
-    material = gather(config, denoiser.codec, denoiser.modalities)
-    judges, notes = load_judges(weights, reader, denoiser.modalities, material)
+    data = read_held_out(config, denoiser.codec, denoiser.modalities)
+    networks, notes = load_reference_networks(weights, reader, denoiser.modalities, data)
     if raw is None:
         notes += ("only an average of the parameters is kept: denoising is not shown without averaging",)
-    material = dataclasses.replace(material, notes=material.notes + notes)
-    for note in material.notes:
+    data = dataclasses.replace(data, notes=data.notes + notes)
+    for note in data.notes:
         say(f"note: {note}")
-    data = {"sources": config.data.sources, "test": config.evaluation.test, "codec": denoiser.codec.to_dict()}
+    facts = {"sources": config.data.sources, "test": config.evaluation.test, "codec": denoiser.codec.to_dict()}
     metrics, samples = measure(
         denoiser,
         raw,
-        material,
-        Parts.of(
+        data,
+        ResultCache.of(
             folder / "parts",
             workdir=str(run),
             step=denoiser.step,
@@ -107,16 +107,16 @@ def evaluate(
             config=config.to_dict(),
             code=versions()["source_sha256"],
         ),
-        Parts.of(references or folder / "parts", characters=config.evaluation.reference_characters, **data),
-        judges=judges,
+        ResultCache.of(references or folder / "parts", characters=config.evaluation.reference_characters, **facts),
+        networks=networks,
         seed=seed,
-        meter=Meter(stop=stop),
+        counter=EvaluationCounter(stop=stop),
         say=say,
     )
     for wanted, made in samples.items():
         write_samples(folder / "samples" / wanted, made, denoiser.codec)
     (folder / METRICS_FILE).write_text(json.dumps(metrics, indent=2) + "\n")
     environment = versions() | {"devices": f"{jax.device_count()} x {jax.devices()[0].device_kind}"}
-    report = evaluation_report(run, denoiser, metrics, samples, material, baselines=beside, environment=environment)
+    report = evaluation_report(run, denoiser, metrics, samples, data, baselines=beside, environment=environment)
     write_report(folder / REPORT_FILE, report)
     return metrics

@@ -10,9 +10,9 @@ from pixjax.codec import Modality
 from pixjax.config import SamplingConfig
 from pixjax.errors import InputError
 from pixjax.models import NO_LABEL
-from pixjax.sampling.infill import Given
+from pixjax.sampling.infill import KnownPixels
 
-Wanted = Literal["text", "image", "any"]
+ModalityChoice = Literal["text", "image", "any"]
 
 
 def class_number(denoiser: Denoiser, label: int | str) -> int:
@@ -36,10 +36,10 @@ def class_number(denoiser: Denoiser, label: int | str) -> int:
 
 def require_possible(
     denoiser: Denoiser,
-    wanted: Wanted,
+    wanted: ModalityChoice,
     label: int = NO_LABEL,
     *,
-    given: Given | None = None,
+    given: KnownPixels | None = None,
     prompted: bool = False,
     trajectory: Sequence[int] = (),
     **changes: Any,

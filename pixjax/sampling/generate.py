@@ -16,8 +16,8 @@ from pixjax.codec.scale import Array as AnyArray
 from pixjax.config import Config, SamplingConfig
 from pixjax.diffusion import ONCE, Frames, Known, Repeats, guide, keep_known, project, sample, time_grids
 from pixjax.models import NO_LABEL, NO_TYPE, Context, JiT, Params, denoise, type_condition
-from pixjax.sampling.checks import Wanted, require_possible
-from pixjax.sampling.infill import Given
+from pixjax.sampling.checks import ModalityChoice, require_possible
+from pixjax.sampling.infill import KnownPixels
 from pixjax.training.mesh import batch_sharding
 
 
@@ -39,12 +39,12 @@ class Generated:
 
 def generate(
     denoiser: Denoiser,
-    wanted: Wanted,
+    wanted: ModalityChoice,
     num: int,
     *,
     seed: int = 0,
     label: int = NO_LABEL,
-    given: Given | None = None,
+    given: KnownPixels | None = None,
     context: Context | None = None,
     trajectory: Sequence[int] = (),
     stop: Callable[[], bool] = lambda: False,
@@ -104,7 +104,7 @@ def generate(
     )
 
 
-def _asked(denoiser: Denoiser, wanted: Wanted, num: int, key: jax.Array) -> Int[np.ndarray, " num"]:
+def _asked(denoiser: Denoiser, wanted: ModalityChoice, num: int, key: jax.Array) -> Int[np.ndarray, " num"]:
     """The modality that each canvas is asked to have; it means nothing to a model that chooses by itself."""
     if wanted != "any":
         return np.full(num, Modality.of(wanted), np.int32)
@@ -139,8 +139,8 @@ class _Batch:
 def _make_batch(
     denoiser: Denoiser,
     settings: SamplingConfig,
-    wanted: Wanted,
-    given: Given | None,
+    wanted: ModalityChoice,
+    given: KnownPixels | None,
     trajectory: Sequence[int],
     index: Int[np.ndarray, " batch"],
     modality: Int[np.ndarray, " batch"],

@@ -18,7 +18,7 @@ _WHITE = 32
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Given:
+class KnownPixels:
     """One canvas, and which of its pixels are known."""
 
     canvas: UInt8[np.ndarray, "height width 3"]
@@ -26,7 +26,7 @@ class Given:
     modality: int
 
 
-def given_text(codec: CanvasCodec, template: str, blank: str = "_") -> Given:
+def given_text(codec: CanvasCodec, template: str, blank: str = "_") -> KnownPixels:
     """A text in which each `blank` stands for one token that is not known; all that follows the text is not either.
 
     Raises:
@@ -64,7 +64,7 @@ def given_text(codec: CanvasCodec, template: str, blank: str = "_") -> Given:
     pixels = np.zeros(codec.canvas_size**2, bool)
     pixels[codec.cell_index[cells]] = True
     (canvas,) = codec.encode_ids(codec.pack(template_ids))
-    return Given(canvas=canvas, known=pixels.reshape(canvas.shape[:2]), modality=TEXT)
+    return KnownPixels(canvas=canvas, known=pixels.reshape(canvas.shape[:2]), modality=TEXT)
 
 
 def _tokens(codec: CanvasCodec, piece: str, *, after_blank: bool, before_blank: bool) -> Int[np.ndarray, " n"]:
@@ -75,7 +75,7 @@ def _tokens(codec: CanvasCodec, piece: str, *, after_blank: bool, before_blank: 
     return ids[after_blank : len(ids) - before_blank]
 
 
-def given_image(image: str | os.PathLike, mask: str | os.PathLike, canvas_size: int) -> Given:
+def given_image(image: str | os.PathLike, mask: str | os.PathLike, canvas_size: int) -> KnownPixels:
     """An image file and a mask file of the same size: what is white in the mask is not known.
 
     Both are resized and cropped to the middle, as images are in training but for its random crops.
@@ -105,4 +105,4 @@ def given_image(image: str | os.PathLike, mask: str | os.PathLike, canvas_size: 
         raise InputError(
             f"--mask={mask} is black where the canvas is, so there is nothing to fill in: paint that white"
         )
-    return Given(canvas=squares[image], known=known, modality=IMAGE)
+    return KnownPixels(canvas=squares[image], known=known, modality=IMAGE)

@@ -13,9 +13,9 @@ from pixjax.config import require_seed
 from pixjax.data.source import Part
 from pixjax.errors import InputError
 from pixjax.models import NO_LABEL
-from pixjax.sampling.checks import Wanted, class_number, require_possible
+from pixjax.sampling.checks import ModalityChoice, class_number, require_possible
 from pixjax.sampling.generate import generate
-from pixjax.sampling.infill import Given, given_image, given_text
+from pixjax.sampling.infill import KnownPixels, given_image, given_text
 from pixjax.sampling.pages import generate_pages, require_pages
 from pixjax.sampling.pictures import chosen_steps
 from pixjax.sampling.prompts import make_context, read_prompt
@@ -23,13 +23,13 @@ from pixjax.sampling.samples import Samples
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Request:
+class SampleRequest:
     """What is asked for: the flags of `pixjax sample`, by their names. Raises `InputError` for what no model could do.
 
     changes: keys of `config.sampling` that are to be another than there; a grid may be a text, TEXT,IMAGE for one each.
     """
 
-    modality: Wanted = "any"
+    modality: ModalityChoice = "any"
     num: int = 1
     pages: int = 1
     seed: int = 0
@@ -64,14 +64,14 @@ class Request:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Task:
+class PreparedRequest:
     """A request that a model can serve, its texts and files read."""
 
-    request: Request
+    request: SampleRequest
     label: int
-    wanted: Wanted
+    wanted: ModalityChoice
     prompt: tuple[Part, ...]
-    given: Given | None
+    given: KnownPixels | None
     trajectory: tuple[int, ...]  # the steps, from 0, of the frames
 
 
@@ -117,7 +117,7 @@ def sample(
     """
     if not isinstance(model, Denoiser):
         raise InputError(f"model is a {type(model).__name__}: give what pixjax.load returns")
-    request = Request(
+    request = SampleRequest(
         modality=_wanted(modality),
         num=num,
         pages=pages,
@@ -132,18 +132,18 @@ def sample(
         trajectory=trajectory if trajectory is None or isinstance(trajectory, str) else ",".join(map(str, trajectory)),
         changes=sampling,
     )
-    return answer(model, prepare(model, request), stop=stop, progress=progress)
+    return run_request(model, prepare(model, request), stop=stop, progress=progress)
 
 
-def _wanted(modality: Any) -> Wanted:
-    names: dict[str, Wanted] = {"any": "any", "text": "text", "image": "image"}
+def _wanted(modality: Any) -> ModalityChoice:
+    names: dict[str, ModalityChoice] = {"any": "any", "text": "text", "image": "image"}
     name = str(Modality.of(modality)) if isinstance(modality, int | np.integer) else modality
     if not isinstance(name, str) or name not in names:
         raise InputError(f"modality={modality!r} is unknown: choose one of {', '.join(names)}")
     return names[name]
 
 
-def prepare(denoiser: Denoiser, request: Request) -> Task:
+def prepare(denoiser: Denoiser, request: SampleRequest) -> PreparedRequest:
     """Reads what is asked for, before anything is computed or written.
 
     Raises:
@@ -166,39 +166,43 @@ def prepare(denoiser: Denoiser, request: Request) -> Task:
     require_possible(denoiser, wanted, label, **asked)
     if request.pages > 1:
         require_pages(denoiser)
-    return Task(request=request, label=label, wanted=wanted, prompt=prompt, given=given, trajectory=trajectory)
+    return PreparedRequest(
+        request=request, label=label, wanted=wanted, prompt=prompt, given=given, trajectory=trajectory
+    )
 
 
-def answer(
+def run_request(
     denoiser: Denoiser,
-    task: Task,
+    prepared: PreparedRequest,
     *,
     context_canvases: int = 0,
     stop: Callable[[], bool] = lambda: False,
     progress: Callable[[int], object] = lambda made: None,
 ) -> Samples:
-    """The canvases of a task.
+    """The canvases of a request.
 
     Args:
       context_canvases: that a prompt is given, so that prompts of any length share one program; 0: as many as it needs.
       stop: asked between two batches; when it says so, what is made so far is returned.
       progress: told after each batch how many canvases there are.
     """
-    request = task.request
+    request = prepared.request
     watching: dict[str, Any] = {"seed": request.seed, "stop": stop, "progress": progress}
     if request.pages > 1:
-        pages = generate_pages(denoiser, request.num, request.pages, prompt=task.prompt, **watching, **request.changes)
+        pages = generate_pages(
+            denoiser, request.num, request.pages, prompt=prepared.prompt, **watching, **request.changes
+        )
         return Samples(pages=tuple(pages), codec=denoiser.codec, num=request.num, num_pages=request.pages)
-    context = make_context(denoiser, [task.prompt] * request.num, context_canvases if task.prompt else 0)
+    context = make_context(denoiser, [prepared.prompt] * request.num, context_canvases if prepared.prompt else 0)
     made = generate(
         denoiser,
-        task.wanted,
+        prepared.wanted,
         request.num,
-        label=task.label,
-        given=task.given,
+        label=prepared.label,
+        given=prepared.given,
         context=context,
-        trajectory=task.trajectory,
+        trajectory=prepared.trajectory,
         **watching,
         **request.changes,
     )
-    return Samples(pages=(made,), codec=denoiser.codec, num=request.num, trajectory=task.trajectory)
+    return Samples(pages=(made,), codec=denoiser.codec, num=request.num, trajectory=prepared.trajectory)

@@ -7,11 +7,11 @@ from typing import Any, get_args, get_type_hints
 from pixjax.checkpoints.load import Denoiser
 from pixjax.config import SamplingConfig
 from pixjax.errors import InputError
-from pixjax.sampling.checks import Wanted, require_possible
+from pixjax.sampling.checks import ModalityChoice, require_possible
 from pixjax.sampling.prompts import require_context
-from pixjax.sampling.request import Request
+from pixjax.sampling.request import SampleRequest
 
-_MODALITIES: tuple[Wanted, ...] = get_args(Wanted)
+_MODALITIES: tuple[ModalityChoice, ...] = get_args(ModalityChoice)
 _GUIDED = 2.0  # any scale but 1
 
 
@@ -22,7 +22,7 @@ class Controls:
     A reason is the sentence with which `pixjax sample` would refuse.
     """
 
-    modalities: tuple[Wanted, ...]
+    modalities: tuple[ModalityChoice, ...]
     averages: tuple[str, ...]
     samplers: tuple[str, ...]
     sampling: SamplingConfig  # what the model's config starts from
@@ -69,7 +69,7 @@ def _refusal(require: Callable, *asked: Any, **changes: Any) -> str:
 class Form:
     """The fields of the page, None where one is empty."""
 
-    modality: Wanted
+    modality: ModalityChoice
     prompt: str | None
     prompt_image: str | None  # a path
     infill: str | None
@@ -79,12 +79,12 @@ class Form:
     guidance: float | None
     label: float | None  # -1 is none
 
-    def request(self, sampling: SamplingConfig) -> Request:
+    def request(self, sampling: SamplingConfig) -> SampleRequest:
         """Raises `InputError` for numbers that are missing or wrong; `sampling` is the config's."""
         changes: dict[str, Any] = {"sampler": self.sampler, "steps": _whole("--steps", self.steps)}
         if self.guidance is not None and self.guidance != sampling.guidance:
             changes["guidance"] = float(self.guidance)  # else what the config says, where there is a condition
-        return Request(
+        return SampleRequest(
             modality=self.modality,
             prompt=self.prompt or None,
             prompt_image=self.prompt_image or None,

@@ -11,7 +11,7 @@ from pixjax.codec import TEXT, CanvasCodec, to_uint8
 from pixjax.report.blocks import ShadedText, ShadedTexts
 from pixjax.report.html import shaded_texts_html
 from pixjax.report.text import escape, token_text
-from pixjax.sampling.request import Request, answer, prepare
+from pixjax.sampling.request import SampleRequest, prepare, run_request
 from pixjax.sampling.samples import token_names, until_the_end
 
 SIDE = 512  # pixels that a canvas is shown with, about
@@ -47,22 +47,22 @@ class Token:
     legal: tuple[tuple[int, int, int], ...] = ()  # the colours that the token is painted with, in the same order
 
 
-def make_film(denoiser: Denoiser, request: Request) -> Film:
+def make_film(denoiser: Denoiser, request: SampleRequest) -> Film:
     """Samples one canvas. Prompts of any length, and seeds, share one compiled program.
 
     Raises:
       InputError: as `prepare` does, before anything is computed.
     """
-    task = prepare(denoiser, dataclasses.replace(request, num=1, trajectory="even"))
-    (made,) = answer(denoiser, task, context_canvases=denoiser.config.model.context_canvases).pages
-    modality = np.full(len(task.trajectory), made.modality[0])
+    prepared = prepare(denoiser, dataclasses.replace(request, num=1, trajectory="even"))
+    (made,) = run_request(denoiser, prepared, context_canvases=denoiser.config.model.context_canvases).pages
+    modality = np.full(len(prepared.trajectory), made.modality[0])
     if denoiser.codec.marker:
         modality = denoiser.codec.decode_modality(made.frames[0])[0]
     return Film(
         codec=denoiser.codec,
         x_hat=made.frames[0],
         modality=modality,
-        step=task.trajectory,
+        step=prepared.trajectory,
         time=tuple(made.frame_times[0].tolist()),
         steps=denoiser.config.sampling.changed(**request.changes).steps,
     )

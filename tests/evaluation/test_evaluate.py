@@ -13,9 +13,9 @@ from etils import epath
 
 from pixjax.checkpoints.load import load
 from pixjax.cli import main
-from pixjax.evaluation.evaluate import Meter, Stopped
-from pixjax.evaluation.held_out import gather
-from pixjax.evaluation.parts import Parts
+from pixjax.evaluation.evaluate import EvaluationCounter, Stopped
+from pixjax.evaluation.held_out import read_held_out
+from pixjax.evaluation.result_cache import ResultCache
 from pixjax.report.run import evaluate
 
 
@@ -108,7 +108,7 @@ def test_sigterm_keeps_what_is_measured_and_exits_cleanly(workdir, tmp_path):
 
 
 def test_kept_parts_are_not_those_of_other_settings(tmp_path):
-    first, second = (Parts.of(epath.Path(tmp_path), seed=seed) for seed in (0, 1))
+    first, second = (ResultCache.of(epath.Path(tmp_path), seed=seed) for seed in (0, 1))
     assert first.get("part", lambda: 1) == 1
     assert first.get("part", lambda: 2) == 1
     assert second.get("part", lambda: 3) == 3
@@ -119,17 +119,17 @@ def test_kept_parts_are_not_those_of_other_settings(tmp_path):
 
 
 def test_the_meter_counts_and_stops():
-    meter = Meter()
+    meter = EvaluationCounter()
     meter(3)
     meter(4)
     assert meter.evaluations == 7
     with pytest.raises(Stopped):
-        Meter(stop=lambda: True)(1)
+        EvaluationCounter(stop=lambda: True)(1)
 
 
 def test_held_out_canvases_are_the_same_each_time_and_none_twice(workdir):
     denoiser = load(workdir)
-    first, second = (gather(denoiser.config, denoiser.codec, denoiser.modalities) for _ in range(2))
+    first, second = (read_held_out(denoiser.config, denoiser.codec, denoiser.modalities) for _ in range(2))
     for modality in (0, 1):
         np.testing.assert_array_equal(first.test[modality].canvases, second.test[modality].canvases)
         flat = first.test[modality].canvases.reshape(len(first.test[modality]), -1)

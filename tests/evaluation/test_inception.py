@@ -11,9 +11,9 @@ from etils import epath
 
 from pixjax.cli import main
 from pixjax.errors import InputError
-from pixjax.evaluation import judges
+from pixjax.evaluation import external_networks
 from pixjax.evaluation.inception import Inception, frechet_distance, inception_metrics, load_inception
-from pixjax.evaluation.parts import Parts
+from pixjax.evaluation.result_cache import ResultCache
 from pixjax.report.run import evaluate
 
 
@@ -32,7 +32,7 @@ def inject(monkeypatch, network) -> None:
     def load(path):
         return Inception(network=network, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
 
-    monkeypatch.setattr(judges, "load_inception", load)
+    monkeypatch.setattr(external_networks, "load_inception", load)
 
 
 def test_features_come_in_batches_in_order():
@@ -92,11 +92,11 @@ def test_features_of_held_out_images_are_kept_and_figures_stand_in_the_report(
 
 
 def test_what_is_kept_of_some_weights_is_not_that_of_others(tmp_path):
-    parts = Parts.of(epath.Path(tmp_path), seed=0)
+    parts = ResultCache.of(epath.Path(tmp_path), seed=0)
     assert parts.also(weights="a").get("fid", lambda: 1) == 1
     assert parts.also(weights="a").get("fid", lambda: 2) == 1
     assert parts.also(weights="b").get("fid", lambda: 3) == 3
-    assert Parts.of(epath.Path(tmp_path), seed=1).also(weights="b").get("fid", lambda: 4) == 4
+    assert ResultCache.of(epath.Path(tmp_path), seed=1).also(weights="b").get("fid", lambda: 4) == 4
 
 
 def test_without_weights_one_note_says_so_and_a_library_that_fails_does_not_stop_the_rest(
@@ -108,7 +108,7 @@ def test_without_weights_one_note_says_so_and_a_library_that_fails_does_not_stop
     def fail(path):
         raise InputError("no library")
 
-    monkeypatch.setattr(judges, "load_inception", fail)
+    monkeypatch.setattr(external_networks, "load_inception", fail)
     metrics = evaluate(workdir, evaluated_copy, inception=weights)
     assert "no library" in metrics["notes"]
     assert metrics["image"]["samples"] == plain["image"]["samples"]

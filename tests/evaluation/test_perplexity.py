@@ -6,7 +6,7 @@ import pytest
 
 from pixjax.cli import main
 from pixjax.errors import InputError
-from pixjax.evaluation import judges
+from pixjax.evaluation import external_networks
 from pixjax.evaluation.perplexity import LanguageModel, load_language_model, perplexity
 from pixjax.report.run import evaluate
 
@@ -49,7 +49,7 @@ def test_it_stands_beside_the_entropy_and_is_kept(workdir, evaluated_copy, tmp_p
         return PAIRS.log_likelihood(text)
 
     model = LanguageModel(log_likelihood=log_likelihood, sha256="pairs")
-    monkeypatch.setattr(judges, "load_language_model", lambda folder: model)
+    monkeypatch.setattr(external_networks, "load_language_model", lambda folder: model)
     (tmp_path / "config.json").write_text("{}")
     out = evaluated_copy
     quality = evaluate(workdir, out, language_model=tmp_path)["text"]["samples"]

@@ -13,7 +13,7 @@ from pixjax.data import text_share
 from pixjax.data.demo import demo_documents
 from pixjax.data.sources import modality_of, open_source
 from pixjax.data.uri import SourceUri
-from pixjax.evaluation.held_out import NAMES, gather, own_test
+from pixjax.evaluation.held_out import NAMES, own_test, read_held_out
 from pixjax.study.study import read_study
 
 [FOLDER] = pixjax.configs.__path__
@@ -50,7 +50,7 @@ def test_what_a_config_trains_on_is_tested_on_other_material_of_the_same_kind(na
 def test_the_demo_finds_canvases_of_both_kinds_to_measure(tiny_config):
     demo = load_config("demo")
     config = tiny_config(data={"sources": demo.data.sources}, evaluation={"test": demo.evaluation.test, "canvases": 8})
-    found = gather(config, CanvasCodec(**config.codec_arguments()), frozenset((TEXT, IMAGE)))
+    found = read_held_out(config, CanvasCodec(**config.codec_arguments()), frozenset((TEXT, IMAGE)))
     assert set(found.test) == {TEXT, IMAGE}
     assert not [note for note in found.notes if "held-out" in note]
 
@@ -61,7 +61,7 @@ def test_ones_own_data_is_not_measured_on_the_demo_and_the_flag_that_measures_it
     config = tiny_config(data={"sources": own}, evaluation={"test": load_config("demo").evaluation.test})
     assert own_test(config) == ("demo:images?part=held_out",)
     config = tiny_config(data={"sources": own}, evaluation={"test": own_test(config), "canvases": 8})
-    notes = gather(config, CanvasCodec(**config.codec_arguments()), frozenset((TEXT, IMAGE))).notes
+    notes = read_held_out(config, CanvasCodec(**config.codec_arguments()), frozenset((TEXT, IMAGE))).notes
     [note] = [note for note in notes if note.startswith(f"no held-out {NAMES[TEXT]}")]
     assert "bits" in note
     assert "--test=text:held_out/*.txt" in note

@@ -6,7 +6,7 @@ from PIL import Image
 
 from pixjax.codec import IMAGE, TEXT, CanvasCodec, to_float
 from pixjax.sampling.generate import _sample, generate
-from pixjax.sampling.request import Request
+from pixjax.sampling.request import SampleRequest
 from pixjax.ui.averages import Averages
 from pixjax.ui.film import Film, make_film, picture, scale_of, token_at, tokens_of
 
@@ -69,21 +69,21 @@ def averages(workdir):
 
 def test_the_last_frame_is_what_sample_makes_of_the_same_request(averages):
     denoiser = averages.current
-    film = make_film(denoiser, Request(modality="text", seed=3))
+    film = make_film(denoiser, SampleRequest(modality="text", seed=3))
     np.testing.assert_array_equal(film.x_hat[-1], generate(denoiser, "text", 1, seed=3).x[0])
     assert (film.step, film.steps) == ((0, 1), 2)
-    filled = make_film(denoiser, Request(infill="<b>__"))
+    filled = make_film(denoiser, SampleRequest(infill="<b>__"))
     assert tokens_of(filled, len(filled) - 1)[0][:3].tolist() == list(b"<b>")
 
 
 def test_prompts_of_any_length_and_seeds_and_averages_share_one_program(averages, tmp_path):
     Image.new("RGB", (20, 30), "red").save(tmp_path / "red.png")
-    first = make_film(averages("0.9"), Request(modality="text", prompt="a"))
+    first = make_film(averages("0.9"), SampleRequest(modality="text", prompt="a"))
     before = _sample._cache_size()
     requests = {
-        "0.9": Request(modality="text", prompt="a longer prompt, " * 5),
-        "0.5": Request(modality="image", prompt="a", seed=7),
-        "none": Request(modality="text", prompt_image=str(tmp_path / "red.png")),
+        "0.9": SampleRequest(modality="text", prompt="a longer prompt, " * 5),
+        "0.5": SampleRequest(modality="image", prompt="a", seed=7),
+        "none": SampleRequest(modality="text", prompt_image=str(tmp_path / "red.png")),
     }
     others = [make_film(averages(name), request) for name, request in requests.items()]
     assert _sample._cache_size() == before
@@ -91,13 +91,13 @@ def test_prompts_of_any_length_and_seeds_and_averages_share_one_program(averages
 
 
 def test_another_average_has_other_parameters_and_the_same_checkpoint(averages):
-    films = [make_film(averages(name), Request(modality="text", prompt="a")) for name in ("0.9", "none", "0.9")]
+    films = [make_film(averages(name), SampleRequest(modality="text", prompt="a")) for name in ("0.9", "none", "0.9")]
     np.testing.assert_array_equal(films[0].x_hat, films[2].x_hat)
     assert (films[0].x_hat != films[1].x_hat).any()
     assert averages.current.step == 4
 
 
 def test_a_film_of_one_step_has_one_frame(averages):
-    film = make_film(averages.current, Request(modality="image", changes={"steps": 1, "sampler": "euler"}))
+    film = make_film(averages.current, SampleRequest(modality="image", changes={"steps": 1, "sampler": "euler"}))
     assert len(film) == 1
     assert film.modality.tolist() == [IMAGE]

@@ -6,7 +6,7 @@ import pytest
 
 from pixjax.config import SamplingConfig
 from pixjax.errors import InputError
-from pixjax.sampling.request import Request
+from pixjax.sampling.request import SampleRequest
 from pixjax.ui.controls import Form
 
 UNTOUCHED = Form(
@@ -15,7 +15,7 @@ UNTOUCHED = Form(
 
 
 def test_empty_fields_ask_for_nothing():
-    assert UNTOUCHED.request(SamplingConfig()) == Request(changes={"sampler": "heun", "steps": 50})
+    assert UNTOUCHED.request(SamplingConfig()) == SampleRequest(changes={"sampler": "heun", "steps": 50})
 
 
 def test_guidance_is_asked_for_only_where_it_is_not_the_configs():

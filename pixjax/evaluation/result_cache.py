@@ -12,21 +12,21 @@ from etils import epath
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Parts:
+class ResultCache:
     """Results that are kept as they come, in a folder, under a key that says what they were measured on."""
 
     folder: epath.Path
     key: str
 
     @classmethod
-    def of(cls, folder: epath.Path, **facts: Any) -> "Parts":
+    def of(cls, folder: epath.Path, **facts: Any) -> "ResultCache":
         folder.mkdir(parents=True, exist_ok=True)
         key = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
         return cls(folder=folder, key=key)
 
-    def also(self, **facts: Any) -> "Parts":
+    def also(self, **facts: Any) -> "ResultCache":
         """The same folder, under a key that says more."""
-        return Parts.of(self.folder, key=self.key, **facts)
+        return ResultCache.of(self.folder, key=self.key, **facts)
 
     def get(self, name: str, measure: Callable[[], Any]) -> Any:
         """The kept value of a part, JSON types, or what `measure` says now."""

@@ -1,4 +1,4 @@
-"""The networks of others that samples may be judged by: what was given of them, and a line on what was not."""
+"""Networks of others that measure samples: those that were given, and a note on each that was not."""
 
 import dataclasses
 import pathlib
@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from pixjax.codec import IMAGE, TEXT
 from pixjax.errors import InputError
-from pixjax.evaluation.held_out import Material
+from pixjax.evaluation.held_out import HeldOutData
 from pixjax.evaluation.inception import FIGURES, WEIGHTS, Inception, load_inception
 from pixjax.evaluation.perplexity import CONFIG_FILE, LanguageModel, load_language_model
 
@@ -15,14 +15,14 @@ _T = TypeVar("_T")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Judges:
+class ReferenceNetworks:
     """None where there is none."""
 
     inception: Inception | None = None
     language_model: LanguageModel | None = None
 
 
-NO_JUDGES = Judges()
+NO_REFERENCE_NETWORKS = ReferenceNetworks()
 
 
 def require_there(inception: pathlib.Path | None, language_model: pathlib.Path | None) -> None:
@@ -36,9 +36,9 @@ def require_there(inception: pathlib.Path | None, language_model: pathlib.Path |
         )
 
 
-def load_judges(
-    inception: pathlib.Path | None, language_model: pathlib.Path | None, modalities: frozenset[int], material: Material
-) -> tuple[Judges, tuple[str, ...]]:
+def load_reference_networks(
+    inception: pathlib.Path | None, language_model: pathlib.Path | None, modalities: frozenset[int], data: HeldOutData
+) -> tuple[ReferenceNetworks, tuple[str, ...]]:
     """What can be loaded and has something to judge; on the rest a note, as on a library that is missing."""
     notes: list[str] = []
 
@@ -53,12 +53,12 @@ def load_judges(
             notes.append(str(error))
             return None
 
-    images = IMAGE in modalities and IMAGE in material.test
-    texts = TEXT in modalities and bool(material.training_text and material.test_text)
+    images = IMAGE in modalities and IMAGE in data.test
+    texts = TEXT in modalities and bool(data.training_text and data.test_text)
     if images and not inception:
         notes.append(f"no Inception weights: {FIGURES} are left out; give them with --inception=FILE")
-    judges = Judges(
+    networks = ReferenceNetworks(
         inception=load("--inception", inception, load_inception, images),
         language_model=load("--language-model", language_model, load_language_model, texts),
     )
-    return judges, tuple(notes)
+    return networks, tuple(notes)
