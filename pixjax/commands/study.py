@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     from pixjax.evaluation.references import read_baselines
     from pixjax.report import write_report
     from pixjax.study.report import results_json, study_report
-    from pixjax.study.statistics import conclusion, taxes_of
+    from pixjax.study.statistics import conclusion, relative_changes
     from pixjax.study.study import run_study
     from pixjax.training.watch import StopSignal
 
@@ -53,11 +53,11 @@ def run(args: argparse.Namespace) -> int:
         except Stopped:
             print(f"stopped: what is done is kept in {workdir}, the same command continues")
             return args.stopped_exit_code
-    taxes = taxes_of(study.comparisons, results)
-    (workdir / "results.json").write_text(results_json(results, taxes))
-    write_report(workdir / "report.html", study_report(study, workdir, results, taxes, baselines))
-    for tax in taxes:
-        print(conclusion(tax))
+    changes = relative_changes(study.comparisons, results)
+    (workdir / "results.json").write_text(results_json(results, changes))
+    write_report(workdir / "report.html", study_report(study, workdir, results, changes, baselines))
+    for change in changes:
+        print(conclusion(change))
     print(f"report: {workdir / 'report.html'}")
     return 0
 

@@ -12,7 +12,15 @@ from pixjax.evaluation.references import Reference, image_references, ngram_stan
 from pixjax.report import Chart, Data, Figure, Figures, Prose, Report, Section, Series, Table
 from pixjax.report.blocks import Block
 from pixjax.report.evaluation_report import bits, curve
-from pixjax.study.statistics import CONFIDENCE, FEWEST_SEEDS, FIGURES, Tax, conclusion, found, mean_and_interval
+from pixjax.study.statistics import (
+    CONFIDENCE,
+    FEWEST_SEEDS,
+    FIGURES,
+    RelativeChange,
+    conclusion,
+    found,
+    mean_and_interval,
+)
 from pixjax.study.study import Study, run_folder
 
 MOST_FIGURES = 8  # more say nothing at a glance
@@ -31,12 +39,16 @@ _CURVES = ("x_mse/text", "x_mse/image", "token_accuracy/text")
 
 
 def study_report(
-    study: Study, workdir: epath.Path, results: Results, taxes: Sequence[Tax], baselines: Sequence[Reference]
+    study: Study,
+    workdir: epath.Path,
+    results: Results,
+    changes: Sequence[RelativeChange],
+    baselines: Sequence[Reference],
 ) -> Report:
     runs = [run for by_seed in results.values() for run in by_seed.values()]
     ngrams: dict[str, float] = next((run["references"]["ngrams"] for run in runs if "references" in run), {})
     sections = [
-        Section("What follows", _conclusions(taxes, study)),
+        Section("What follows", _conclusions(changes, study)),
         Section("The arms", _arms(study, results)),
         Section("Beside others", _standings(study, results, ngrams, baselines)),
         Section("While they trained", _curves(study, workdir)),
@@ -74,29 +86,31 @@ def _counts(runs: Sequence[Mapping[str, Any]]) -> str:
     return " and ".join(counts.values()) or "nothing held out"
 
 
-def _conclusions(taxes: Sequence[Tax], study: Study) -> tuple[Block, ...]:
+def _conclusions(changes: Sequence[RelativeChange], study: Study) -> tuple[Block, ...]:
     figures = tuple(
         Figure(
-            f"{tax.comparison}: {FIGURES[tax.metric][1]}",
-            f"{tax.percent:+.1f} %",
-            f"{tax.low:+.1f} to {tax.high:+.1f} %" if math.isfinite(tax.low) else "no interval",
+            f"{change.comparison}: {FIGURES[change.metric][1]}",
+            f"{change.percent:+.1f} %",
+            f"{change.low:+.1f} to {change.high:+.1f} %" if math.isfinite(change.low) else "no interval",
         )
-        for tax in taxes
+        for change in changes
     )
     rows = tuple(
         (
-            tax.comparison,
-            FIGURES[tax.metric][1],
-            f"{tax.arm} against {tax.reference}",
-            f"{tax.percent:+.2f}",
-            f"{tax.low:+.2f} to {tax.high:+.2f}" if math.isfinite(tax.low) else "none",
-            "yes" if tax.is_certain else "no",
+            change.comparison,
+            FIGURES[change.metric][1],
+            f"{change.arm} against {change.reference}",
+            f"{change.percent:+.2f}",
+            f"{change.low:+.2f} to {change.high:+.2f}" if math.isfinite(change.low) else "none",
+            "yes" if change.is_certain else "no",
         )
-        for tax in taxes
+        for change in changes
     )
     return (
         *((Figures(figures),) if len(figures) <= MOST_FIGURES else ()),
-        Prose("\n\n".join(conclusion(tax) for tax in taxes) or "The study compares nothing: give it comparisons."),
+        Prose(
+            "\n\n".join(conclusion(change) for change in changes) or "The study compares nothing: give it comparisons."
+        ),
         Table(
             ("comparison", "figure", "what against what", "percent", f"{CONFIDENCE:.0%} interval", "certain"),
             rows,
@@ -170,9 +184,10 @@ def _curves(study: Study, workdir: epath.Path) -> tuple[Block, ...]:
     return tuple(charts)
 
 
-def results_json(results: Results, taxes: Sequence[Tax]) -> str:
-    """Every figure of every run, and the taxes; an interval that there is none of is null."""
+def results_json(results: Results, changes: Sequence[RelativeChange]) -> str:
+    """Every figure of every run, and the relative changes; an interval that there is none of is null."""
     listed = [
-        {k: v if not isinstance(v, float) or math.isfinite(v) else None for k, v in vars(tax).items()} for tax in taxes
+        {k: v if not isinstance(v, float) or math.isfinite(v) else None for k, v in vars(change).items()}
+        for change in changes
     ]
     return json.dumps({"taxes": listed, "arms": results}, indent=2) + "\n"

@@ -25,7 +25,7 @@ Run = Mapping[str, Any]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Tax:
+class RelativeChange:
     """The change of a figure in percent; above zero is worse. Without three seeds there is no interval."""
 
     comparison: str
@@ -67,13 +67,13 @@ def mean_and_interval(values: Sequence[float], canvas_stderr: float = 0.0) -> tu
     return mean, mean - half, mean + half
 
 
-def taxes_of(comparisons: Sequence[Any], results: Mapping[str, Mapping[int, Run]]) -> list[Tax]:
+def relative_changes(comparisons: Sequence[Any], results: Mapping[str, Mapping[int, Run]]) -> list[RelativeChange]:
     """For each comparison and each figure that both arms have: the mean over seeds of the relative change.
 
     Both arms of a seed saw the same data order where they could, and are measured on the same canvases with the same
     noise, so that what they share cancels; what is left of the choice of canvases is in the interval.
     """
-    taxes = []
+    changes = []
     for comparison in comparisons:
         reference, arm = results[comparison.reference], results[comparison.arm]
         for metric, (path, _) in FIGURES.items():
@@ -83,10 +83,10 @@ def taxes_of(comparisons: Sequence[Any], results: Mapping[str, Mapping[int, Run]
             pairs = [pair for pair in pairs if all(found(run, path) for run in pair)]
             if not pairs:
                 continue
-            changes = [100 * (found(ours, path) / found(theirs, path) - 1) for theirs, ours in pairs]
-            percent, low, high = mean_and_interval(changes, _canvas_stderr(metric, pairs))
-            taxes.append(
-                Tax(
+            percents = [100 * (found(ours, path) / found(theirs, path) - 1) for theirs, ours in pairs]
+            percent, low, high = mean_and_interval(percents, _canvas_stderr(metric, pairs))
+            changes.append(
+                RelativeChange(
                     comparison=comparison.name,
                     reference=comparison.reference,
                     arm=comparison.arm,
@@ -94,10 +94,10 @@ def taxes_of(comparisons: Sequence[Any], results: Mapping[str, Mapping[int, Run]
                     percent=percent,
                     low=low,
                     high=high,
-                    seeds=len(changes),
+                    seeds=len(percents),
                 )
             )
-    return taxes
+    return changes
 
 
 def _canvas_stderr(metric: str, pairs: Sequence[tuple[Run, Run]]) -> float:
@@ -123,22 +123,23 @@ def _canvas_bits(metric: str, run: Run) -> Float[np.ndarray, " n"] | None:
     return None if bits is None else np.asarray(bits, np.float64)
 
 
-def conclusion(tax: Tax) -> str:
+def conclusion(change: RelativeChange) -> str:
     """One sentence that says what the numbers carry, and no more."""
-    figure = FIGURES[tax.metric][1]
-    if tax.seeds < FEWEST_SEEDS:
+    figure = FIGURES[change.metric][1]
+    if change.seeds < FEWEST_SEEDS:
         return (
-            f"{tax.comparison}, {figure}: {tax.percent:+.1f} % with {tax.seeds} seed(s). Fewer than {FEWEST_SEEDS} "
-            "have no interval: nothing can be concluded."
+            f"{change.comparison}, {figure}: {change.percent:+.1f} % with {change.seeds} seed(s). Fewer than "
+            f"{FEWEST_SEEDS} have no interval: nothing can be concluded."
         )
-    if not math.isfinite(tax.low):
+    if not math.isfinite(change.low):
         return (
-            f"{tax.comparison}, {figure}: {tax.percent:+.1f} %. What each canvas took was not kept, and there is no "
-            "interval without: nothing can be concluded. Measure the runs again."
+            f"{change.comparison}, {figure}: {change.percent:+.1f} %. What each canvas took was not kept, and there is "
+            "no interval without: nothing can be concluded. Measure the runs again."
         )
     interval = (
-        f"{tax.percent:+.1f} % ({CONFIDENCE:.0%} interval {tax.low:+.1f} to {tax.high:+.1f} %, {tax.seeds} seeds)"
+        f"{change.percent:+.1f} % ({CONFIDENCE:.0%} interval {change.low:+.1f} to {change.high:+.1f} %, "
+        f"{change.seeds} seeds)"
     )
-    if not tax.is_certain:
-        return f"{tax.comparison}, {figure}: {interval}. The interval holds zero: no difference is shown."
-    return f"{tax.comparison}, {figure}: {interval}. {tax.arm} is {'worse' if tax.percent > 0 else 'better'}."
+    if not change.is_certain:
+        return f"{change.comparison}, {figure}: {interval}. The interval holds zero: no difference is shown."
+    return f"{change.comparison}, {figure}: {interval}. {change.arm} is {'worse' if change.percent > 0 else 'better'}."

@@ -11,7 +11,7 @@ from pixjax.checkpoints.checkpoint import saved_steps
 from pixjax.cli import main
 from pixjax.errors import InputError
 from pixjax.evaluation.evaluate import Stopped
-from pixjax.study.statistics import conclusion, mean_and_interval, taxes_of
+from pixjax.study.statistics import conclusion, mean_and_interval, relative_changes
 from pixjax.study.study import Comparison, read_study, run_folder, run_study
 from pixjax.training.state import make_model
 
@@ -55,11 +55,11 @@ def test_every_arm_is_trained_as_long_as_it_says_and_measured(workdir):
     for arm, steps in (("text", 2), ("both", 1)):
         assert saved_steps(run_folder(epath.Path(workdir), arm, 0)) == [steps]
         assert results["arms"][arm]["0"]["step"] == steps
-    tax, _ = results["taxes"]  # the other is of the network alone; text alone has no bits per dimension to compare
-    assert (tax["low"], tax["high"]) == (None, None)  # one seed
+    change, _ = results["taxes"]  # the other is of the network alone; text alone has no bits per dimension to compare
+    assert (change["low"], change["high"]) == (None, None)  # one seed
     figures = [[results["arms"][arm]["0"]["bits_per_char"]] for arm in ("both", "text")]
     changes = [100 * (ours / theirs - 1) for ours, theirs in zip(*figures, strict=True)]
-    assert tax["percent"] == pytest.approx(changes[0])
+    assert change["percent"] == pytest.approx(changes[0])
     assert "What follows" in (workdir / "report.html").read_text()
 
 
@@ -163,33 +163,33 @@ def results(reference, arm, canvases=(0.0,) * 8):
     ],
 )
 def test_a_conclusion_says_what_the_interval_carries(reference, arm, words):
-    (tax,) = taxes_of([Comparison(name="n", reference="a", arm="b")], results(reference, arm))
-    assert words in conclusion(tax)
+    (change,) = relative_changes([Comparison(name="n", reference="a", arm="b")], results(reference, arm))
+    assert words in conclusion(change)
 
 
 def test_canvases_that_disagree_make_a_difference_uncertain():
     """Three seeds agree to the last digit that the arm is worse by 5 %, on canvases that are far from agreeing."""
     comparison = [Comparison(name="n", reference="a", arm="b")]
     shares = (0.3, -0.3, 0.2, -0.2)
-    (tax,) = taxes_of(comparison, results([2.0] * 3, [2.1] * 3, shares))
+    (change,) = relative_changes(comparison, results([2.0] * 3, [2.1] * 3, shares))
     half = 1.959964 * 105 * math.sqrt(4 / 3 * sum(share**2 for share in shares)) / 4
-    assert (tax.low, tax.high) == pytest.approx((5 - half, 5 + half))
-    assert "no difference is shown" in conclusion(tax)
-    (alike,) = taxes_of(comparison, results([2.0] * 3, [2.1] * 3))
+    assert (change.low, change.high) == pytest.approx((5 - half, 5 + half))
+    assert "no difference is shown" in conclusion(change)
+    (alike,) = relative_changes(comparison, results([2.0] * 3, [2.1] * 3))
     assert "b is worse" in conclusion(alike)
 
 
 def test_without_what_each_canvas_took_nothing_is_concluded():
     runs = results([2.0, 2.2, 2.4], [2.1, 2.31, 2.52])
     del runs["b"][1]["canvas_bits"]
-    (tax,) = taxes_of([Comparison(name="n", reference="a", arm="b")], runs)
-    assert "Measure the runs again" in conclusion(tax)
+    (change,) = relative_changes([Comparison(name="n", reference="a", arm="b")], runs)
+    assert "Measure the runs again" in conclusion(change)
 
 
 def test_seeds_that_one_arm_lacks_are_left_out():
-    (tax,) = taxes_of([Comparison(name="n", reference="a", arm="b")], results([2.0, 3.0], [2.2]))
-    assert tax.seeds == 1
-    assert tax.percent == pytest.approx(10)
+    (change,) = relative_changes([Comparison(name="n", reference="a", arm="b")], results([2.0, 3.0], [2.2]))
+    assert change.seeds == 1
+    assert change.percent == pytest.approx(10)
 
 
 @pytest.mark.parametrize(
