@@ -27,7 +27,7 @@ References = Sequence[tuple[str, float]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Points:
+class PlottedSeries:
     """x ascending; y nan in a gap, low and high nan where there is no interval."""
 
     name: str
@@ -43,17 +43,17 @@ class Points:
         breaks = np.flatnonzero(np.diff(there) > 1) + 1 if self.joined else np.arange(1, len(there))
         return (run for run in np.split(there, breaks) if len(run))
 
-    def thinned(self, x_axis: Axis) -> "Points":
-        kept = kept_points(x_axis.place(self.x), np.stack([self.y, self.low, self.high]))
+    def downsampled(self, x_axis: Axis) -> "PlottedSeries":
+        kept = downsample(x_axis.place(self.x), np.stack([self.y, self.low, self.high]))
         cut = {name: getattr(self, name)[kept] for name in ("x", "y", "low", "high")}
         return dataclasses.replace(self, **cut)
 
-    def medians(self, x_axis: Axis, parts: int) -> "Points":
+    def medians(self, x_axis: Axis, parts: int) -> "PlottedSeries":
         """One point for each of so many equal parts of the axis, in its middle; a gap where all values are missing."""
         part = np.minimum(np.floor(x_axis.place(self.x) * parts), parts - 1)
         runs = np.split(np.arange(len(part)), np.flatnonzero(np.diff(part)) + 1)
         there = [run[~np.isnan(self.y[run])] for run in runs]
-        return Points(
+        return PlottedSeries(
             name=self.name,
             joined=True,
             x=np.array([np.median(self.x[run]) for run in runs]),
@@ -68,7 +68,7 @@ def drawable(values: Float[np.ndarray, "..."], log: bool) -> Bool[np.ndarray, ".
     return (np.abs(values) <= 1e300) & ((values >= 1e-300) if log else True)
 
 
-def points_of(series: Series, *, x_log: bool, y_log: bool) -> Points:
+def plotted_series(series: Series, *, x_log: bool, y_log: bool) -> PlottedSeries:
     x = np.asarray(series.x, float)
     order = np.argsort(x, kind="stable")
     order = order[drawable(x[order], x_log)]
@@ -79,7 +79,7 @@ def points_of(series: Series, *, x_log: bool, y_log: bool) -> Points:
 
     y, low, high = values(series.y), values(series.low), values(series.high)
     without = np.isnan(y + low + high)
-    return Points(
+    return PlottedSeries(
         name=series.name,
         joined=series.joined,
         x=x[order],
@@ -89,7 +89,7 @@ def points_of(series: Series, *, x_log: bool, y_log: bool) -> Points:
     )
 
 
-def kept_points(
+def downsample(
     place: Float[np.ndarray, " n"], curves: Float[np.ndarray, "curves n"], buckets: int = BUCKETS
 ) -> Int[np.ndarray, " kept"]:
     """Which of many points to draw, so that lines through them look as through all of them.
@@ -117,7 +117,7 @@ def kept_points(
 
 def chart_html(chart: Chart) -> str:
     """A `<figure>`: title, legend, plot, the numbers in a table where they are few, and as JSON for the readout."""
-    every = [points_of(series, x_log=chart.x_log, y_log=chart.y_log) for series in chart.series]
+    every = [plotted_series(series, x_log=chart.x_log, y_log=chart.y_log) for series in chart.series]
     references = [(name, y) for name, y in chart.references if drawable(np.array(y, float), chart.y_log)]
     x = np.concatenate([np.zeros(0), *(points.x for points in every)])
     y = np.concatenate([[y for _, y in references], *(part for one in every for part in (one.y, one.low, one.high))])
@@ -127,7 +127,7 @@ def chart_html(chart: Chart) -> str:
 
     x_axis = make_axis(x.tolist(), log=chart.x_log, tight=True)
     y_axis = make_axis(y.tolist(), log=chart.y_log, low=chart.y_min)
-    drawn = [points.thinned(x_axis) for points in every]
+    drawn = [points.downsampled(x_axis) for points in every]
     values = {
         "x": [x_axis.low, x_axis.high, x_axis.log],
         "y": [y_axis.low, y_axis.high, y_axis.log],
@@ -169,7 +169,7 @@ def _description(chart: Chart) -> str:
     return f"{chart.title}: {chart.y_label} over {chart.x_label}, {names}. Arrow keys read the values."
 
 
-def _legend(drawn: Sequence[Points]) -> str:
+def _legend(drawn: Sequence[PlottedSeries]) -> str:
     key = '<svg width="22" height="10" aria-hidden="true"><path class="line {}" d="M1 5h20"/></svg>'
     items = (f"<li>{key.format(_style(i))}{escape(points.name)}</li>" for i, points in enumerate(drawn))
     return f'<ul class="legend">{"".join(items)}</ul>'
@@ -189,7 +189,7 @@ def _axes(x_axis: Axis, y_axis: Axis) -> Iterator[str]:
     yield '<line class="axis" x2="100%" y1="100%" y2="100%"/>'
 
 
-def _lines(x_axis: Axis, y_axis: Axis, style: str, points: Points, drawn: Points) -> str:
+def _lines(x_axis: Axis, y_axis: Axis, style: str, points: PlottedSeries, drawn: PlottedSeries) -> str:
     faint = " dense" if _dense(points) else ""
     paths = [(f"{kind} {style}{faint}", path) for kind, path in _paths(x_axis, y_axis, drawn).items()]
     if faint:
@@ -197,11 +197,11 @@ def _lines(x_axis: Axis, y_axis: Axis, style: str, points: Points, drawn: Points
     return "".join(f'<path class="{kind}" d="{path}"/>' for kind, path in paths if path)
 
 
-def _dense(points: Points) -> bool:
+def _dense(points: PlottedSeries) -> bool:
     return points.joined and len(points.x) > _DENSE
 
 
-def _paths(x_axis: Axis, y_axis: Axis, points: Points) -> dict[str, str]:
+def _paths(x_axis: Axis, y_axis: Axis, points: PlottedSeries) -> dict[str, str]:
     """The paths of a series' intervals, its lines and its dots."""
 
     def line(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> str:
@@ -246,7 +246,7 @@ def _reference_labels(y_axis: Axis, references: References) -> Iterator[str]:
 # The numbers
 
 
-def _readout(points: Points) -> dict[str, Any]:
+def _readout(points: PlottedSeries) -> dict[str, Any]:
     there = ~np.isnan(points.y)
     intervals = not np.isnan(points.low).all()
     shown = {"x": points.x, "y": points.y} | ({"low": points.low, "high": points.high} if intervals else {})
@@ -259,7 +259,7 @@ def _short(value: float) -> float | int:
     return int(value) if value.is_integer() and abs(value) < 2**53 else float(f"{value:.6g}")
 
 
-def _numbers(x_label: str, drawn: Sequence[Points]) -> str:
+def _numbers(x_label: str, drawn: Sequence[PlottedSeries]) -> str:
     xs = np.unique(np.concatenate([points.x for points in drawn]))
     if len(xs) > _LISTED:
         return ""
@@ -275,7 +275,7 @@ def _numbers(x_label: str, drawn: Sequence[Points]) -> str:
     return f'<details class="numbers"><summary>Numbers</summary><div class="scroll">{table}</div></details>'
 
 
-def _cells(points: Points) -> list[str]:
+def _cells(points: PlottedSeries) -> list[str]:
     return [
         number(y) + ("" if np.isnan(low) else f' <span class="interval">{number(low)} to {number(high)}</span>')
         for y, low, high in zip(points.y.tolist(), points.low.tolist(), points.high.tolist(), strict=True)

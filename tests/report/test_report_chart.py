@@ -8,7 +8,7 @@ from report_under_test import page_of
 
 from pixjax.report import Chart, Series
 from pixjax.report.axis import make_axis
-from pixjax.report.chart import kept_points
+from pixjax.report.chart import downsample
 
 
 def drawn(chart: Chart) -> dict[str, list[np.ndarray]]:
@@ -109,7 +109,7 @@ def test_thinned_points_keep_every_extreme_and_every_gap():
     n, buckets = 20_000, 100
     place, y = np.linspace(0, 1, n), np.random.default_rng(0).standard_normal(n)
     y[12_345] = np.nan
-    kept = kept_points(place, y[None], buckets)
+    kept = downsample(place, y[None], buckets)
     assert len(kept) < n / 20
     assert 12_345 in kept
     for column in range(buckets):
