@@ -42,7 +42,11 @@ def split_gradient(shape: tuple[int, int, int]) -> tuple[list[tuple[str, str, in
     inputs = layout, batch_sharding(mesh), batch_sharding(mesh)
     compiled = jax.jit(on_mesh, in_shardings=inputs, out_shardings=layout).lower(params, z, t).compile()
     messages = [
-        (kind[2], line.split('op_name="')[1].split('"')[0], sum(map(floats, re.findall(r"f32\[([\d,]*)\]", kind[1]))))
+        (
+            kind[2],
+            "".join(re.findall(r'op_name="([^"]*)"', line)),
+            sum(map(floats, re.findall(r"f32\[([\d,]*)\]", kind[1]))),
+        )
         for line in compiled.as_text().splitlines()
         if (kind := re.search(rf" = (.*?) ({KINDS})(-start)?\(", line))
     ]
