@@ -8,8 +8,9 @@ found the integrand and with one end. Both take the mix and the end that were fi
 differ by the draws alone, so their difference gives the variance of these; the variance over canvases holds the
 canvases' own besides. Prints, for an evaluation of 1,000 canvases (and 250 for validation), the passes of each way, the
 standard error of a figure, and the ratio of passes at the same standard error: `ratio`, which all of the error
-counts for, and `ratio_of_draws`, for the part that passes can make smaller. Images are those of `demo:images` and texts
-those of `demo:text`, unless sources are named.
+counts for, and `ratio_of_draws`, for the part that passes can make smaller. `decoder_share_of_draws` is how much of the
+variance of draws the one noisy canvas at the end of the path makes; all else is the integral's. Images are those of
+`demo:images` and texts those of `demo:text`, unless sources are named; `--seed` draws other noise.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import numpy as np
 
 from pixjax.checkpoints.load import load
 from pixjax.codec import IMAGE, TEXT
+from pixjax.evaluation.bound import Bound
 from pixjax.evaluation.held_out import read_canvases
 from pixjax.evaluation.likelihood import ENDPOINTS, TRIED, choose
 from pixjax.evaluation.model_bound import LOG_SNR_MIN, figures_of, measure_bound
@@ -37,6 +39,7 @@ def main() -> None:
     parser.add_argument("--num-times", type=int, default=16)
     parser.add_argument("--test", default="", metavar="SOURCE")
     parser.add_argument("--validation", default="", metavar="SOURCE")
+    parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     modality = TEXT if args.modality == "text" else IMAGE
     demo = "demo:text?part=held_out" if modality == TEXT else "demo:images"
@@ -54,24 +57,34 @@ def main() -> None:
     figures = figures_of(denoiser, modality)
     everywhere = even(LOG_SNR_MIN, ENDPOINTS[-1])
     seen = measure(
-        validation.canvases, validation.mask, proposal=everywhere, ends=dict.fromkeys(figures, ENDPOINTS), seed=0,
-        tried=TRIED, num_times=args.num_times,
+        validation.canvases, validation.mask, proposal=everywhere, ends=dict.fromkeys(figures, ENDPOINTS),
+        seed=3 * args.seed, tried=TRIED, num_times=args.num_times,
     )  # fmt: skip
     choices = choose(seen, figures, ENDPOINTS, validation.mask.sum(axis=(1, 2)))
     name, end = figures[-1], choices.ends[figures[-1]]
     share = choices.shares[name]
 
-    def twice(**how) -> np.ndarray:
-        """The nats of each canvas, measured with two seeds."""
-        found = [measure(test.canvases, test.mask, ends={name: (end,)}, seed=seed, **how) for seed in (1, 2)]
-        return np.stack([m.bound(name, share, (end,)).total[:, 0] for m in found])
+    def twice(**how) -> list[Bound]:
+        """Two measurements of each canvas, which differ by the seed."""
+        found = [
+            measure(test.canvases, test.mask, ends={name: (end,)}, seed=3 * args.seed + seed, **how) for seed in (1, 2)
+        ]
+        return [m.bound(name, share, (end,)) for m in found]
 
-    def cost(nats: np.ndarray, num_times: int, decoded: float) -> dict[str, float]:
+    def cost(bounds: list[Bound], num_times: int, decoded: float) -> dict[str, float]:
+        nats = np.stack([bound.total[:, 0] for bound in bounds])
         draws = np.mean(np.square(nats[0] - nats[1])) / 2
+        one, other = bounds
+        # The noise of the integral and that of the decoder are drawn apart, so that their variances add up.
+        of_decoder, of_integral = (
+            np.mean(np.square(a - b))
+            for a, b in ((one.reconstruction, other.reconstruction), (one.diffusion, other.diffusion))
+        )
         return {
             "passes": round((TEST + VALIDATION) * num_times + decoded),
             "stderr_percent": float(100 * np.sqrt(nats.var(axis=1, ddof=1).mean() / TEST) / nats.mean()),
             "stderr_of_draws_percent": float(100 * np.sqrt(draws / TEST) / nats.mean()),
+            "decoder_share_of_draws": float(of_decoder / (of_decoder + of_integral)),
         }
 
     decodes = modality == TEXT and denoiser.config.model.codebook_head

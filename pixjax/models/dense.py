@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 from jaxtyping import Array, Float
 
-from pixjax.models.on_mesh import TENSOR, lay_out
+from pixjax.models.on_mesh import FSDP, TENSOR, lay_out, own_share
 
 
 def precision_of(dtype: Any) -> jax.lax.Precision | None:
@@ -41,10 +41,13 @@ class FusedDense(nn.Module):
         inputs, columns = x.shape[-1], self.parts * self.features
         kernel = self.param("kernel", nn.initializers.xavier_uniform(), (inputs, columns))
         bias = self.param("bias", nn.initializers.zeros_init(), (columns,))
-        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
         axis = TENSOR if self.splits else None
-        kernel = lay_out(kernel.reshape(inputs, self.parts, self.features), None, None, axis)
+        bias = own_share(bias.reshape(self.parts, self.features), axis)
+        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
+        # Between the devices that share a layer first: for both steps at once the compiler sends all of it to all.
+        kernel = lay_out(kernel.reshape(inputs, self.parts, self.features), FSDP, None, axis)
+        kernel = lay_out(kernel, None, None, axis)
         dimensions = (((x.ndim - 1,), (0,)), ((), ()))
         y = jax.lax.dot_general(x, kernel, dimensions, precision=precision_of(x.dtype))
-        y += bias.reshape(self.parts, self.features)
+        y += bias
         return tuple(y[..., part, :] for part in range(self.parts))

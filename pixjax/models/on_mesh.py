@@ -8,7 +8,8 @@ import jax
 from jax.sharding import PartitionSpec
 from jaxtyping import Array
 
-BATCH = ("data", "fsdp")
+FSDP = "fsdp"
+BATCH = ("data", FSDP)
 TENSOR = "tensor"
 
 
@@ -18,6 +19,24 @@ def lay_out(x: Array, *axes: str | tuple[str, ...] | None) -> Array:
     if mesh.empty or mesh.shape["fsdp"] * mesh.shape["tensor"] == 1:
         return x
     return jax.lax.with_sharding_constraint(x, PartitionSpec(*axes))
+
+
+def own_share(x: Array, axis: str | None) -> Array:
+    """The same values, which every device has, split along the last axis.
+
+    Its gradient, which every device needs as well, is a sum with zeros for what others have: the compiler sends it with
+    other sums, and would send a message more to gather it.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    if axis is None or mesh.empty or x.shape[-1] % mesh.shape[axis] or mesh.shape[axis] == 1:
+        return x
+
+    def mine(x: Array) -> Array:
+        size = x.shape[-1] // mesh.shape[axis]
+        return jax.lax.dynamic_slice_in_dim(x, jax.lax.axis_index(axis) * size, size, axis=-1)
+
+    layout = PartitionSpec(*[None] * (x.ndim - 1), axis)
+    return jax.shard_map(mine, in_specs=PartitionSpec(), out_specs=layout, axis_names={axis})(x)
 
 
 def by_canvas(x: Array) -> Array:

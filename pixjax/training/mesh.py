@@ -18,7 +18,8 @@ LOGICAL_AXES = (
     (r"attention/proj/kernel", ("heads", "embed")),
     (r"mlp(_image)?/w12/kernel", ("fused", None)),
     (r"mlp(_image)?/w3/kernel", ("mlp", "embed")),
-    (r"(^|/)(out_)?modulation/kernel", ("embed", "mlp")),
+    (r"(^|/)modulation/kernel", ("embed", "mlp")),
+    (r"(^|/)out_modulation/kernel", ("embed", None)),  # once a canvas, and small: split further, it costs two messages
     (r"(^|/)(time_in|time_out|embed_out|embed_in|embed_previous|embed_ids|out|out_ids)/kernel", (None, "embed")),
     (r"(^|/)cells_(below|above)_\d+/mix/kernel", (None, "embed")),
 )

@@ -1,5 +1,6 @@
 """How a step is split over devices that share layers: few messages, of the right kind, and the same numbers."""
 
+import math
 import re
 from collections import Counter
 
@@ -19,11 +20,11 @@ MODEL = ModelConfig(
 )  # fmt: skip
 
 
-def split_gradient() -> tuple[Counter, Counter, float]:
-    """On a mesh (2, 1, 2): messages within a block, forwards and backwards, those beside, and how far gradients are
-    off.
+def split_gradient(shape: tuple[int, int, int]) -> tuple[list[tuple[str, str, int]], float]:
+    """On a mesh (data, fsdp, tensor): the kind of each message, the operation that it is for and how many floats of it
+    a device has then, and how far gradients are off.
     """
-    mesh, model = make_mesh(MeshConfig(data=2, fsdp=1, tensor=2)), JiT(architecture(MODEL))
+    mesh, model = make_mesh(MeshConfig(data=shape[0], fsdp=shape[1], tensor=shape[2])), JiT(architecture(MODEL))
     z, t = jax.random.normal(jax.random.key(1), (4, 16, 16, 3)), jnp.linspace(0.1, 0.9, 4)
     shapes = jax.eval_shape(model.init, jax.random.key(0), z, t)["params"]
     params = jax.tree.map(
@@ -41,28 +42,46 @@ def split_gradient() -> tuple[Counter, Counter, float]:
     inputs = layout, batch_sharding(mesh), batch_sharding(mesh)
     compiled = jax.jit(on_mesh, in_shardings=inputs, out_shardings=layout).lower(params, z, t).compile()
     messages = [
-        (re.search(rf" ({KINDS})(-start)?\(", line), "blocks/" in line)
+        (
+            kind[2],
+            "".join(re.findall(r'op_name="([^"]*)"', line)),
+            sum(map(floats, re.findall(r"f32\[([\d,]*)\]", kind[1]))),
+        )
         for line in compiled.as_text().splitlines()
-        if re.search(rf" = .* ({KINDS})(-start)?\(", line)
+        if (kind := re.search(rf" = (.*?) ({KINDS})(-start)?\(", line))
     ]
-    within, beside = (
-        Counter(kind[1] for kind, is_in in messages if kind and is_in is where) for where in (True, False)
-    )
     gradient = compiled(*map(jax.device_put, (params, z, t), inputs))
     alone = jax.jit(jax.grad(loss))(params, z, t)
     gradient = jax.device_put(gradient, replicated(mesh))
     off = jax.tree.map(lambda x, y: float(np.abs(np.asarray(x) - y).max() / np.abs(y).max()), gradient, alone)
-    return within, beside, max(jax.tree.leaves(off))
+    return messages, max(jax.tree.leaves(off))
+
+
+def floats(dimensions: str) -> int:
+    return math.prod(int(size) for size in dimensions.split(",") if size)
+
+
+def split_gradients() -> tuple:
+    return split_gradient((2, 1, 2)), split_gradient((1, 2, 2))
 
 
 def test_blocks_send_sums_and_their_fused_matrices_and_nothing_else():
-    within, beside, off = run_on_fake_cpus(4, split_gradient)
-    # A sum after attention and one after SwiGLU, the same two backwards, that of the modulation's gradient, and that of
-    # all gradients over the replicas.
-    assert within["all-reduce"] <= 6
+    (messages, off), (messages_with_fsdp, off_with_fsdp) = run_on_fake_cpus(4, split_gradients)
+    within, beside = (Counter(k for k, name, _ in messages if ("blocks/" in name) is is_in) for is_in in (True, False))
+    # A sum after attention and one after SwiGLU, the same two backwards, that of what a layer's devices say together of
+    # the condition, norms and biases, and those of gradients over the replicas: of biases first.
+    assert within["all-reduce"] <= 7
     assert within["all-to-all"] <= 4  # qkv and w12 are laid out by part, and their gradients back
-    assert within["all-gather"] <= 3  # the modulation, and the gradients of two biases
-    assert within.total() <= 13
-    assert (within + beside)["collective-permute"] == 0
-    assert beside.total() <= 5
+    assert within["all-gather"] <= 1  # the modulation
+    assert within.total() <= 12
+    assert beside <= Counter({"all-reduce": 1})  # gradients over the replicas
     assert off < 1e-4
+
+    # Where parameters are split as well, a device is sent its own columns of a fused matrix, and not all of it.
+    fused = {
+        part: MODEL.width * columns for part, columns in (("qkv", 3 * MODEL.width), ("w12", 4 * MODEL.width * 4 // 3))
+    }
+    for part, size in fused.items():
+        sent = [n for kind, name, n in messages_with_fsdp if part in name and kind == "all-gather"]
+        assert 0 < max(sent, default=0) <= size / 2, part
+    assert off_with_fsdp < 1e-4
