@@ -1,5 +1,6 @@
 """Shared fixtures: real data where there is any, one compilation cache for all test processes, a tiny config."""
 
+import dataclasses
 import os
 import pathlib
 import shutil
@@ -68,6 +69,41 @@ def tiny_dict(**sections) -> dict:
 def tiny_config():
     """`tiny_config(training={"steps": 4})` is a `Config`."""
     return lambda **sections: Config.from_dict(tiny_dict(**sections))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def same_steps_are_shared():
+    """Trainings of one process whose step is the same share it: to trace and lower it anew takes seconds each time."""
+    import jax
+
+    from pixjax.codec.tokenizer_files import BUILT_IN
+    from pixjax.training import train as module
+
+    make, jit, made, jitted = module.make_train_step, module.jit_train_step, {}, {}
+    # What no step depends on; and it depends on their number where its learning rate does.
+    aside = {"checkpoint_every": 1, "keep_checkpoints": 1, "keep_every": 0, "keep_best": 0, "log_every": 1}
+    aside |= {"max_skipped_updates": 0, "profile_steps": "", "init_from": "", "hang_minutes": 0.0}
+
+    def make_once(config, *parts):
+        if config.codec.tokenizer not in BUILT_IN:  # what its file holds is not in the config
+            return make(config, *parts)
+        aside["steps"] = config.training.steps if config.training.decay != "constant" else 1
+        training = dataclasses.replace(config.training, **aside)
+        key = repr((config.model, config.codec, config.data, config.diffusion, training))
+        if key not in made:
+            made[key] = make(config, *parts)
+        return made[key]
+
+    def jit_once(step, state, mesh):
+        key = (step, mesh, jax.tree.structure(state), *jax.tree.leaves(state))
+        if key not in jitted:
+            jitted[key] = jit(step, state, mesh)
+        return jitted[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "make_train_step", make_once)
+        patch.setattr(module, "jit_train_step", jit_once)
+        yield
 
 
 def _found(variable: str, *names: str) -> str | None:
