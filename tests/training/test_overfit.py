@@ -31,7 +31,11 @@ def test_eight_canvases_are_learned_by_heart(tiny_config):
         batch = next(batches)
     assert sorted(batch["modality"].tolist()) == [TEXT] * 4 + [IMAGE] * 4
     state = jax.jit(lambda: init_state(config, model, optimizer))()
-    step = jax.jit(make_train_step(config, codec, model, optimizer), donate_argnums=0)
+    step = jax.jit(  # compiled for speed: so many steps take longer than the compiler does
+        make_train_step(config, codec, model, optimizer),
+        donate_argnums=0,
+        compiler_options={"xla_backend_optimization_level": 1},
+    )
     first = None
     for _ in range(config.training.steps):
         state, metrics = step(state, batch)
