@@ -8,7 +8,7 @@ row at any time.
 import numpy as np
 from jaxtyping import Float64, Int64, UInt64
 
-Keys = UInt64[np.ndarray, "..."]
+Keys = UInt64[np.ndarray, "..."] | np.uint64  # arithmetic makes a scalar of an array without axes
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _ROUNDS = 5

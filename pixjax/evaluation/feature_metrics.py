@@ -5,7 +5,7 @@ from jaxtyping import Float
 
 from pixjax.errors import InputError
 
-Features = Float[np.ndarray, "n features"]
+Features = Float[np.ndarray, "_n features"]
 _ROWS = 1024  # of a matrix of distances, held at once
 
 

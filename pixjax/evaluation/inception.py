@@ -14,7 +14,7 @@ from jaxtyping import Float32, UInt8
 from pixjax.errors import InputError
 from pixjax.evaluation.feature_metrics import Features, frechet_distance, kernel_distance, precision_recall
 
-Images = UInt8[np.ndarray, "n height width 3"]
+Images = UInt8[np.ndarray, "_n height width 3"]
 
 WEIGHTS = "weights-inception-2015-12-05-6726825d.pth"  # as torch-fidelity names them
 LAYER = "2048"

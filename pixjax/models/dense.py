@@ -46,5 +46,5 @@ class FusedDense(nn.Module):
         kernel = lay_out(kernel.reshape(inputs, self.parts, self.features), None, None, axis)
         dimensions = (((x.ndim - 1,), (0,)), ((), ()))
         y = jax.lax.dot_general(x, kernel, dimensions, precision=precision_of(x.dtype))
-        y += bias.reshape(self.parts, self.features)
+        y += bias.reshape(*[1] * (x.ndim - 1), self.parts, self.features)
         return tuple(y[..., part, :] for part in range(self.parts))
