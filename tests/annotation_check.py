@@ -12,7 +12,7 @@ import jaxtyping
 import numpy as np
 from beartype import BeartypeConf, BeartypeHintOverrides, beartype
 
-CHECKED = ("pixjax",)
+CHECKED = ("pixjax.codec", "pixjax.data", "pixjax.diffusion", "pixjax.models")
 
 # Numbers of NumPy are numbers, an int does where a float is asked for, and `TextIO` is what typing calls text streams.
 _MEANT = {int: int | np.integer, float: float | int | np.integer | np.floating, TextIO: TextIO | io.TextIOBase}

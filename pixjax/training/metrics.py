@@ -33,8 +33,8 @@ def by_time(
 def denoising_metrics(
     loss: Float[Array, " batch"],
     mse: Float[Array, " batch"],
-    correct: Int[Array, " batch"],
-    tokens: Int[Array, " batch"],
+    correct: Real[Array, " batch"],
+    tokens: Real[Array, " batch"],
     t: Float[Array, " batch"],
     modality: Int[Array, " batch"],
 ) -> dict[str, Array]:
