@@ -5,7 +5,7 @@ jaxtyping. Programs that a test starts run without it.
 import functools
 import io
 from collections.abc import Callable
-from typing import Any, TextIO
+from typing import IO, Any, TextIO
 
 import jax
 import jaxtyping
@@ -14,8 +14,13 @@ from beartype import BeartypeConf, BeartypeHintOverrides, beartype
 
 CHECKED = ("pixjax.codec", "pixjax.data", "pixjax.diffusion", "pixjax.models")
 
-# Numbers of NumPy are numbers, an int does where a float is asked for, and `TextIO` is what typing calls text streams.
-_MEANT = {int: int | np.integer, float: float | int | np.integer | np.floating, TextIO: TextIO | io.TextIOBase}
+# Numbers of NumPy are numbers, an int does where a float is asked for, and no real stream is a `typing.IO`.
+_MEANT = {
+    int: int | np.integer,
+    float: float | int | np.integer | np.floating,
+    TextIO: TextIO | io.TextIOBase,
+    IO[bytes]: IO[bytes] | io.IOBase,
+}
 _typed = beartype(conf=BeartypeConf(hint_overrides=BeartypeHintOverrides(_MEANT)))
 
 

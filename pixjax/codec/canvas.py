@@ -277,7 +277,7 @@ class CanvasCodec:
         """
         ids = as_array(ids)
         xp = ids.__array_namespace__()
-        position = xp.arange(self.capacity)
+        position = xp.broadcast_to(xp.arange(self.capacity), ids.shape)
         if lengths is not None:
             counted = position < xp.asarray(lengths)[..., None]
         elif self.pad_id == self.eos_id:
@@ -295,7 +295,7 @@ class CanvasCodec:
         nothing = xp.zeros((*counted.shape[:-1], 1), bool)
         mask = xp.concatenate([cells, nothing], axis=-1)[..., self._source_of_pixel]
         mask = mask.reshape(*counted.shape[:-1], self.canvas_size, self.canvas_size)
-        return mask | xp.asarray(self._marker_pixels)
+        return mask | xp.broadcast_to(xp.asarray(self._marker_pixels), mask.shape)
 
     @functools.cached_property
     def _marker_pixels(self) -> Bool[np.ndarray, "height width"]:
