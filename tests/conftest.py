@@ -10,12 +10,18 @@ import hypothesis
 import pytest
 from etils import epath
 
-from pixjax.config import Config
-
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".jax_cache"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jax  # noqa: E402  (it reads the environment when it is imported)
+from annotation_check import check_annotations  # noqa: E402
+
+check_annotations()
+jax.config.update("jax_numpy_rank_promotion", "raise")  # a missing axis is an error, not a broadcast
+
+from pixjax.config import Config  # noqa: E402
 
 # The same examples in every run and on every machine, whatever its load: what is found is found by whoever caused it.
 # `make explore` looks for what these examples leave out.

@@ -8,7 +8,7 @@ import dataclasses
 import functools
 
 import numpy as np
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import Bool, Int, Integer, UInt8
 
 from pixjax.codec.color import ColorCode
 from pixjax.codec.nearest import nearest_level, to_units
@@ -29,7 +29,7 @@ class BulkPainter:
     canvas_size: int
     patch: tuple[int, int]
 
-    def paint(self, ids: Int[np.ndarray, "n capacity"]) -> UInt8[np.ndarray, "n height width 3"]:
+    def paint(self, ids: Integer[np.ndarray, "n capacity"]) -> UInt8[np.ndarray, "n height width 3"]:
         """The canvases of ids in [0, vocab_size); pixels outside all cells are black."""
         area, per_cell = self.canvas_size**2, self.code.pixels
         total = len(ids) * area

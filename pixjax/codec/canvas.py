@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from etils import epath
-from jaxtyping import Bool, Float, Int, Shaped, UInt8
+from jaxtyping import Bool, Float, Int, Integer, Shaped, UInt8
 
 from pixjax.codec.bulk import BulkPainter
 from pixjax.codec.color import ColorCode, parse_code
@@ -198,11 +198,11 @@ class CanvasCodec:
         """int32 ids, without PAD or EOS. Raises `InputError` for text that the tokenizer cannot represent."""
         return self.text_tokenizer.encode(text)
 
-    def detokenize(self, ids: Int[np.ndarray, "..."]) -> str:
+    def detokenize(self, ids: Integer[np.ndarray, "..."]) -> str:
         """The text of a stream of ids: PAD is not printed, EOS is a blank line."""
         return "\n\n".join(self.split_documents(ids))
 
-    def split_documents(self, ids: Int[np.ndarray, "..."]) -> tuple[str, ...]:
+    def split_documents(self, ids: Integer[np.ndarray, "..."]) -> tuple[str, ...]:
         """The documents of a stream of ids, split at EOS; PAD is not printed."""
         ids = np.asarray(ids).reshape(-1)
         if self.pad_id == self.eos_id:  # both drawn as a space: only those at the end can be told from the text
@@ -212,7 +212,7 @@ class CanvasCodec:
         parts = np.split(ids, np.flatnonzero(ids == self.eos_id))
         return tuple(self.text_tokenizer.decode(part[part != self.eos_id]) for part in parts)
 
-    def count_characters(self, ids: Int[np.ndarray, "n"]) -> int:
+    def count_characters(self, ids: Integer[np.ndarray, "n"]) -> int:
         """How many characters begin in ids that may be cut anywhere, between the letters of a word or the bytes of a
         letter; PAD and EOS are none, but where they are drawn as a space every space is one.
         """
@@ -223,7 +223,7 @@ class CanvasCodec:
         documents = np.split(ids, np.flatnonzero(ids == self.eos_id))
         return sum(self.text_tokenizer.count_characters(document[document != self.eos_id]) for document in documents)
 
-    def pack(self, ids: Int[np.ndarray, "n"]) -> Int[np.ndarray, "canvases capacity"]:
+    def pack(self, ids: Integer[np.ndarray, "n"]) -> Int[np.ndarray, "canvases capacity"]:
         """A stream of ids cut into canvases, at least one, the tail filled with PAD."""
         count = max(1, -(-len(ids) // self.capacity))
         packed = np.full(count * self.capacity, self.pad_id, np.int32)
@@ -277,7 +277,7 @@ class CanvasCodec:
         """
         ids = as_array(ids)
         xp = ids.__array_namespace__()
-        position = xp.arange(self.capacity)
+        position = xp.broadcast_to(xp.arange(self.capacity), ids.shape)
         if lengths is not None:
             counted = position < xp.asarray(lengths)[..., None]
         elif self.pad_id == self.eos_id:
@@ -295,7 +295,7 @@ class CanvasCodec:
         nothing = xp.zeros((*counted.shape[:-1], 1), bool)
         mask = xp.concatenate([cells, nothing], axis=-1)[..., self._source_of_pixel]
         mask = mask.reshape(*counted.shape[:-1], self.canvas_size, self.canvas_size)
-        return mask | xp.asarray(self._marker_pixels)
+        return mask | xp.broadcast_to(xp.asarray(self._marker_pixels), mask.shape)
 
     @functools.cached_property
     def _marker_pixels(self) -> Bool[np.ndarray, "height width"]:
@@ -401,7 +401,7 @@ class CanvasCodec:
         return pixels[..., self.cell_index, :]
 
 
-def content_length(ids: Int[np.ndarray, "n"], pad_id: int) -> int:
+def content_length(ids: Integer[np.ndarray, "n"], pad_id: int) -> int:
     """How many ids there are before the run of PAD at the end."""
     content = np.flatnonzero(ids != pad_id)
     return int(content[-1]) + 1 if len(content) else 0

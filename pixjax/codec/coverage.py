@@ -7,7 +7,7 @@ import unicodedata
 from collections import Counter
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Integer
 
 from pixjax.codec.tokenizer import Tokenizer
 from pixjax.errors import InputError
@@ -77,7 +77,7 @@ class CoverageCounter:
         self._lost: Counter[str] = Counter()
         self._added, self._blank = False, True
 
-    def add(self, text: str, ids: Int[np.ndarray, "_"]) -> None:
+    def add(self, text: str, ids: Integer[np.ndarray, "_"]) -> None:
         """A document, or a part of one, and its ids."""
         self._added = True
         if not self._rewrites:

@@ -126,7 +126,7 @@ def nearest_legal(units: Float[Array, "*batch digits"], levels: int, boxes: tupl
     def string(place: Array) -> Array:
         """The nearest string of the box at each place."""
         digit = xp.arange(num_digits).reshape(per_digit)
-        return xp.where(place < digit, top, xp.where(place == digit, inside, free)).astype(xp.int32)
+        return xp.where(place[None] < digit, top, xp.where(place[None] == digit, inside, free)).astype(xp.int32)
 
     digits = string(best[1])
     nearest_at = position(digits, levels)

@@ -7,7 +7,7 @@ import dataclasses
 import math
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Integer
 
 from pixjax.codec.color import ColorCode
 from pixjax.codec.nearest import nearest_legal, nearest_level, to_units
@@ -88,7 +88,7 @@ class NoisyTokens:
     """A fixed draw of uniform ids and standard normal noise, on which error rates at several σ are comparable."""
 
     code: ColorCode
-    ids: Int[np.ndarray, "n"]
+    ids: Integer[np.ndarray, "n"]
     noise: Float[np.ndarray, "n digits"]
 
     @classmethod

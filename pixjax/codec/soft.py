@@ -23,9 +23,15 @@ def log_posterior(
     x = to_float(rgb) if is_uint8(rgb) else xp.clip(xp.where(xp.isnan(rgb), 0, rgb), -1e4, 1e4)
     scale = xp.asarray(sigma, dtype=xp.float32)[..., None, None]
     # Differences are scaled before they are squared: 1 / sigma² overflows long before sigma is 0.
-    table = -0.5 * ((x.astype(xp.float32)[..., None] - xp.asarray(levels)) / scale) ** 2
+    apart = x.astype(xp.float32)[..., None] - _of_rank(x.ndim + 1, xp.asarray(levels))
+    table = -0.5 * (apart / _of_rank(x.ndim + 1, scale)) ** 2
     total = sum(table[..., i, :][..., xp.asarray(digits[:, i].astype(np.int32))] for i in range(digits.shape[1]))
     if log_prior is not None:
-        total = total + xp.asarray(log_prior, dtype=xp.float32)
+        total = total + _of_rank(total.ndim, xp.asarray(log_prior, dtype=xp.float32))
     total = total - xp.max(total, axis=-1, keepdims=True)
     return total - xp.log(xp.sum(xp.exp(total), axis=-1, keepdims=True))
+
+
+def _of_rank(rank: int, values: Shaped[Array, "..."]) -> Shaped[Array, "..."]:
+    """The same with axes of size 1 in front, which a sum would add by itself, but not say."""
+    return values.reshape(*[1] * (rank - values.ndim), *values.shape)

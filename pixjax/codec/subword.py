@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, Integer
 
 from pixjax.codec.coverage import characters_of
 from pixjax.codec.tokenizer import begins_character, refuse_surrogates
@@ -98,13 +98,13 @@ class SubwordTokenizer:
             return self.model.encode(text, add_special_tokens=False).ids
         return self.model.encode(text)
 
-    def decode(self, ids: Int[np.ndarray, "n"]) -> str:
+    def decode(self, ids: Integer[np.ndarray, "n"]) -> str:
         known = [int(i) for i in ids if i < self.model_size]  # the others are PAD and EOS that were added
         if hasattr(self.model, "encode_special_tokens"):
             return self.model.decode(known, skip_special_tokens=False)
         return self.model.decode(known)
 
-    def count_characters(self, ids: Int[np.ndarray, "n"]) -> int:
+    def count_characters(self, ids: Integer[np.ndarray, "n"]) -> int:
         known = ids[ids < self.model_size]
         begun = self._characters_begun[known]
         return int(begun[begun >= 0].sum()) + len(self.decode(known[begun < 0]))
@@ -125,7 +125,7 @@ class SubwordTokenizer:
                 begun[number] = begins_character(np.array([_BYTE_OF[c] for c in piece], int)).sum()
         return begun
 
-    def lost(self, characters: Counter[str], ids: Int[np.ndarray, "n"]) -> Counter[str]:
+    def lost(self, characters: Counter[str], ids: Integer[np.ndarray, "n"]) -> Counter[str]:
         return characters - characters_of(self.decode(ids[ids != self.unk_id]))
 
 

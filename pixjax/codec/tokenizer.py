@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, Integer
 
 from pixjax.errors import InputError
 
@@ -42,11 +42,11 @@ class Tokenizer(Protocol):
         """int32 ids without PAD or EOS. Raises `InputError` for text that it cannot represent."""
         ...
 
-    def decode(self, ids: Int[np.ndarray, "n"]) -> str:
+    def decode(self, ids: Integer[np.ndarray, "n"]) -> str:
         """The text of ids among which there is neither PAD nor EOS. Never fails."""
         ...
 
-    def count_characters(self, ids: Int[np.ndarray, "n"]) -> int:
+    def count_characters(self, ids: Integer[np.ndarray, "n"]) -> int:
         """How many characters begin in ids that may be cut anywhere: one of several bytes counts where its first is."""
         ...
 
@@ -55,7 +55,7 @@ class Tokenizer(Protocol):
         """Whether `encode` changes a text that it cannot represent, instead of refusing it."""
         ...
 
-    def lost(self, characters: Counter[str], ids: Int[np.ndarray, "n"]) -> Counter[str]:
+    def lost(self, characters: Counter[str], ids: Integer[np.ndarray, "n"]) -> Counter[str]:
         """Which of the characters of a text, as `characters_of` counts them, are not in its ids."""
         ...
 
@@ -71,7 +71,7 @@ def refuse_surrogates(text: str) -> None:
         ) from None
 
 
-def begins_character(byte: Int[np.ndarray, "n"]) -> Bool[np.ndarray, "n"]:
+def begins_character(byte: Integer[np.ndarray, "n"]) -> Bool[np.ndarray, "n"]:
     """Which bytes of UTF-8 are the first of a character: all but those of the form 10xxxxxx."""
     return np.asarray(byte) & 0xC0 != 0x80
 
@@ -89,13 +89,13 @@ class ByteTokenizer:
         refuse_surrogates(text)
         return np.frombuffer(text.encode("utf-8"), np.uint8).astype(np.int32)
 
-    def decode(self, ids: Int[np.ndarray, "n"]) -> str:
+    def decode(self, ids: Integer[np.ndarray, "n"]) -> str:
         return ids.astype(np.uint8).tobytes().decode("utf-8", errors="replace")
 
-    def count_characters(self, ids: Int[np.ndarray, "n"]) -> int:
+    def count_characters(self, ids: Integer[np.ndarray, "n"]) -> int:
         return int(np.count_nonzero(begins_character(ids)))
 
-    def lost(self, characters: Counter[str], ids: Int[np.ndarray, "n"]) -> Counter[str]:
+    def lost(self, characters: Counter[str], ids: Integer[np.ndarray, "n"]) -> Counter[str]:
         return Counter()
 
 
@@ -134,11 +134,11 @@ class LetterTokenizer:
             )
         return ids.astype(np.int32)
 
-    def decode(self, ids: Int[np.ndarray, "n"]) -> str:
+    def decode(self, ids: Integer[np.ndarray, "n"]) -> str:
         return np.frombuffer(b" abcdefghijklmnopqrstuvwxyz", np.uint8)[ids].tobytes().decode("ascii")
 
-    def count_characters(self, ids: Int[np.ndarray, "n"]) -> int:
+    def count_characters(self, ids: Integer[np.ndarray, "n"]) -> int:
         return len(ids)
 
-    def lost(self, characters: Counter[str], ids: Int[np.ndarray, "n"]) -> Counter[str]:
+    def lost(self, characters: Counter[str], ids: Integer[np.ndarray, "n"]) -> Counter[str]:
         return Counter({c: count for c, count in characters.items() if c not in _SPELLED})

@@ -73,7 +73,7 @@ class BadPictures:
         self._records: list[set[int]] = [set() for _ in sources]
         self.skipped: Counter[str] = Counter()
 
-    def note(self, bad: Iterable[tuple[int, int, int]]) -> None:
+    def note(self, bad: Iterable[Sequence[int]]) -> None:
         """Takes rows of (source, record, cause). Raises `RunError` where too much of a source is bad."""
         for number, record, cause in bad:
             source: Any = self._sources[number]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Int
 
 from pixjax.codec import IMAGE, TEXT, CanvasCodec
 from pixjax.data.images import crop_into
@@ -28,7 +29,11 @@ def empty_context(rows: int, canvases: int, canvas_size: int) -> Fields:
 
 
 def paint_context(
-    fields: Fields, rows: Sequence[int], prompts: Sequence[Sequence[Part]], crops: Sequence[Crop], codec: CanvasCodec
+    fields: Fields,
+    rows: Sequence[int] | Int[np.ndarray, " rows"],
+    prompts: Sequence[Sequence[Part]],
+    crops: Sequence[Crop],
+    codec: CanvasCodec,
 ) -> None:
     """Writes the prompts onto these rows of the fields of `empty_context`: each picture on a canvas of its own, each
     text on as many as it needs. What is beyond the last canvas is cut.

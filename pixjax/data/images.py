@@ -106,7 +106,7 @@ def image_size(data: bytes) -> tuple[int, int]:
     return (image.height, image.width) if turned else image.size
 
 
-def crop_into(out: Pixels, pixels: Pixels, across: float, flip: bool) -> None:
+def crop_into(out: UInt8[np.ndarray, "side side 3"], pixels: Pixels, across: float, flip: bool) -> None:
     """Fills the square `out` with what lies at `across` (0 to 1) of the way along the long side, mirrored if
     `flip`.
     """

@@ -8,7 +8,9 @@ row at any time.
 import numpy as np
 from jaxtyping import Float64, Int64, UInt64
 
-Keys = UInt64[np.ndarray, "..."]
+Array = np.ndarray | np.generic  # arithmetic makes scalars of arrays without axes
+
+Keys = UInt64[Array, "..."]
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _ROUNDS = 5
@@ -30,17 +32,17 @@ def fold(key, *data) -> Keys:
         return key
 
 
-def uniform(key: Keys) -> Float64[np.ndarray, "..."]:
+def uniform(key: Keys) -> Float64[Array, "..."]:
     """One number in [0, 1) for each key."""
     return (fold(key, 0) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-def randint(key: Keys, bound) -> Int64[np.ndarray, "..."]:
+def randint(key: Keys, bound) -> Int64[Array, "..."]:
     """One integer in [0, bound) for each key; `bound` broadcasts."""
     return (uniform(key) * bound).astype(np.int64)
 
 
-def permute(index: Int64[np.ndarray, "..."], size: int, key: Keys) -> Int64[np.ndarray, "..."]:
+def permute(index: Int64[Array, "..."], size: int, key: Keys) -> Int64[Array, "..."]:
     """Where each `index` in [0, size) goes in the permutation of `range(size)` that its `key` names.
 
     Random access to a shuffled order, without storing one: keyed multiplications and shifts permute the next

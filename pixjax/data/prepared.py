@@ -122,7 +122,7 @@ class ShardedTokens:
     def fingerprint(self) -> str:
         return self._files.fingerprint()
 
-    def read(self, spans: Sequence[Span]) -> list[Integer[np.ndarray, "length"]]:
+    def read(self, spans: Sequence[Span]) -> list[Integer[np.ndarray, " _length"]]:
         pieces = [self._pieces(span) for span in spans]
         wanted = sorted({record for of_span in pieces for record, _, _ in of_span})
         data = dict(zip(wanted, self._files.read(wanted), strict=True))

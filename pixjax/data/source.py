@@ -22,7 +22,7 @@ class Picture:
     captions: tuple[str, ...] = ()
 
 
-Ids = Integer[np.ndarray, " length"]
+Ids = Integer[np.ndarray, " _length"]
 Part = Ids | Picture  # a text by its token ids, or a picture
 
 

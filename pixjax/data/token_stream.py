@@ -23,7 +23,7 @@ Span = tuple[int, int]  # the first token and the one after the last
 class Tokens(Protocol):
     def __len__(self) -> int: ...
 
-    def read(self, spans: Sequence[Span]) -> list[Integer[np.ndarray, " length"]]:
+    def read(self, spans: Sequence[Span]) -> list[Integer[np.ndarray, " _length"]]:
         """The ids of each span, none of which reaches beyond the end."""
         ...
 
@@ -46,7 +46,7 @@ class MemoryTokens:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def read(self, spans: Sequence[Span]) -> list[Integer[np.ndarray, " length"]]:
+    def read(self, spans: Sequence[Span]) -> list[Integer[np.ndarray, " _length"]]:
         return [self.ids[start:stop] for start, stop in spans]
 
     def fingerprint(self) -> str:

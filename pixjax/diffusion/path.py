@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from pixjax.codec.scale import Array as AnyArray
+
 MIN_TIME = 1e-4  # below it a canvas says nothing
 _MIN_SIGMA = 1e-4  # below it nothing changes: the nearest colour is certain
 
@@ -23,23 +25,23 @@ def noisy(
     x: Float[Array, "batch height width 3"],
     noise: Float[Array, "batch height width 3"],
     t: Float[Array, " batch"],
-    noise_scale: float = 1.0,
+    noise_scale: float | Float[Array, ""] = 1.0,
 ) -> Float[Array, "batch height width 3"]:
     """The canvas at time t. `x` is in [-1, 1], `noise` is standard normal."""
     return per_canvas(t) * x + per_canvas(1 - t) * noise_scale * noise
 
 
-def time_at(log_snr: Float[Array, "..."], noise_scale: float) -> Float[Array, "..."]:
+def time_at(log_snr: float | Float[AnyArray, "..."], noise_scale: float | Float[Array, ""]) -> Float[Array, "..."]:
     """The t at which the path has this log-SNR."""
     return jax.nn.sigmoid(0.5 * log_snr + jnp.log(noise_scale))
 
 
-def sigma_at(t: Float[Array, "..."], noise_scale: float) -> Float[Array, "..."]:
+def sigma_at(t: Float[Array, "..."], noise_scale: float | Float[Array, ""]) -> Float[Array, "..."]:
     """σ of z / t, kept from what float32 cannot hold at both ends of time."""
     return jnp.maximum((1 - t) * noise_scale / jnp.maximum(t, MIN_TIME), _MIN_SIGMA)
 
 
-def log_snr_at(t: Float[Array, "..."], noise_scale: float) -> Float[Array, "..."]:
+def log_snr_at(t: Float[Array, "..."], noise_scale: float | Float[Array, ""]) -> Float[Array, "..."]:
     """The log-SNR of the path at t in (0, 1)."""
     return 2 * (jnp.log(t) - jnp.log1p(-t) - jnp.log(noise_scale))
 
@@ -63,7 +65,7 @@ def back(
     noise: Float[Array, "batch height width 3"],
     t: Float[Array, " batch"],
     t_back: Float[Array, " batch"],
-    noise_scale: float = 1.0,
+    noise_scale: float | Float[Array, ""] = 1.0,
 ) -> Float[Array, "batch height width 3"]:
     """A canvas of time t made as noisy as those of an earlier time, by fresh standard normal noise.
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from pixjax.codec.scale import Array as AnyArray
 from pixjax.diffusion.path import back
 from pixjax.diffusion.steps import DETERMINISTIC, Predict, State, stochastic
 from pixjax.diffusion.time_grid import ahead
@@ -33,13 +34,13 @@ class Frames(NamedTuple):
 def sample(
     predict: Predict,
     keys: Array,
-    grid: Float[Array, "steps_plus_one batch"],
+    grid: Float[AnyArray, "steps_plus_one batch"],
     shape: tuple[int, int, int],
     *,
     sampler: str,
-    noise_scale: float = 1.0,
+    noise_scale: float | Float[Array, ""] = 1.0,
     churn: float | Float[Array, ""] = 0.0,
-    asymmetry: float = 0.0,
+    asymmetry: float | Float[Array, ""] = 0.0,
     repeats: Repeats = ONCE,
     frames: Int[Array, " frames"] | Sequence[int] = (),
 ) -> tuple[Float[Array, "batch height width 3"], Frames]:

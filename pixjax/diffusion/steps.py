@@ -85,7 +85,7 @@ def stochastic(
     noise: Float[Array, "batch height width 3"],
     *,
     churn: float | Float[Array, ""],
-    noise_scale: float,
+    noise_scale: float | Float[Array, ""],
 ) -> State:
     """Euler's step, in which a part of the noise is drawn anew; first order.
 

@@ -39,7 +39,9 @@ def time_grids(
     return np.where(np.asarray(modality) == TEXT, text[:, None], image[:, None])
 
 
-def ahead(grid: Float[Array, "steps_plus_one batch"], asymmetry: float) -> Float[Array, "steps batch"]:
+def ahead(
+    grid: Float[Array, "steps_plus_one batch"], asymmetry: float | Float[Array, ""]
+) -> Float[Array, "steps batch"]:
     """Where each step leads when the canvas runs ahead of the time that the network is told, by a share of a step.
 
     The asymmetric time intervals of Bit Diffusion (arXiv 2208.04202); 0 is the grid itself.

@@ -7,8 +7,8 @@ from jaxtyping import Float, Int, UInt8
 
 from pixjax.errors import InputError
 
-Images = UInt8[np.ndarray, "n height width 3"]
-Features = Float[np.ndarray, "n features"]
+Images = UInt8[np.ndarray, "_n height width 3"]
+Features = Float[np.ndarray, "_n features"]
 
 SMALLEST_LEVEL = 16  # pixels a side of the coarsest level of a pyramid
 PATCH = 7  # pixels a side of the patches that are compared
@@ -76,7 +76,7 @@ def power_spectrum(images: Images) -> Float[np.ndarray, " frequencies"]:
 
 def nearest_neighbours(
     generated: Images, training: Images, *, k: int = 1, size: int = 16
-) -> tuple[Int[np.ndarray, "n k"], Float[np.ndarray, "n k"]]:
+) -> tuple[Int[np.ndarray, "generated k"], Float[np.ndarray, "generated k"]]:
     """The training images nearest to each generated one, in L2 over pixels averaged down to `size` x `size`.
 
     Returns:

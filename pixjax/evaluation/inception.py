@@ -13,10 +13,10 @@ from jaxtyping import Float, Float32, UInt8
 
 from pixjax.errors import InputError
 
-Features = Float[np.ndarray, "n features"]
+Features = Float[np.ndarray, "_n features"]
 _ROWS = 1024  # of a matrix of distances, held at once
 
-Images = UInt8[np.ndarray, "n height width 3"]
+Images = UInt8[np.ndarray, "_n height width 3"]
 
 WEIGHTS = "weights-inception-2015-12-05-6726825d.pth"  # as torch-fidelity names them
 LAYER = "2048"

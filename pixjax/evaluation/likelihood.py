@@ -26,7 +26,7 @@ from pixjax.evaluation.reconstruction import counted_cells, unigram_log_prior
 ENDPOINTS = (-4.0, -2.0, 0.0, 2.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0)
 TRIED = 64  # validation canvases that are decoded at every endpoint: one noisy canvas of each says enough of a choice
 
-Canvases = tuple[UInt8[np.ndarray, "n height width 3"], Bool[np.ndarray, "n height width"]]
+Canvases = tuple[UInt8[np.ndarray, "_n height width 3"], Bool[np.ndarray, "_n height width"]]
 Counts = dict[str, Float[np.ndarray, " n"]]
 
 

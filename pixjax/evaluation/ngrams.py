@@ -11,7 +11,7 @@ from pixjax.evaluation.text_metrics import characters
 LONGEST = 7
 _LARGEST_KEY = 2**62
 
-Symbols = Int[np.ndarray, " length"]
+Symbols = Int[np.ndarray, " _length"]
 
 
 def ngram_scale(training_text: str, test_texts: Sequence[str], longest: int = LONGEST) -> dict[int, float]:
@@ -58,8 +58,8 @@ def ngram_scale(training_text: str, test_texts: Sequence[str], longest: int = LO
 
 
 def _interpolated(
-    training: Symbols, test: Symbols, size: int, shorter: Float[np.ndarray, " length"]
-) -> Float[np.ndarray, " length"]:
+    training: Symbols, test: Int[np.ndarray, " test"], size: int, shorter: Float[np.ndarray, " test"]
+) -> Float[np.ndarray, " test"]:
     grams, counts = np.unique(training, return_counts=True)
     histories, first = np.unique(grams // size, return_index=True)
     totals, kinds = np.add.reduceat(counts, first), np.diff(np.append(first, len(grams)))
@@ -68,7 +68,9 @@ def _interpolated(
     return np.where(total > 0, (count + kind * shorter) / np.maximum(total + kind, 1), shorter)
 
 
-def _looked_up(keys: Symbols, values: Symbols, wanted: Symbols) -> Symbols:
+def _looked_up(
+    keys: Int[np.ndarray, " keys"], values: Int[np.ndarray, " keys"], wanted: Int[np.ndarray, " wanted"]
+) -> Int[np.ndarray, " wanted"]:
     """The value of each wanted key, 0 for one that is not there."""
     place = np.searchsorted(keys, wanted).clip(max=len(keys) - 1)
     return np.where(keys[place] == wanted, values[place], 0)

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt64
+from jaxtyping import Bool, Float, Int, Real, UInt64
 
 from pixjax.errors import InputError
 
@@ -23,7 +23,7 @@ _TABLE_BITS = 24
 _LIKELY_SHARED = 8  # characters: where the search for the longest run begins
 _BREAK = -1  # between two texts, below every symbol
 
-Symbols = Int[np.ndarray, " length"]
+Symbols = Int[np.ndarray, " _length"]
 
 
 def text_metrics(
@@ -83,13 +83,13 @@ def text_metrics(
     return metrics
 
 
-def js_divergence(p: Float[np.ndarray, " events"], q: Float[np.ndarray, " events"]) -> float:
+def js_divergence(p: Real[np.ndarray, " events"], q: Real[np.ndarray, " events"]) -> float:
     """Jensen-Shannon divergence in bits of two histograms, counts or probabilities: 0 for equal, 1 for disjoint."""
     p, q = p / p.sum(), q / q.sum()
     return max(0.0, entropy((p + q) / 2) - (entropy(p) + entropy(q)) / 2)
 
 
-def entropy(p: Float[np.ndarray, " events"]) -> float:
+def entropy(p: Real[np.ndarray, " events"]) -> float:
     """In bits, of a histogram of counts or probabilities."""
     p = p[p > 0] / p.sum()
     return float(-np.sum(p * np.log2(p)))

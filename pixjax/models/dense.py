@@ -49,5 +49,5 @@ class FusedDense(nn.Module):
         kernel = lay_out(kernel, None, None, axis)
         dimensions = (((x.ndim - 1,), (0,)), ((), ()))
         y = jax.lax.dot_general(x, kernel, dimensions, precision=precision_of(x.dtype))
-        y += bias
+        y += bias.reshape(*[1] * (x.ndim - 1), self.parts, self.features)
         return tuple(y[..., part, :] for part in range(self.parts))

@@ -167,7 +167,7 @@ class JiT(nn.Module):
             hidden = embed_in(patchify(canvas, arch.patch).astype(arch.dtype))
             if previous is not None:
                 hidden += embed_previous(patchify(previous, arch.patch).astype(arch.dtype))
-            return by_canvas(embed_out(hidden).astype(jnp.float32)) + table
+            return by_canvas(embed_out(hidden).astype(jnp.float32)) + table[None]
 
         x = embed(z, previous if arch.self_condition else None)
         if codebook is not None:
@@ -185,7 +185,7 @@ class JiT(nn.Module):
         if context is not None:
             pages = context.canvases.shape[1]
             clean = embed(context.canvases.reshape(batch * pages, *z.shape[1:])).reshape(batch, pages, *table.shape)
-            clean += segment[:pages, None]
+            clean += segment[None, :pages, None]
             if context.modality is not None:
                 clean += _rows_or_zero(context_modality, context.modality)[:, :, None]
             clean = jnp.where(context.present[..., None, None], clean, 0.0)
@@ -196,7 +196,7 @@ class JiT(nn.Module):
             tokens = self._blocks(tokens, 0, start, 0, deterministic, "blocks_before")
         if arch.in_context_tokens:
             place = self.param("in_context_position", _normal, (arch.in_context_tokens, arch.width))
-            tokens = tokens.led_by(condition_BD[:, None] + place)
+            tokens = tokens.led_by(condition_BD[:, None] + place[None])
         tokens = self._blocks(tokens, start, arch.depth, arch.in_context_tokens, deterministic, "blocks")
         x = tokens.x_BND[:, arch.in_context_tokens : arch.in_context_tokens + len(table)]
 

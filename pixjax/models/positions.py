@@ -4,6 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from pixjax.codec.scale import Array as AnyArray
+
 
 def sincos_table(rows: int, columns: int, width: int) -> Float[np.ndarray, "patches width"]:
     """The frozen 2-D table of MAE and DiT: the first half of the width encodes the column, the second the row."""
@@ -45,12 +47,12 @@ def rope_angles(
 
 
 def rotate(
-    x_BNHK: Float[Array, "batch tokens heads head_width"], angles_NP: Float[Array, "tokens pairs"]
+    x_BNHK: Float[Array, "batch tokens heads head_width"], angles_NP: Float[AnyArray, "tokens pairs"]
 ) -> Float[Array, "batch tokens heads head_width"]:
     """Rotary embedding over interleaved pairs (RoFormer, arXiv 2104.09864), in float32."""
     pairs = x_BNHK.astype(jnp.float32).reshape(*x_BNHK.shape[:-1], -1, 2)
     first, second = pairs[..., 0], pairs[..., 1]
-    cos, sin = jnp.cos(angles_NP)[:, None], jnp.sin(angles_NP)[:, None]
+    cos, sin = jnp.cos(angles_NP)[None, :, None], jnp.sin(angles_NP)[None, :, None]
     turned = jnp.stack([first * cos - second * sin, second * cos + first * sin], axis=-1)
     return turned.reshape(x_BNHK.shape).astype(x_BNHK.dtype)
 
@@ -58,5 +60,5 @@ def rotate(
 def time_features(t: Float[Array, " batch"], width: int = 256, period: float = 1e4) -> Float[Array, "batch width"]:
     """Cosines and sines of the raw t in (0, 1), as in DiT (arXiv 2212.09748)."""
     frequencies = period ** (-np.arange(width // 2) / (width // 2))
-    angles = t.astype(jnp.float32)[:, None] * frequencies.astype(np.float32)
+    angles = t.astype(jnp.float32)[:, None] * frequencies.astype(np.float32)[None]
     return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], axis=-1)

@@ -9,7 +9,7 @@ from jaxtyping import Int, UInt8
 
 MOST_COLUMNS = 24
 
-Canvases = UInt8[np.ndarray, "n height width 3"]
+Canvases = UInt8[np.ndarray, "_n height width 3"]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,19 +10,19 @@ from collections.abc import Iterable, Mapping
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Real
 
 from pixjax.codec import TEXT, Modality
 
 TIME_BINS = 10  # of equal width in t
 
 
-def weighted(values: Float[Array, " batch"], weights: Float[Array, " batch"]) -> Float[Array, "2"]:
+def weighted(values: Float[Array, " batch"], weights: Real[Array, " batch"]) -> Float[Array, "2"]:
     return jnp.stack([jnp.sum(values * weights), jnp.sum(weights)])
 
 
 def by_time(
-    values: Float[Array, " batch"], weights: Float[Array, " batch"], t: Float[Array, " batch"]
+    values: Float[Array, " batch"], weights: Real[Array, " batch"], t: Float[Array, " batch"]
 ) -> Float[Array, "bins 2"]:
     """The same, apart for each bin of t."""
     bins = jax.nn.one_hot(jnp.clip((t * TIME_BINS).astype(jnp.int32), 0, TIME_BINS - 1), TIME_BINS)
@@ -33,8 +33,8 @@ def by_time(
 def denoising_metrics(
     loss: Float[Array, " batch"],
     mse: Float[Array, " batch"],
-    correct: Float[Array, " batch"],
-    tokens: Float[Array, " batch"],
+    correct: Real[Array, " batch"],
+    tokens: Real[Array, " batch"],
     t: Float[Array, " batch"],
     modality: Int[Array, " batch"],
 ) -> dict[str, Array]:
@@ -57,7 +57,7 @@ def denoising_metrics(
 Totals = dict[str, np.ndarray]
 
 
-def add_up(totals: Mapping[str, np.ndarray], steps: Iterable[Mapping[str, np.ndarray]]) -> Totals:
+def add_up(totals: Mapping[str, np.ndarray], steps: Iterable[Mapping[str, np.ndarray | Array]]) -> Totals:
     """The totals with those of further steps added, in float64."""
     totals = dict(totals)
     for step in steps:

@@ -163,7 +163,7 @@ class Spikes:
 class Profile:
     """Records the steps FIRST-LAST for TensorBoard's profiler. A context manager; does nothing for an empty range."""
 
-    def __init__(self, steps: str, folder: epath.Path):
+    def __init__(self, steps: str, folder: epath.Path | pathlib.Path):
         first, dash, last = steps.partition("-")
         if steps and not (dash and first.isdigit() and last.isdigit() and int(first) <= int(last)):
             raise InputError(f"training.profile_steps={steps!r} is not a range of steps: write for instance 10-13")

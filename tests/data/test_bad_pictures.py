@@ -128,6 +128,7 @@ class Witness:
     uri: str = "images:witness"
     modality: int = IMAGE
     num_labels: int = 0
+    has_captions: bool = False
 
     def __len__(self):
         return 100

@@ -20,7 +20,7 @@ KNOWN = Known(
 
 def predict(z, t, previous):
     """E[x | z] when x is one of a few canvases."""
-    on_path = per_canvas(t)[:, None] * CANVASES
+    on_path = per_canvas(t)[:, None] * CANVASES[None]
     distance = jnp.sum(jnp.square(z[:, None] - on_path), axis=(2, 3, 4))
     return jnp.tensordot(jax.nn.softmax(-0.5 * distance / jnp.square(1 - t)[:, None], axis=-1), CANVASES, axes=1)
 

@@ -45,7 +45,7 @@ def perfect_denoiser(z, t):
 
 def set_denoiser(z, t):
     """E[x | z] when x is one of some canvases, each as probable as the others."""
-    z_on_path = per_canvas(t)[:, None] * CANVASES
+    z_on_path = per_canvas(t)[:, None] * CANVASES[None]
     distance = jnp.sum(jnp.square(z[:, None] - z_on_path), axis=(2, 3, 4))
     weight = jax.nn.softmax(-0.5 * distance / jnp.square(1 - t)[:, None], axis=-1)
     return jnp.tensordot(weight, CANVASES, axes=1)
@@ -64,7 +64,7 @@ def test_of_a_set_of_canvases_one_is_reached_and_each_sometimes(sampler):
     keys = jax.random.split(jax.random.key(3), 40)
     for grid in GRIDS:
         out, _ = run(set_denoiser, sampler, grid, 9, keys=keys)
-        nearest = jnp.argmin(jnp.sum(jnp.square(out[:, None] - CANVASES), axis=(2, 3, 4)), axis=1)
+        nearest = jnp.argmin(jnp.sum(jnp.square(out[:, None] - CANVASES[None]), axis=(2, 3, 4)), axis=1)
         np.testing.assert_allclose(out, CANVASES[nearest], atol=1e-5)
         assert set(nearest.tolist()) == set(range(5))
 
