@@ -29,23 +29,7 @@ import time
 import numpy as np
 
 MIB_FOR_A_SAVE = 0.15
-CONFIG = """
-from pixjax.config import default_config
-
-def get_config():
-    config = default_config()
-    config.model.update(
-        variant="Ti", canvas_size=16, patch_size="4", depth=2, width=32, heads=2, bottleneck=16,
-        in_context_tokens=0, dtype="float32",
-    )
-    config.codec.update(tokenizer="chars27", normalize=True, code="radix:3:1", layout="patch")
-    config.data.update(batch_size=8)
-    config.training.update(
-        steps=10**9, checkpoint_every=SAVE_EVERY, keep_checkpoints=5, log_every=20, warmup_steps=2, ema_decays=(0.9,),
-    )
-    config.sampling.update(steps=2, batch_size=4)
-    return config
-"""
+CONFIG = pathlib.Path(__file__).with_name("tiny_config.py")
 PIXJAX = [sys.executable, "-m", "pixjax.cli"]
 MORE_HANDLES = 3  # or threads, than after the warm-up
 SAMPLE_EVERY = 20.0  # seconds
@@ -54,9 +38,10 @@ SAMPLE_EVERY = 20.0  # seconds
 class Watched:
     """A training process, and what was seen of it: rows of (seconds, step, MiB, handles, threads)."""
 
-    def __init__(self, config: pathlib.Path, workdir: pathlib.Path):
+    def __init__(self, workdir: pathlib.Path, settings: dict[str, int]):
         self._workdir = workdir
-        command = [*PIXJAX, "train", f"--config={config}", f"--workdir={workdir}"]
+        command = [*PIXJAX, "train", f"--config={CONFIG}", f"--workdir={workdir}"]
+        command += [f"--config.{name}={value}" for name, value in settings.items()]
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (as long as the process)
         self._process = subprocess.Popen(command, stderr=self._errors)
         self._began = time.monotonic()
@@ -129,10 +114,9 @@ def main() -> None:
         parser.error(f"--minutes={args.minutes:g} leaves {share:.0f} s a process: give more, or fewer --restarts")
     processes, checkpoints, samplings, failures = [], set(), 0, 0
     with tempfile.TemporaryDirectory() as temporary:
-        workdir, config = pathlib.Path(temporary) / "run", pathlib.Path(temporary) / "soak_config.py"
-        config.write_text(CONFIG.replace("SAVE_EVERY", str(args.save_every)))
+        workdir = pathlib.Path(temporary) / "run"
         for _ in range(args.restarts + 1):
-            watched = Watched(config, workdir)
+            watched = Watched(workdir, settings)
             ends, next_sampling = time.monotonic() + share, time.monotonic() + SAMPLE_EVERY
             while time.monotonic() < ends:
                 time.sleep(1.0)
