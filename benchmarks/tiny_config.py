@@ -1,4 +1,4 @@
-"""The run of `kills.py` and `soak.py`: as small as one can be, so that time goes into saves and starts, not into steps."""
+"""The run of `kills.py` and `soak.py`: so small that time goes into saves and starts, not into steps."""
 
 from ml_collections import ConfigDict
 
