@@ -1,5 +1,6 @@
 """Samples on disk: text decoded, images shown, every canvas kept."""
 
+import io
 import json
 import pathlib
 from typing import Any
@@ -24,7 +25,9 @@ def write_samples(out: pathlib.Path, made: Generated, codec: CanvasCodec) -> lis
     rows = []
     for index, canvas in enumerate(made.canvases):
         if made.modality[index] != TEXT:
-            Image.fromarray(canvas).save(out / "images" / f"{index:04d}.png")
+            content = io.BytesIO()  # Pillow itself opens no path in a store
+            Image.fromarray(canvas).save(content, "PNG")
+            (out / "images" / f"{index:04d}.png").write_bytes(content.getvalue())
             continue
         write_png(out / "canvases" / f"{index:04d}.png", canvas, codec)
         ids, _ = codec.decode_ids(canvas)
