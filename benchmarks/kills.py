@@ -3,10 +3,11 @@
     python benchmarks/kills.py [--kills 200] [--processes 2] [--seed 0] [--minutes 60]
 
 `pixjax train` runs as so many processes of this machine, forks of this one, which has imported everything. After a
-random time one of them, at random, is killed with SIGKILL, four of ten in the start-up; the others have to end by
-themselves, within thirty seconds, with exit code 75 and the name of the one that is gone. Then all are started again,
-as a launcher would. When the kills are used up, or the minutes, the run goes on to its last step, and its curve and the
-digests of its arrays have to be, bit for bit, those of a run without a kill.
+random time one of them, at random, is killed with SIGKILL: a quarter of the kills come in the start-up, a quarter soon
+after its first step, the others after its first checkpoint. The other processes have to end by themselves, within
+thirty seconds, with exit code 75 and the name of the one that is gone. Then all are started again, as a launcher would.
+When the kills are used up, or the minutes, the run goes on to its last step, and its curve and the digests of its
+arrays have to be, bit for bit, those of a run without a kill.
 
 Prints one line of JSON: the kills and how many of them came before the processes had met and in the middle of a save,
 the saves of a run that is left alone, the longest time that a process took to end after another one was killed, what
@@ -35,7 +36,7 @@ from etils import epath
 from jax._src import compiler, distributed
 
 from pixjax.cli import main as pixjax
-from pixjax.training.checkpoint import Checkpoints
+from pixjax.training.checkpoint import Checkpoints, saved_steps
 from pixjax.training.train import train  # noqa: F401 (imported before the forks)
 
 CONFIG = pathlib.Path(__file__).with_name("tiny_config.py")
@@ -128,6 +129,11 @@ def digests(workdir: pathlib.Path, step: int) -> dict[str, Any]:
         return checkpoints.meta(step)["digests"]
 
 
+def newest(workdir: pathlib.Path) -> int:
+    """The step of the last whole checkpoint, 0 before there is one."""
+    return max(saved_steps(epath.Path(workdir)), default=0)
+
+
 def is_saving(workdir: pathlib.Path) -> bool:
     """Whether a save is not whole, or what is left of one after a kill."""
     folder = workdir / "checkpoints"
@@ -161,9 +167,14 @@ def main() -> None:
         "--seconds",
         type=float,
         default=2.0,
-        help="the longest time from a step to a kill; four times that from a start",
+        help="the longest time from a step or checkpoint to a kill; four times that from a start",
     )
-    parser.add_argument("--early", type=float, default=0.4, help="share of kills that wait for no step")
+    parser.add_argument(
+        "--early",
+        type=float,
+        default=0.25,
+        help="share of kills that wait for nothing, and of those that wait for a step",
+    )
     args = parser.parse_args()
     began = time.monotonic()
     chance, until = random.Random(args.seed), began + 60 * args.minutes
@@ -172,10 +183,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         workdir, alone = pathlib.Path(temporary) / "run", pathlib.Path(temporary) / "alone"
         while kills < args.kills and time.monotonic() < until:
-            run = Run(workdir, args.processes, 10**6)
+            run, before = Run(workdir, args.processes, 10**6), newest(workdir)
             try:
-                is_early = chance.random() < args.early
-                while not is_early and not run.ended() and "\nstep " not in run.said(0):
+                kind = chance.random()
+                is_early = kind < args.early
+                while not run.ended() and not (
+                    newest(workdir) > before if kind > 2 * args.early else is_early or "\nstep " in run.said(0)
+                ):
                     time.sleep(0.05)
                 time.sleep(chance.uniform(0, args.seconds * (4 if is_early else 1)))
                 if run.ended():
@@ -191,8 +205,8 @@ def main() -> None:
                     print(f"the others ended after {seconds:.1f} s {problems or ''}", file=sys.stderr)
                 kills += 1
                 victims[victim] += 1
-                now = time.monotonic() - began
-                print(f"{now:.0f} s, kill {kills}: process {victim} at step {last_step(workdir)}", file=sys.stderr)
+                where = f"step {last_step(workdir)}, saved {newest(workdir)}"
+                print(f"{time.monotonic() - began:.0f} s, kill {kills}: process {victim} at {where}", file=sys.stderr)
             finally:
                 run.stop()
         seconds = time.monotonic() - began
