@@ -9,14 +9,15 @@ memory, file handles and threads are read from /proc (Linux only). What comes be
 is left out: compilation, the first saves, and memory that malloc keeps.
 
 Prints for each process the slope of its memory, by least squares, in MiB for 1000 steps, the most handles and threads
-in the first and in the second half of what was watched, its memory at ten moments (saves, MiB), and the checkpoints
-saved. Exits with 1 where the memory grows
-by more than `--bound` MiB, and 0.15 MiB a save, over the time watched after the warm-up, handles or threads by more
-than a few, or where a save failed. What a save leaves behind are lists that tensorstore does not free:
+in the first and in the second half of what was watched, and its memory at twenty moments (saves, MiB); and the most
+that the checkpoints took of the disk, in checkpoints: five are kept, and one is written. Exits with 1 where the memory
+grows by more than `--bound` MiB, and 0.15 MiB a save, over the time watched after the warm-up, handles or threads by
+more than a few, or where a save failed. What a save leaves behind are lists that tensorstore does not free:
 ts.Spec.to_json() loses eight at every call (seen in tensorstore 0.1.86), 0.1 MiB a save.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -29,34 +30,19 @@ import time
 import numpy as np
 
 MIB_FOR_A_SAVE = 0.15
-CONFIG = """
-from pixjax.config import default_config
-
-def get_config():
-    config = default_config()
-    config.model.update(
-        variant="Ti", canvas_size=16, patch_size="4", depth=2, width=32, heads=2, bottleneck=16,
-        in_context_tokens=0, dtype="float32",
-    )
-    config.codec.update(tokenizer="chars27", normalize=True, code="radix:3:1", layout="patch")
-    config.data.update(batch_size=8)
-    config.training.update(
-        steps=10**9, checkpoint_every=SAVE_EVERY, keep_checkpoints=5, log_every=20, warmup_steps=2, ema_decays=(0.9,),
-    )
-    config.sampling.update(steps=2, batch_size=4)
-    return config
-"""
+CONFIG = pathlib.Path(__file__).with_name("tiny_config.py")
 PIXJAX = [sys.executable, "-m", "pixjax.cli"]
 MORE_HANDLES = 3  # or threads, than after the warm-up
-SAMPLE_EVERY = 20.0  # seconds
+KEPT = 5  # checkpoints
 
 
 class Watched:
     """A training process, and what was seen of it: rows of (seconds, step, MiB, handles, threads)."""
 
-    def __init__(self, config: pathlib.Path, workdir: pathlib.Path):
+    def __init__(self, workdir: pathlib.Path, settings: dict[str, int]):
         self._workdir = workdir
-        command = [*PIXJAX, "train", f"--config={config}", f"--workdir={workdir}"]
+        command = [*PIXJAX, "train", f"--config={CONFIG}", f"--workdir={workdir}"]
+        command += [f"--config.{name}={value}" for name, value in settings.items()]
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (as long as the process)
         self._process = subprocess.Popen(command, stderr=self._errors)
         self._began = time.monotonic()
@@ -98,10 +84,20 @@ def saved(workdir: pathlib.Path) -> set[int]:
     return {int(p.name) for p in folder.iterdir() if p.name.isdigit()} if folder.exists() else set()
 
 
+def size(folder: pathlib.Path) -> int:
+    """Bytes; of files that go away meanwhile none."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                total += os.path.getsize(os.path.join(place, name))
+    return total
+
+
 def figures(rows: list[tuple[float, int, float, int, int]], warm_up: float, save_every: int) -> dict:
     seconds, step, resident, handles, threads = np.array([row for row in rows if row[0] >= warm_up]).T
     slope = np.polyfit(step, resident, 1)[0]
-    moments = np.unique(np.linspace(0, len(step) - 1, 10).astype(int))
+    moments = np.unique(np.linspace(0, len(step) - 1, 20).astype(int))
     half = len(step) // 2  # whose most is compared: saves come and go
     return {
         "steps": [int(step[0]), int(step[-1])],
@@ -123,21 +119,29 @@ def main() -> None:
     parser.add_argument("--warm-up", type=float, default=45.0, help="seconds of each process that are left out")
     parser.add_argument("--bound", type=float, default=4.0, help="MiB that a process may grow by besides its saves")
     parser.add_argument("--save-every", type=int, default=100, help="steps")
+    parser.add_argument("--saves", type=int, default=10**6, help="of all processes together; it ends with them")
+    parser.add_argument("--sample-every", type=float, default=20.0, help="seconds")
     args = parser.parse_args()
     share = 60 * args.minutes / (args.restarts + 1)
     if share < args.warm_up + 20:
         parser.error(f"--minutes={args.minutes:g} leaves {share:.0f} s a process: give more, or fewer --restarts")
-    processes, checkpoints, samplings, failures = [], set(), 0, 0
+    processes, checkpoints, samplings, failures, disk = [], set(), 0, 0, 0
     with tempfile.TemporaryDirectory() as temporary:
-        workdir, config = pathlib.Path(temporary) / "run", pathlib.Path(temporary) / "soak_config.py"
-        config.write_text(CONFIG.replace("SAVE_EVERY", str(args.save_every)))
+        workdir = pathlib.Path(temporary) / "run"
+        settings = {
+            "training.steps": 10**9,
+            "training.checkpoint_every": args.save_every,
+            "training.keep_checkpoints": KEPT,
+            "training.log_every": min(20, args.save_every),
+        }
         for _ in range(args.restarts + 1):
-            watched = Watched(config, workdir)
-            ends, next_sampling = time.monotonic() + share, time.monotonic() + SAMPLE_EVERY
-            while time.monotonic() < ends:
+            watched = Watched(workdir, settings)
+            ends, next_sampling = time.monotonic() + share, time.monotonic() + args.sample_every
+            while time.monotonic() < ends and last_step(workdir) < args.saves * args.save_every:
                 time.sleep(1.0)
                 watched.look()
                 checkpoints |= saved(workdir)
+                disk = max(disk, size(workdir / "checkpoints"))
                 if checkpoints and time.monotonic() >= next_sampling:
                     out = pathlib.Path(temporary) / "samples"
                     sample = [*PIXJAX, "sample", f"--workdir={workdir}", "--num=4", f"--out={out}"]
@@ -148,9 +152,10 @@ def main() -> None:
                         checkpoints |= saved(workdir)
                     samplings += 1
                     failures += sampling.returncode != 0
-                    next_sampling = time.monotonic() + SAMPLE_EVERY
+                    next_sampling = time.monotonic() + args.sample_every
             watched.stop()
             checkpoints |= saved(workdir)
+            one = size(workdir / "checkpoints") / len(saved(workdir))
             failures += watched.errors().count("saving failed")
             processes.append(figures(watched.rows, args.warm_up, args.save_every))
     grows = any(
@@ -162,7 +167,9 @@ def main() -> None:
         json.dumps(
             {
                 "processes": processes,
-                "checkpoints": len(checkpoints),
+                "checkpoints_seen": len(checkpoints),
+                "most_on_disk": round(disk / one, 2),  # in checkpoints
+                "checkpoint_KiB": round(one / 1024),
                 "samplings": samplings,
                 "failures": failures,
                 "bound_MiB": args.bound,

@@ -78,8 +78,8 @@ def _run(arguments: list[str]) -> tuple[int, bool]:
         code = args.run(args) or 0
         peers.leave(code)
     except (Exception, KeyboardInterrupt) as error:
-        if (others := peers.current()) and not isinstance(error, InputError | RunError | KeyboardInterrupt):
-            others.settle(5.0)
+        if others := peers.current():
+            others.settle(0.0 if isinstance(error, InputError | RunError | KeyboardInterrupt) else 5.0)
         try:
             code, line = outcome_of(error)
         except Exception:

@@ -120,14 +120,16 @@ class Peers:
             line.send({"goodbye": code, "reason": reason[:1000]})
 
     def settle(self, seconds: float) -> None:
-        """To be called with an error of a library, which may come from the loss of another process: waits for the
-        watch, which knows more, and does not return where it has found one.
+        """To be called with an error, which may come from the loss of another process: waits so long for the watch,
+        which knows more, and does not return where it has found one.
         """
         until = time.monotonic() + seconds
         while time.monotonic() < until and not self._ended.is_set():
             if (pending := self._pending) is not None:
                 self._pending = (*pending[:2], 0)
             time.sleep(0.05)
+        if self._ended.is_set():  # it tells the reason and gives the lock back, which takes a moment
+            self._thread.join()
 
     def wait_for_goodbyes(self, seconds: float) -> None:
         """Process 0, which the others need to be there, ends last."""

@@ -1,6 +1,7 @@
 """The watch between processes, over real sockets of this machine and with a beat of milliseconds."""
 
 import socket
+import threading
 import time
 
 import pytest
@@ -66,6 +67,16 @@ def test_the_first_process_is_missed_as_any_other(three):
     cut(three[0])
     assert [three[index].ended() for index in (1, 2)] == [LOST_PEER] * 2
     assert "process 0 of 3 (host first) is gone" in three[2].said[0]
+
+
+def test_an_error_that_the_loss_has_caused_waits_until_the_loss_is_told(three):
+    """A collective fails at once, and its exit code would mean that the run has failed."""
+    begun = threading.Event()
+    three[0].watch.on_loss.append(lambda _: begun.set() or time.sleep(0.3))  # the lock is given back
+    cut(three[1])
+    assert begun.wait(20)
+    three[0].watch.settle(0.0)
+    assert three[0].codes == [LOST_PEER]
 
 
 def test_a_process_that_gives_no_sign_is_lost_though_its_connection_stays(three):

@@ -33,8 +33,8 @@ def workdir_path(given: str | os.PathLike, what: str = "--workdir") -> epath.Pat
     name = str(path)
     if is_remote(path) and not name.startswith("gs://"):
         raise InputError(
-            f"{what}={name}: arrays of checkpoints can be on disks and on gs:// alone, as orbax has it: choose one of "
-            "these, and copy the folder when the run has ended"
+            f"{what}={name}: arrays of checkpoints can be on disks and on gs:// alone, as orbax has it: use gs:// or "
+            "a mounted disk; sources, prepared shards and tokenizers can be on any of the stores"
         )
     path = reachable_path(path, what)
     if not is_remote(path) and "\\" in name:

@@ -88,7 +88,9 @@ def write_png(
     chunks.add_text(_CODEC, json.dumps(description))
     for name, data in (codec.tokenizer_files or {}).items():
         chunks.add_text(_FILE + name, _packed(data))
-    Image.fromarray(canvas).save(path, format="PNG", pnginfo=chunks)
+    content = io.BytesIO()  # Pillow itself opens no path in a store
+    Image.fromarray(canvas).save(content, format="PNG", pnginfo=chunks)
+    (Path(path) if isinstance(path, str) else path).write_bytes(content.getvalue())
 
 
 @functools.lru_cache(maxsize=4)

@@ -143,7 +143,8 @@ class Samples:
                 if self.modality[index] == TEXT:
                     write_png(out / "canvases" / name, page.canvases[index], self.codec)
                 else:
-                    Image.fromarray(page.canvases[index]).save(out / "images" / name)
+                    # Pillow itself opens no path in a store.
+                    (out / "images" / name).write_bytes(_png(Image.fromarray(page.canvases[index])))
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self.rows)
         (out / "text.jsonl").write_text(lines, encoding="utf-8")
 

@@ -60,6 +60,19 @@ def test_a_save_that_fails_on_one_process_is_repeated_by_all_and_one_that_is_kil
     assert not any("tmp" in p.name for p in (workdir / "checkpoints").iterdir() if p.name.split(".")[0] == "20")
 
 
+def test_the_loss_of_the_process_that_connects_all_ends_the_others_by_its_name(tmp_path, address, start, wait_for):
+    """jax itself would abort them with a stack of C++."""
+    first, second = [start(tmp_path / "run", arguments=process(address, index)) for index in range(2)]
+    wait_for((tmp_path / "run" / "lock.json").exists, first)
+    first.kill()
+    killed = time.monotonic()
+    assert second.wait(timeout=60) == LOST_PEER
+    assert time.monotonic() - killed < 30
+    said = second.log.read_text()
+    assert f"process 0 of 2 (host {socket.gethostname()}, number {first.pid} there) is gone" in said
+    assert "start all processes again" in said
+
+
 def test_processes_that_mean_different_runs_stop_and_say_who_differs(tmp_path, address, start, finish):
     both = [start(tmp_path / "run", f"training.seed={index}", arguments=process(address, index)) for index in range(2)]
     for run in both:
