@@ -2,7 +2,8 @@
 
 from pixjax.models.codebook import Codebook
 from pixjax.models.condition import text_types, type_condition
-from pixjax.models.jit import NO_LABEL, NO_TYPE, Context, JiT, Params, Prediction, denoise, predict
+from pixjax.models.decision_order import DecisionOrder
+from pixjax.models.jit import NO_LABEL, NO_TYPE, Context, JiT, Params, Prediction, Written, denoise, predict
 from pixjax.models.presets import VARIANTS, Architecture, architecture
 
 __all__ = [
@@ -12,9 +13,11 @@ __all__ = [
     "Architecture",
     "Codebook",
     "Context",
+    "DecisionOrder",
     "JiT",
     "Params",
     "Prediction",
+    "Written",
     "architecture",
     "denoise",
     "predict",

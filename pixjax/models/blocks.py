@@ -29,14 +29,14 @@ class Attention(nn.Module):
     arch: Architecture
 
     @nn.compact
-    def __call__(self, x_BND, angles_NP, present_BN):
+    def __call__(self, x_BND, angles_NP, present_BN, visible_NN=None):
         arch = self.arch
         batch, tokens, width = x_BND.shape
         qkv = FusedDense(3, width, splits=shares_heads(arch.heads), dtype=arch.dtype, name="qkv")(x_BND)
         q, k, v = (x.reshape(batch, tokens, arch.heads, arch.head_width) for x in qkv)
         q = rotate(norm("q_norm")(q), angles_NP).astype(arch.dtype)
         k = rotate(norm("k_norm")(k), angles_NP).astype(arch.dtype)
-        out_BNHK = attend(q, k, v, arch.attention, present_BN)
+        out_BNHK = attend(q, k, v, arch.attention, present_BN, visible=visible_NN)
         proj = dense(width, dtype=arch.dtype, kernel_init=_xavier, name="proj")
         return by_canvas(proj(out_BNHK.reshape(x_BND.shape)))
 
@@ -58,14 +58,14 @@ class Block(nn.Module):
 
     arch: Architecture
     deterministic: bool
-    context_tokens: int = 0  # the last ones: patches of clean canvases
+    runs: tuple[int, ...]  # how many tokens follow each condition: of the canvas, of clean canvases
 
     @nn.compact
-    def __call__(self, x_BND, drops: Array, c_BCD, angles_NP, present_BN, image_BN):
+    def __call__(self, x_BND, drops: Array, c_BCD, angles_NP, present_BN, visible_NN, image_BN):
         """`drops` is a scalar: whether this layer, one of the middle half, uses dropout.
 
-        `c_BCD` is one condition for all tokens, or two: of the canvas, and of the context that follows it. `image_BN`
-        says with `Architecture.modality_mlp` which tokens are known to be of an image.
+        `c_BCD` is one condition for each run of tokens. `present_BN` says which tokens are there, `visible_NN` which
+        see which; None is all. `image_BN` says with `Architecture.modality_mlp` which are known to be of an image.
         """
         arch = self.arch
 
@@ -77,15 +77,14 @@ class Block(nn.Module):
         x_BND = by_canvas(x_BND)
         to_modulation = dense(6 * arch.width, dtype=arch.dtype, kernel_init=_zeros, name="modulation")
         modulation = by_canvas(to_modulation(nn.silu(c_BCD)))
-        if self.context_tokens:
-            of_canvas, of_context = jnp.split(modulation, 2, axis=1)
-            own = x_BND.shape[1] - self.context_tokens
+        if len(self.runs) > 1:
+            of_runs = jnp.split(modulation, len(self.runs), axis=1)
             modulation = jnp.concatenate(
-                [jnp.repeat(of_canvas, own, axis=1), jnp.repeat(of_context, self.context_tokens, axis=1)], axis=1
+                [jnp.repeat(m, n, axis=1) for m, n in zip(of_runs, self.runs, strict=True)], axis=1
             )
         shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = jnp.split(modulation.astype(jnp.float32), 6, axis=-1)
         h = modulate(norm("norm1")(x_BND), shift_a, scale_a).astype(arch.dtype)
-        x_BND = x_BND + gate_a * drop(Attention(arch, name="attention")(h, angles_NP, present_BN))
+        x_BND = x_BND + gate_a * drop(Attention(arch, name="attention")(h, angles_NP, present_BN, visible_NN))
         h = modulate(norm("norm2")(x_BND), shift_m, scale_m).astype(arch.dtype)
         out = SwiGLU(arch, name="mlp")(h, drop)
         if arch.modality_mlp:

@@ -5,15 +5,22 @@ a patch. Here every cell is mixed with its neighbours by the same weights, where
 the reading order, which also crosses the borders of patches.
 """
 
+from collections.abc import Sequence
+
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
+from flax.linen.dtypes import promote_dtype
 from jaxtyping import Array, Float
 
-from pixjax.models.dense import dense
+from pixjax.models.decision_order import DecisionOrder
+from pixjax.models.dense import dense, precision_of
 from pixjax.models.on_mesh import by_canvas
 from pixjax.models.presets import Architecture
 
 _xavier = nn.initializers.xavier_uniform()
+
+Cells = Float[Array, "batch cells width"]
 
 
 class CellBlock(nn.Module):
@@ -22,12 +29,66 @@ class CellBlock(nn.Module):
     arch: Architecture
 
     @nn.compact
-    def __call__(self, x: Float[Array, "batch cells width"]) -> Float[Array, "batch cells width"]:
-        arch, width = self.arch, x.shape[-1]
-        h = nn.RMSNorm(epsilon=1e-6, dtype=jnp.float32, name="norm")(x).astype(arch.dtype)
-        reach, cells = arch.cell_reach, x.shape[1]
-        padded = jnp.pad(h, ((0, 0), (reach, reach), (0, 0)))
-        around = jnp.concatenate([padded[:, i : i + cells] for i in range(2 * reach + 1)], axis=-1)
-        h = nn.silu(by_canvas(dense(2 * width, dtype=arch.dtype, kernel_init=_xavier, name="mix")(around)))
-        out = dense(width, dtype=arch.dtype, kernel_init=nn.initializers.zeros_init(), name="out")(h)
-        return x + out.astype(jnp.float32)
+    def __call__(
+        self, x: Cells, clean: Cells | None = None, order: DecisionOrder | None = None
+    ) -> Cells | tuple[Cells, Cells]:
+        """Of a canvas that is decided in an order, two streams by the same weights: the noisy cells and the clean ones.
+
+        A noisy cell sees noisy neighbours of its own block and clean ones of earlier blocks; a clean one sees clean
+        ones up to its own block.
+        """
+        arch, width, reach = self.arch, x.shape[-1], self.arch.cell_reach
+        norm = nn.RMSNorm(epsilon=1e-6, dtype=jnp.float32, name="norm")
+        mix = _Mix(2 * reach + 1, 2 * width, arch.dtype, name="mix")
+        out = dense(width, dtype=arch.dtype, kernel_init=nn.initializers.zeros_init(), name="out")
+
+        def finish(mixed):
+            return out(nn.silu(by_canvas(mixed))).astype(jnp.float32)
+
+        h = norm(x).astype(arch.dtype)
+        if clean is None or order is None:
+            return x + finish(mix(_around(h, reach)))
+        g = norm(clean).astype(arch.dtype)
+        if order.block == 1:  # both streams see the same cells before, and beside them their own
+            later = [None] * (reach + 1)
+            before = mix([*_around(g, reach)[:reach], *later])
+            own = [mix([*later[1:], stream, *later[1:]], bias=False) for stream in (h, g)]
+            return x + finish(before + own[0]), clean + finish(before + own[1])
+        noisy_around, clean_around = [], []
+        for distance, noisy_there, clean_there in zip(
+            range(-reach, reach + 1), _around(h, reach), _around(g, reach), strict=True
+        ):
+            same, earlier = (where[:, None] for where in order.tap(distance))
+            noisy_around.append(jnp.where(same, noisy_there, jnp.where(earlier, clean_there, 0)))
+            clean_around.append(jnp.where(same | earlier, clean_there, 0))
+        return x + finish(mix(noisy_around)), clean + finish(mix(clean_around))
+
+
+class _Mix(nn.Module):
+    """A dense layer over the cells around; those that are None are zeros and cost nothing."""
+
+    taps: int
+    features: int
+    dtype: object
+
+    @nn.compact
+    def __call__(
+        self, around: Sequence[Float[Array, "batch cells width"] | None], bias: bool = True
+    ) -> Float[Array, "batch cells features"]:
+        given = [tap for tap in range(self.taps) if around[tap] is not None]
+        cells = jnp.concatenate([around[tap] for tap in given], axis=-1)
+        width = cells.shape[-1] // len(given)
+        kernel = self.param("kernel", _xavier, (self.taps * width, self.features))
+        offset = self.param("bias", nn.initializers.zeros_init(), (self.features,))
+        if len(given) < self.taps:
+            kernel = jnp.concatenate([kernel[tap * width : (tap + 1) * width] for tap in given])
+        cells, kernel, offset = promote_dtype(cells, kernel, offset, dtype=self.dtype)
+        dimensions = (((cells.ndim - 1,), (0,)), ((), ()))
+        mixed = jax.lax.dot_general(cells, kernel, dimensions, precision=precision_of(cells.dtype))
+        return mixed + offset if bias else mixed
+
+
+def _around(cells, reach: int) -> list:
+    """For each distance from -reach to reach, the cell there; zeros beyond both ends."""
+    padded = jnp.pad(cells, ((0, 0), (reach, reach), (0, 0)))
+    return [padded[:, first : first + cells.shape[1]] for first in range(2 * reach + 1)]
