@@ -60,6 +60,25 @@ def parse_time_law(text: str) -> tuple[str, tuple[float, ...]]:
     return name, parameters
 
 
+def parse_blocks(text: str) -> dict[str, float]:
+    """`whole`, a number of cells, or a mixture such as `1:0.6,8:0.1,whole:0.3`, as the share of each."""
+    shares: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, share = part.strip().partition(":")
+        known = name == "whole" or (name.isdecimal() and int(name) > 0)
+        try:
+            value = float(share or 1)
+        except ValueError:
+            value = math.nan
+        _require(
+            known and value > 0 and math.isfinite(value) and name not in shares and ("," not in text or bool(share)),
+            f"blocks {text!r} are unknown: write whole, a number of cells such as 1, or shares of several, as in "
+            "1:0.6,8:0.1,whole:0.3",
+        )
+        shares[name] = value
+    return {name: share / sum(shares.values()) for name, share in shares.items()}
+
+
 def parse_grid(text: str) -> tuple[str, tuple[float, ...]]:
     """`uniform`, `log_snr[:MIN:MAX]` or `edm[:SIGMA_MIN:SIGMA_MAX[:RHO]]`, as its name and its numbers."""
     name, *numbers = text.split(":")
@@ -222,6 +241,22 @@ class TimeConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class BlocksConfig:
+    """How many cells of a text canvas are decided together, one block after another: `whole` (all at once), a number
+    (`1`: letter by letter), or shares of canvases, `1:0.6,8:0.1,whole:0.3`. Images are one block.
+    """
+
+    text: str = "whole"
+
+    def __post_init__(self):
+        parse_blocks(self.text)
+
+    @property
+    def shares(self) -> dict[str, float]:
+        return parse_blocks(self.text)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class DiffusionConfig:
     loss: Literal["v", "x"] = "v"  # v: MSE of x over max(1-t, t_eps)²; x: plain MSE
     noise_scale: float = 1.0
@@ -229,6 +264,7 @@ class DiffusionConfig:
     text_loss: Literal["cross_entropy", "pixels"] = "cross_entropy"  # of a codebook head; pixels: as any canvas
     text_weight: float = 1.0  # of a text canvas in the loss, where an image has 1
     time: TimeConfig = dataclasses.field(default_factory=TimeConfig)
+    blocks: BlocksConfig = dataclasses.field(default_factory=BlocksConfig)  # in which orders text is learned
 
     def __post_init__(self):
         _require(self.noise_scale > 0, f"diffusion.noise_scale={self.noise_scale} has to be positive")
@@ -394,6 +430,11 @@ class Config:
             not self.training.type_dropout or (self.model.uses_condition and self.model.text_condition),
             f"training.type_dropout={self.training.type_dropout} hides the type, which has to mean neither text nor "
             "image then: set model.tagging='condition' or 'both', and model.text_condition=True",
+        )
+        _require(
+            self.diffusion.blocks.text == "whole" or (self.model.codebook_head and self.model.codebook_input),
+            f"diffusion.blocks.text={self.diffusion.blocks.text!r} needs the text head: set "
+            "model.codebook_head=True and model.codebook_input=True",
         )
         _require(
             self.data.context_pages <= self.model.context_canvases,

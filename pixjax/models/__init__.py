@@ -2,7 +2,6 @@
 
 from pixjax.models.codebook import Codebook
 from pixjax.models.condition import text_types, type_condition
-from pixjax.models.decision_order import DecisionOrder
 from pixjax.models.jit import NO_LABEL, NO_TYPE, Context, JiT, Params, Prediction, Written, denoise, predict
 from pixjax.models.presets import VARIANTS, Architecture, architecture
 
@@ -13,7 +12,6 @@ __all__ = [
     "Architecture",
     "Codebook",
     "Context",
-    "DecisionOrder",
     "JiT",
     "Params",
     "Prediction",

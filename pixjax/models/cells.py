@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 from jaxtyping import Array, Float
 
-from pixjax.models.decision_order import DecisionOrder
+from pixjax.diffusion.decision_order import DecisionOrder
 from pixjax.models.dense import dense, precision_of
 from pixjax.models.on_mesh import by_canvas
 from pixjax.models.presets import Architecture

@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from pixjax.codec import IMAGE
+from pixjax.diffusion.decision_order import DecisionOrder
 from pixjax.models.blocks import Block, modulate, norm
 from pixjax.models.codebook import Codebook
-from pixjax.models.decision_order import DecisionOrder
 from pixjax.models.dense import dense
 from pixjax.models.on_mesh import by_canvas
 from pixjax.models.patches import patchify, unpatchify

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from pixjax.diffusion.decision_order import DecisionOrder
 from pixjax.models.cells import CellBlock
 from pixjax.models.codebook import Codebook
-from pixjax.models.decision_order import DecisionOrder
 from pixjax.models.dense import dense
 from pixjax.models.on_mesh import by_canvas
 from pixjax.models.patches import patchify, unpatchify

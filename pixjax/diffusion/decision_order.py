@@ -13,6 +13,8 @@ from jaxtyping import Bool, Int
 from pixjax.codec import CanvasCodec
 from pixjax.errors import InputError
 
+WHOLE = "whole"
+
 
 @dataclasses.dataclass(frozen=True)
 class DecisionOrder:
@@ -25,6 +27,11 @@ class DecisionOrder:
     block: int  # places, counted along the text; the marker and the cells beside it share the first block
     codec: CanvasCodec
     patch: tuple[int, int]
+
+    @classmethod
+    def named(cls, name: str, codec: CanvasCodec, patch: tuple[int, int]) -> "DecisionOrder | None":
+        """Of `diffusion.blocks`: a number of cells; None for the whole canvas."""
+        return None if name == WHOLE else cls(int(name), codec, patch)
 
     def __post_init__(self):
         cells, places = self.cells_per_patch, self.num_places
@@ -69,6 +76,13 @@ class DecisionOrder:
     @functools.cached_property
     def block_of_cell(self) -> Int[np.ndarray, " cells"]:
         return self.place_of_cell // self.block
+
+    @functools.cached_property
+    def block_of_pixel(self) -> Int[np.ndarray, " pixels"]:
+        """The block of each pixel of a canvas; -1 where no cell is, which is known: the marker, and black."""
+        block = np.full(self.codec.canvas_size**2, -1)
+        block[self.codec.cell_index] = self.block_of_cell[:, None]
+        return block
 
     @property
     def num_blocks(self) -> int:

@@ -11,8 +11,9 @@ import pytest
 from pixjax import models
 from pixjax.codec import CanvasCodec, to_float
 from pixjax.config import ModelConfig
+from pixjax.diffusion import DecisionOrder
 from pixjax.errors import InputError
-from pixjax.models import Codebook, Context, DecisionOrder, JiT, Written, architecture
+from pixjax.models import Codebook, Context, JiT, Written, architecture
 
 SIZE = 8  # two patches of four letters a row
 MODEL = ModelConfig(
