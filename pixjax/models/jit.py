@@ -202,7 +202,9 @@ class JiT(nn.Module):
         else:
             text, written = cast(TextLayers, text), cast(Written, written)
             log_posterior_BCV = text.codebook.log_posterior(z, written.t)
-            cells, clean_cells = text.below_in_order(log_posterior_BCV, written.clean, order)
+            # Letter by letter all is said of a cell without it, and its own noise comes in at the end alone.
+            shown = text.codebook.log_posterior(z, None) if order.block == 1 else log_posterior_BCV
+            cells, clean_cells = text.below_in_order(shown, written.clean, order)
             c_of_clean = by_canvas(embed_time(jnp.ones(1)) + condition_BD)[:, None]
             clean = embed(written.clean, clean=True) + text.embed(clean_cells)
             if order.is_within_patches:
