@@ -99,7 +99,7 @@ def make_config(*sources: str, workers: int = 0) -> Config:
 
 
 def ours(config: Config, count: int) -> float:
-    with make_batches(config, CanvasCodec.from_config(config)) as batches:
+    with make_batches(config, CanvasCodec(**config.codec_arguments())) as batches:
         return canvases_per_second(batches, count)
 
 
@@ -143,7 +143,7 @@ def measure_shards(folder: pathlib.Path, workers: int, count: int) -> dict:
 
 def measure_memory(images: str, text: str) -> dict:
     config = make_config(f"images:{images}", f"text:{text}")
-    with make_batches(config, CanvasCodec.from_config(config)) as batches:
+    with make_batches(config, CanvasCodec(**config.codec_arguments())) as batches:
         sizes = []
         for step in range(100_000 // BATCH + 1):
             next(batches)

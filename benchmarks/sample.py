@@ -47,7 +47,7 @@ def make_denoiser(args: argparse.Namespace) -> Denoiser:
     mesh = make_mesh(config.training.mesh)
     model = make_model(config)
     params = jax.device_put(jax.jit(lambda: init_params(model, jax.random.key(0)))(), replicated(mesh))
-    codec = CanvasCodec.from_config(config)
+    codec = CanvasCodec(**config.codec_arguments())
     return Denoiser(config=config, codec=codec, step=0, model=model, params=params, mesh=mesh, text_share=0.5)
 
 

@@ -41,7 +41,11 @@ def compile_step(depth: int, mesh_config: MeshConfig):
         model=dataclasses.replace(config.model, variant=args.variant, depth=depth),
         data=dataclasses.replace(config.data, batch_size=args.devices),
     )
-    codec, model, optimizer = CanvasCodec.from_config(config), make_model(config), make_optimizer(config.training)
+    codec, model, optimizer = (
+        CanvasCodec(**config.codec_arguments()),
+        make_model(config),
+        make_optimizer(config.training),
+    )
     mesh = make_mesh(mesh_config)
     state = place_state(config, model, optimizer, mesh)
     step = jit_train_step(make_train_step(config, codec, model, optimizer), state, mesh)

@@ -13,7 +13,7 @@ in the first and in the second half of what was watched, its memory at ten momen
 saved. Exits with 1 where the memory grows
 by more than `--bound` MiB, and 0.15 MiB a save, over the time watched after the warm-up, handles or threads by more
 than a few, or where a save failed. What a save leaves behind are lists that tensorstore does not free:
-`ts.Spec.to_json()` loses eight at every call (seen in tensorstore 0.1.86), 0.1 MiB a save.
+ts.Spec.to_json() loses eight at every call (seen in tensorstore 0.1.86), 0.1 MiB a save.
 """
 
 import argparse

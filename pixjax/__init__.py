@@ -1,25 +1,70 @@
 """pixjax: one pixel-space diffusion transformer for text and natural images.
 
+    model = pixjax.load("pretrained:small")
+    samples = pixjax.sample(model, "text", 4)
+    samples.texts
+
 The names below are imported when they are first used, so that `import pixjax` costs nothing.
 """
 
-from typing import TYPE_CHECKING
+from pixjax.version import __version__ as __version__
 
+TYPE_CHECKING = False  # as in `typing`, whose import would take longer than all else here
 if TYPE_CHECKING:
-    from pixjax.codec import CanvasCodec
-    from pixjax.evaluation.restore import load
+    from pixjax import codec, data, diffusion, models
+    from pixjax.codec import CanvasCodec, Modality
+    from pixjax.config import Config
+    from pixjax.config_file import load_config
+    from pixjax.errors import InputError, RunError
+    from pixjax.evaluation.answer import sample
+    from pixjax.evaluation.restore import Denoiser, load
+    from pixjax.evaluation.run import evaluate
+    from pixjax.evaluation.samples import Samples
+    from pixjax.training.train import train
 
-__version__ = "0.1.0"
-__all__ = ["CanvasCodec", "load"]
+__all__ = [
+    "CanvasCodec",
+    "Config",
+    "Denoiser",
+    "InputError",
+    "Modality",
+    "RunError",
+    "Samples",
+    "codec",
+    "data",
+    "diffusion",
+    "evaluate",
+    "load",
+    "load_config",
+    "models",
+    "sample",
+    "train",
+]
+_HOMES = {
+    "CanvasCodec": "pixjax.codec",
+    "Config": "pixjax.config",
+    "Denoiser": "pixjax.evaluation.restore",
+    "InputError": "pixjax.errors",
+    "Modality": "pixjax.codec",
+    "RunError": "pixjax.errors",
+    "Samples": "pixjax.evaluation.samples",
+    "evaluate": "pixjax.evaluation.run",
+    "load": "pixjax.evaluation.restore",
+    "load_config": "pixjax.config_file",
+    "sample": "pixjax.evaluation.answer",
+    "train": "pixjax.training.train",
+}
 
 
 def __getattr__(name: str):
-    if name == "CanvasCodec":
-        from pixjax.codec import CanvasCodec
+    from importlib import import_module
 
-        return CanvasCodec
-    if name == "load":
-        from pixjax.evaluation.restore import load
-
-        return load
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    if name in __all__:
+        return import_module(f"pixjax.{name}")
     raise AttributeError(f"module 'pixjax' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

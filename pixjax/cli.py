@@ -9,10 +9,11 @@ import importlib
 import sys
 import traceback
 
-from pixjax import __version__, peers
+from pixjax import peers
 from pixjax.errors import InputError, RunError
 from pixjax.failures import outcome_of
 from pixjax.streams import safe_streams
+from pixjax.version import __version__
 
 COMMANDS = (
     "train",

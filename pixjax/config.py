@@ -7,11 +7,13 @@ A file in `configs/` starts from `default_config()`, an `ml_collections.ConfigDi
 import dataclasses
 import difflib
 import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from pixjax.errors import InputError
+from pixjax.patch_size import parse_patch_size
 
 MAX_SEED = 2**31 - 1
 _EXACT = 2.0**53  # beyond it a float is not one whole number
@@ -26,6 +28,11 @@ _NEXT_SOURCE = re.compile(r",\s*(?=[a-z_]+:)")
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise InputError(message)
+
+
+def require_seed(seed: int) -> None:
+    """Raises `InputError` for what is no seed of samples."""
+    _require(0 <= seed <= MAX_SEED, f"--seed={seed} has to be between 0 and {MAX_SEED}")
 
 
 def _require_range(section: str, config: Any, **ranges: tuple[float, float]) -> None:
@@ -99,14 +106,6 @@ def parse_grid(text: str) -> tuple[str, tuple[float, ...]]:
         "edm:SIGMA_MIN:SIGMA_MAX:RHO with 1e-5 <= SIGMA_MIN < SIGMA_MAX <= 1e5 and 1 <= RHO <= 100",
     )
     return name, parameters
-
-
-def parse_patch_size(patch_size: str) -> tuple[int, int]:
-    """`"4"` is (4, 4); `"1x16"` is one row of sixteen pixels, (height, width)."""
-    match = re.fullmatch(r"(\d+)(?:x(\d+))?", patch_size.strip())
-    if match is None or 0 in (sides := [int(side or match[1]) for side in match.groups()]):
-        raise InputError(f"patch size {patch_size!r} is not a size: write 4 for 4x4 pixels, or 1x16")
-    return sides[0], sides[1]
 
 
 def split_sources(uris: Sequence[str]) -> tuple[str, ...]:
@@ -445,6 +444,13 @@ class Config:
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
+    def codec_arguments(self) -> dict[str, Any]:
+        """What `CanvasCodec` is made with, for the canvases of this run."""
+        return dataclasses.asdict(self.codec) | {
+            "canvas_size": self.model.canvas_size,
+            "patch_size": self.model.patch_size,
+        }
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Config":
         """Raises `InputError` for an unknown key (names the nearest), a wrong type or a value out of range."""
@@ -461,6 +467,7 @@ def _build(kind: type, values: Mapping[str, Any], prefix: str) -> Any:
 
 def _coerce(kind: Any, value: Any, key: str) -> Any:
     """JSON has no tuples, and a person writes 4 for a float or a string, or 1e5 for 100000; all else is an error."""
+    value = plain(value)
     if dataclasses.is_dataclass(kind) and isinstance(value, Mapping):
         return _build(kind, value, f"{key}.")  # type: ignore[arg-type]
     if get_args(kind)[1:] == (...,) and isinstance(value, list | tuple):
@@ -479,6 +486,11 @@ def _coerce(kind: Any, value: Any, key: str) -> Any:
         _require(kind is not float or math.isfinite(value), f"{key}={value} has to be a finite number")
         return value
     raise InputError(f"{key}={value!r} has the wrong type: expected {getattr(kind, '__name__', kind)}")
+
+
+def plain(value: Any) -> Any:
+    """A number or an array of NumPy as Python has it; a path as a text."""
+    return os.fspath(value) if isinstance(value, os.PathLike) else getattr(value, "tolist", lambda: value)()
 
 
 def known_keys(kind: Any = Config, prefix: str = "") -> list[str]:

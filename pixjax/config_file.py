@@ -6,82 +6,68 @@ import importlib.machinery
 import importlib.util
 import inspect
 import json
+import os
 import pathlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
-from pixjax.config import Config, known_keys, unknown_key
+from pixjax.config import Config, known_keys, plain, unknown_key
 from pixjax.errors import InputError
 from pixjax.paths import local_path
-
-if TYPE_CHECKING:
-    from pixjax.evaluation.study import Study
 
 _PACKAGED = pathlib.Path(__file__).parent / "configs"
 
 
-def read_config(name: str, overrides: Sequence[str] = ()) -> Config:
-    """The config that a file and the command line make.
+Overrides = Mapping[str, Any] | Sequence[str]  # {"training.steps": 10}, or ["training.steps=10"]
+
+
+def load_config(name_or_path: str | os.PathLike, overrides: Overrides = ()) -> Config:
+    """The config that a file makes, some of its keys changed.
+
+    >>> load_config("demo", {"training.steps": 10, "data.text_ratio": 1}).training.steps
+    10
 
     Args:
-      name: a path ending in .py, or the bare name of a config inside the package; `:ARG` after it is handed to the
-        file's `get_config`, as a string.
-      overrides: `--config.KEY=VALUE`, a dotted key each.
+      name_or_path: a path ending in .py, or the bare name of a config inside the package; `:ARG` after it is handed to
+        the file's `get_config`, as a string.
+      overrides: values by dotted key, or a list of `KEY=VALUE` as on the command line. A text is read as the type of
+        its key, so that `"10"` and `10` say the same.
 
     Raises:
       InputError: no such config, an unknown key (the nearest is named), a value of the wrong type or out of range.
     """
-    return _with_overrides(_run_config_file(*_find(name), "get_config"), overrides)
+    return with_overrides(Config.from_dict(run_config_file(os.fspath(name_or_path), "get_config")), overrides)
 
 
-def _with_overrides(config: Any, overrides: Sequence[str]) -> Config:
-    values = Config.from_dict(config).to_dict()  # checked before anything is changed
+def with_overrides(config: Config, overrides: Overrides) -> Config:
+    """A config with some keys changed, by the rules of `load_config`. Raises its `InputError`."""
+    values = config.to_dict()
+    for key, value in _changes(overrides):
+        _set(values, key, value)
+    return Config.from_dict(values)
+
+
+def _changes(overrides: Overrides) -> Iterator[tuple[str, Any]]:
+    if isinstance(overrides, str):
+        raise InputError(f"overrides={overrides!r} is one text: give a list of KEY=VALUE, or a dict by key")
+    if isinstance(overrides, Mapping):
+        yield from overrides.items()
+        return
     for override in overrides:
         key, equals, text = override.removeprefix("--config.").partition("=")
         if not equals:
             raise InputError(f"{override} has no value: write {override}=VALUE")
-        _set(values, key, text)
-    return Config.from_dict(values)
+        yield key, text
 
 
-def read_study(name: str, overrides: Sequence[str] = (), seeds: Sequence[int] = ()) -> "Study":
-    """The study that a file describes; overrides change its base config, seeds take the place of its own.
+def run_config_file(name: str, function: str) -> dict[str, Any]:
+    """What `function` of a file returns, as plain values; `name` is as in `load_config`.
 
     Raises:
-      InputError: as `read_config` does, or an arm or a comparison that is not possible.
+      InputError: no such file, one of another kind, or one that does not run.
     """
-    from pixjax.evaluation.study import Study
-
-    values = _run_config_file(*_find(name), "get_study")
-    if seeds:
-        values["seeds"] = tuple(seeds)
-    base = values.get("base")
-    if base is None:
-        raise InputError(f"study {name} has no base: give it the config that all arms share")
-    return Study.from_dict(values, _with_overrides(base.to_dict(), overrides))
-
-
-def _find(name: str) -> tuple[pathlib.Path, str | None]:
-    """The file, and what stands after it and a colon; None where there is no colon."""
-    argument = None
-    if not pathlib.Path(name).is_file():  # a colon may be in the name of a file
-        file, colon, after = name.partition(".py:")
-        if colon:
-            name, argument = f"{file}.py", after
-        elif not name.endswith(".py") and ":" in name:
-            name, _, argument = name.partition(":")
-    if name.endswith(".py"):
-        if not (path := local_path(name, "--config")).is_file():
-            raise InputError(f"config file {name} does not exist")
-        return path, argument
-    if not (path := _PACKAGED / f"{name}.py").is_file():
-        packaged = ", ".join(sorted(p.stem for p in _PACKAGED.glob("[a-z]*.py")))
-        raise InputError(f"no config is named {name!r}: choose one of {packaged}, or give the path of a .py file")
-    return path, argument
-
-
-def _run_config_file(path: pathlib.Path, argument: str | None, function: str) -> dict[str, Any]:
+    path, argument = _find(name)
     spec = importlib.util.spec_from_file_location(f"pixjax_config_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
@@ -106,6 +92,25 @@ def _run_config_file(path: pathlib.Path, argument: str | None, function: str) ->
     except Exception as error:  # a person's own file may fail in any way
         reason = " ".join(str(error).split())
         raise InputError(f"config {path} does not run: {type(error).__name__}: {reason}") from error
+
+
+def _find(name: str) -> tuple[pathlib.Path, str | None]:
+    """The file, and what stands after it and a colon; None where there is no colon."""
+    argument = None
+    if not pathlib.Path(name).is_file():  # a colon may be in the name of a file
+        file, colon, after = name.partition(".py:")
+        if colon:
+            name, argument = f"{file}.py", after
+        elif not name.endswith(".py") and ":" in name:
+            name, _, argument = name.partition(":")
+    if name.endswith(".py"):
+        if not (path := local_path(name, "--config")).is_file():
+            raise InputError(f"config file {name} does not exist")
+        return path, argument
+    if not (path := _PACKAGED / f"{name}.py").is_file():
+        packaged = ", ".join(sorted(p.stem for p in _PACKAGED.glob("[a-z]*.py")))
+        raise InputError(f"no config is named {name!r}: choose one of {packaged}, or give the path of a .py file")
+    return path, argument
 
 
 @contextlib.contextmanager
@@ -145,14 +150,16 @@ def _require_takes(make: Callable, arguments: tuple[str, ...], path: pathlib.Pat
         raise InputError(f"{function}() of {path} needs an argument: write {path}:ARGUMENT") from None
 
 
-def _set(values: dict[str, Any], key: str, text: str) -> None:
-    """Set a dotted key from its text, read as the type of the value that is there."""
+def _set(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set a dotted key; a text is read as the type of the value that is there."""
     if key not in known_keys():
-        raise InputError(unknown_key(key))
+        raise InputError(unknown_key(str(key)))
     *sections, leaf = key.split(".")
     for section in sections:
         values = values[section]
-    values[leaf] = _parse(key, text, values[leaf])
+    present = values[leaf]
+    value = _parse(key, value, present) if isinstance(value, str) else plain(value)
+    values[leaf] = (value,) if isinstance(present, tuple) and not isinstance(value, tuple | list) else value
 
 
 def _parse(key: str, text: str, present: Any) -> Any:
@@ -162,11 +169,11 @@ def _parse(key: str, text: str, present: Any) -> Any:
         value = ast.literal_eval({"true": "True", "false": "False"}.get(text, text))
     except (ValueError, SyntaxError) as error:
         if isinstance(present, tuple):
-            return (text,)
+            return text
         raise InputError(f"{key}={text!r} has the wrong type: expected {type(present).__name__}") from error
     if isinstance(value, tuple) and not isinstance(present, tuple):  # 1,000
         raise InputError(f"{key}={text!r} has the wrong type: expected {type(present).__name__}")
-    return (value,) if isinstance(present, tuple) and not isinstance(value, tuple | list) else value
+    return value
 
 
 def config_from_json(text: str | bytes, origin: str) -> Config:

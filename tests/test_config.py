@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+import pathlib
 import sys
 
+import numpy as np
 import pytest
 
 from pixjax.config import Config, known_keys
-from pixjax.config_file import config_from_json, read_config
+from pixjax.config_file import config_from_json, load_config
 from pixjax.errors import InputError
 
 PACKAGED = (
@@ -18,17 +20,17 @@ PACKAGED = (
 
 @pytest.mark.parametrize("name", PACKAGED)
 def test_packaged_configs_survive_json(name):
-    config = read_config(name)
+    config = load_config(name)
     assert config_from_json(json.dumps(config.to_dict()), "config.json") == config
 
 
 def test_a_path_and_a_bare_name_are_the_same_config(request):
     path = request.config.rootpath / "configs" / "demo.py"
-    assert read_config(str(path)) == read_config("demo")
+    assert load_config(str(path)) == load_config("demo")
 
 
 def test_overrides_take_the_type_of_their_key():
-    config = read_config(
+    config = load_config(
         "demo",
         [
             "--config.training.steps=7",
@@ -51,9 +53,58 @@ def test_overrides_take_the_type_of_their_key():
     assert config.training.ema_decays == (0.5,)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "text"),
+    [
+        ("training.steps", 7, "7"),
+        ("training.steps", 1e5, "1e5"),
+        ("training.steps", np.int64(7), "7"),
+        ("training.learning_rate", 1, "1"),
+        ("training.learning_rate", np.float64(0.5), "0.5"),
+        ("training.ema_decays", 0.5, "0.5"),
+        ("training.ema_decays", [0.5, 0.25], "(0.5,0.25)"),
+        ("data.weights", np.array([1.0, 2.5]), "(1,2.5)"),
+        ("data.sources", "text:a/*.txt,images:b", "text:a/*.txt,images:b"),
+        ("data.flip", False, "false"),
+        ("model.patch_size", 8, "8"),
+        ("training.init_from", pathlib.Path("runs/a"), "runs/a"),
+    ],
+)
+def test_python_and_the_command_line_say_the_same(key, value, text):
+    wanted = load_config("demo", [f"--config.{key}={text}"])
+    assert load_config("demo", {key: value}) == wanted
+    assert load_config("demo", {key: text}) == wanted
+    assert load_config("demo", [f"{key}={text}"]) == wanted
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"training.stps": 1}, "unknown config key 'training.stps': did you mean 'training.steps'"),
+        ({"training": {"steps": 1}}, "unknown config key 'training'"),
+        ({3: 1}, "unknown config key '3'"),
+        ({"training.steps": None}, "training.steps=None has the wrong type: expected int"),
+        ({"training.steps": True}, "training.steps=True has the wrong type: expected int"),
+        ({"training.steps": "many"}, "training.steps='many' has the wrong type: expected int"),
+        ("training.steps=1", "overrides='training.steps=1' is one text: give a list of KEY=VALUE, or a dict by key"),
+    ],
+)
+def test_overrides_that_are_wrong_are_one_line(overrides, message):
+    with pytest.raises(InputError) as caught:
+        load_config("demo", overrides)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_may_start_from_another_config(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text('import pixjax\n\n\ndef get_config():\n    return pixjax.load_config("demo", {"model.depth": 6})\n')
+    assert load_config(file) == load_config("demo", {"model.depth": 6})
+
+
 @pytest.mark.parametrize(("text", "steps"), [("1e5", 100_000), ("1_000", 1000), ("2.5e1", 25), ("3.0", 3)])
 def test_a_whole_number_may_be_written_as_people_write_them(text, steps):
-    config = read_config("demo", [f"--config.training.steps={text}"])
+    config = load_config("demo", [f"--config.training.steps={text}"])
     assert (config.training.steps, type(config.training.steps)) == (steps, int)
     assert Config.from_dict({"training": {"steps": float(steps)}}).training.steps == steps  # in a config file
 
@@ -88,7 +139,7 @@ def test_a_whole_number_may_be_written_as_people_write_them(text, steps):
 )
 def test_wrong_overrides_are_one_line_that_says_what_to_do(override, message):
     with pytest.raises(InputError) as caught:
-        read_config("demo", [f"--config.{override}"])
+        load_config("demo", [f"--config.{override}"])
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -102,7 +153,7 @@ def test_wrong_overrides_are_one_line_that_says_what_to_do(override, message):
 )
 def test_a_config_that_is_not_there(name, message):
     with pytest.raises(InputError, match=message):
-        read_config(name)
+        load_config(name)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +175,7 @@ def test_a_config_file_that_is_wrong(tmp_path, body, message):
     )
     file.write_text("\n".join([*lines, "  return config\n"]))
     with pytest.raises(InputError, match=message) as caught:
-        read_config(str(file))
+        load_config(str(file))
     assert "\n" not in str(caught.value)
 
 
@@ -164,18 +215,18 @@ def mine(tmp_path):
 
 def test_a_config_imports_its_neighbours_and_leaves_nothing_behind(mine):
     before = list(sys.path)
-    made = [read_config(path).model for path in (mine[0], f"{mine[1]}:S", mine[0])]
+    made = [load_config(path).model for path in (mine[0], f"{mine[1]}:S", mine[0])]
     assert [(model.depth, model.width) for model in made] == [(1, 64), (2, 128), (1, 64)]
     assert sys.path == before
     assert not {"my_base", "parts", "parts.width"} & set(sys.modules)
 
 
 def test_what_stands_after_a_colon_is_handed_to_the_config(mine, tmp_path):
-    assert read_config(f"{mine[0]}:S", ["--config.training.steps=7"]).model.variant == "S"
-    assert read_config(mine[0]).model.variant == "Ti"
+    assert load_config(f"{mine[0]}:S", ["--config.training.steps=7"]).model.variant == "S"
+    assert load_config(mine[0]).model.variant == "Ti"
     odd = tmp_path / "a:b.py"
     odd.write_text(BASE.format(3))
-    assert read_config(str(odd)).model.depth == 3
+    assert load_config(str(odd)).model.depth == 3
     for name, message in (
         (mine[1], r"get_config\(\) of .*mine.py needs an argument: write .*mine.py:ARGUMENT"),
         ("demo:S", r"get_config\(\) of .*demo.py takes no argument, and 'S' was given: leave out ':S'"),
@@ -183,7 +234,7 @@ def test_what_stands_after_a_colon_is_handed_to_the_config(mine, tmp_path):
         ("no/such.py:S", "config file no/such.py does not exist"),
     ):
         with pytest.raises(InputError, match=message) as caught:
-            read_config(name)
+            load_config(name)
         assert "\n" not in str(caught.value)
 
 

@@ -51,6 +51,6 @@ def test_data_workers_ask_for_it(tmp_path, tiny_config):
     script = "from pixjax.data import make_batches\nmake_batches(config, codec)\n"
     (tmp_path / "script.py").write_text(script)
     config = tiny_config(data={"workers": 2})
-    codec = batches.CanvasCodec.from_config(config)
+    codec = batches.CanvasCodec(**config.codec_arguments())
     with pytest.raises(InputError, match=r"from line 2 on"):
         runpy.run_path(str(tmp_path / "script.py"), {"config": config, "codec": codec}, run_name="__main__")

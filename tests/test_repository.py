@@ -10,7 +10,7 @@ from hypothesis import settings
 
 import pixjax
 from pixjax.cli import make_parser
-from pixjax.config_file import read_config
+from pixjax.config_file import load_config
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -46,7 +46,7 @@ def test_every_pixjax_command_of_the_workflow_is_one_that_it_understands():
         overrides = [word for word in command if word.startswith("--config.")]
         args = make_parser().parse_args([word for word in command if word not in overrides])
         if "config" in args:
-            read_config(args.config, overrides)
+            load_config(args.config, overrides)
 
 
 def test_the_workflow_tests_the_pythons_that_the_package_names():

@@ -10,7 +10,17 @@ marker (text or image). Each is a small module of pure maps that serve NumPy and
 
 from pixjax.codec.canvas import CanvasCodec, Decoded
 from pixjax.codec.color import ColorCode, parse_code
-from pixjax.codec.marker import IMAGE, TEXT
+from pixjax.codec.modality import IMAGE, TEXT, Modality
 from pixjax.codec.scale import to_float, to_uint8
 
-__all__ = ["IMAGE", "TEXT", "CanvasCodec", "ColorCode", "Decoded", "parse_code", "to_float", "to_uint8"]
+__all__ = [
+    "IMAGE",
+    "TEXT",
+    "CanvasCodec",
+    "ColorCode",
+    "Decoded",
+    "Modality",
+    "parse_code",
+    "to_float",
+    "to_uint8",
+]

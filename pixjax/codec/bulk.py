@@ -58,7 +58,7 @@ class BulkPainter:
                 here[:, i] = quarters[:, i]
         return canvases[: 3 * total].reshape(len(ids), self.canvas_size, self.canvas_size, 3)
 
-    def _as_canvases(self, pixels: Int[np.ndarray, "n height*width"]) -> Int[np.ndarray, "n height width"]:
+    def _as_canvases(self, pixels: Int[np.ndarray, "n pixels"]) -> Int[np.ndarray, "n height width"]:
         """From the order in which pixels are filled to their places."""
         (height, width), side = self.patch, self.canvas_size
         if height == 1 and width == side:
@@ -67,7 +67,7 @@ class BulkPainter:
         patches = rows.reshape(len(pixels), side // height, side // width, height)
         return patches.swapaxes(2, 3).ravel().view(pixels.dtype).reshape(len(pixels), side, side)
 
-    def _as_filled(self, canvases: Int[np.ndarray, "n height width"]) -> Int[np.ndarray, "n height*width"]:
+    def _as_filled(self, canvases: Int[np.ndarray, "n height width"]) -> Int[np.ndarray, "n pixels"]:
         """The inverse of `_as_canvases`."""
         (height, width), side = self.patch, self.canvas_size
         if height == 1 and width == side:
@@ -146,11 +146,11 @@ class BulkPainter:
             illegal |= pixel_numbers[..., used:].any(axis=-1)
         return number, illegal
 
-    def _named(self, number: Int[np.ndarray, "capacity"]) -> Int[np.ndarray, "capacity"]:
+    def _named(self, number: Int[np.ndarray, "n capacity"]) -> Int[np.ndarray, "n capacity"]:
         return np.take(self.code.id_of_number, number) if self.code.order == "permuted" else number
 
     @functools.cached_property
-    def _counted(self) -> Int[np.ndarray, "2*strings"]:
+    def _counted(self) -> Int[np.ndarray, "twice_the_strings"]:
         """The number behind three Gray digits: first where the digits above count to an even number, then odd."""
         levels = self.code.levels
         number = np.arange(levels**3, dtype=np.int32)

@@ -14,7 +14,8 @@ from pixjax.codec.bulk import BulkPainter
 from pixjax.codec.color import ColorCode, parse_code
 from pixjax.codec.description import describe, parse_description, settings_of
 from pixjax.codec.layout import cell_pixels
-from pixjax.codec.marker import TEXT, paint_marker, read_marker
+from pixjax.codec.marker import paint_marker, read_marker
+from pixjax.codec.modality import TEXT, Modality
 from pixjax.codec.scale import Array, as_array, is_uint8
 from pixjax.codec.tokenizer import Tokenizer
 from pixjax.codec.tokenizer_files import (
@@ -27,8 +28,8 @@ from pixjax.codec.tokenizer_files import (
     read_tokenizer_files,
     verify_digests,
 )
-from pixjax.config import Config, parse_patch_size
 from pixjax.errors import InputError
+from pixjax.patch_size import parse_patch_size
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,14 +88,6 @@ class CanvasCodec:
         if self.tokenizer_files is None:
             object.__setattr__(self, "tokenizer_files", read_tokenizer_files(self.tokenizer))
         _ = self.cell_index  # builds the tokenizer, the code and the layout: each refuses what it cannot do
-
-    @classmethod
-    def from_config(cls, config: Config) -> "CanvasCodec":
-        return cls(
-            **dataclasses.asdict(config.codec),
-            canvas_size=config.model.canvas_size,
-            patch_size=config.model.patch_size,
-        )
 
     @functools.cached_property
     def text_tokenizer(self) -> Tokenizer:
@@ -205,11 +198,11 @@ class CanvasCodec:
         """int32 ids, without PAD or EOS. Raises `InputError` for text that the tokenizer cannot represent."""
         return self.text_tokenizer.encode(text)
 
-    def detokenize(self, ids: Int[np.ndarray, "n"]) -> str:
+    def detokenize(self, ids: Int[np.ndarray, "..."]) -> str:
         """The text of a stream of ids: PAD is not printed, EOS is a blank line."""
         return "\n\n".join(self.split_documents(ids))
 
-    def split_documents(self, ids: Int[np.ndarray, "n"]) -> tuple[str, ...]:
+    def split_documents(self, ids: Int[np.ndarray, "..."]) -> tuple[str, ...]:
         """The documents of a stream of ids, split at EOS; PAD is not printed."""
         ids = np.asarray(ids).reshape(-1)
         if self.pad_id == self.eos_id:  # both drawn as a space: only those at the end can be told from the text
@@ -265,7 +258,7 @@ class CanvasCodec:
         return canvas.reshape(*batch, self.canvas_size, self.canvas_size, 3)
 
     @functools.cached_property
-    def _source_of_pixel(self) -> Int[np.ndarray, "height*width"]:
+    def _source_of_pixel(self) -> Int[np.ndarray, "pixels"]:
         """For every pixel its place in the stream of painted colours; the one after the last where there is
         none.
         """
@@ -310,14 +303,18 @@ class CanvasCodec:
         return side[:, None] & side
 
     def mark(
-        self, canvas: Shaped[Array, "*batch height width 3"], modality: int | Int[Array, "*batch"]
+        self, canvas: Shaped[Array, "*batch height width 3"], modality: int | str | Int[Array, "*batch"]
     ) -> Shaped[Array, "*batch height width 3"]:
-        """The canvas with the marker of its modality painted; as it is where the codec has no marker."""
+        """The canvas with the marker of its modality painted; as it is where the codec has no marker.
+
+        modality: `Modality` or its name, of all canvases, or the number of each.
+        """
+        modality = Modality.of(modality) if isinstance(modality, str) else modality
         return paint_marker(as_array(canvas), modality, self.marker_size) if self.marker else canvas
 
     # Canvases to ids and text
 
-    def decode(self, canvases: Shaped[Array, "n height width 3"]) -> Decoded:
+    def decode(self, canvases: Shaped[Array, "*n height width 3"]) -> Decoded:
         """Reads canvases, uint8 or float in [-1, 1]; whatever they hold, it reads something."""
         canvases = np.asarray(canvases)
         canvases = canvases[None] if canvases.ndim == 3 else canvases
@@ -388,7 +385,7 @@ class CanvasCodec:
     def decode_soft(
         self,
         x: Shaped[Array, "*batch height width 3"],
-        sigma: float | Float[Array, "*batch"],
+        sigma: float | Float[Array, "*#batch"],
         log_prior: Float[Array, "vocab"] | None = None,
     ) -> Float[Array, "*batch capacity vocab"]:
         """log p(id | x) in nats for every cell of x = canvas + sigma · ε, on the scale [-1, 1]: exact.

@@ -133,7 +133,7 @@ class ColorCode:
     def decode_soft(
         self,
         rgb: Shaped[Array, "*batch pixels 3"],
-        sigma: float | Float[Array, "*batch"],
+        sigma: float | Float[Array, "*#batch"],
         log_prior: Float[Array, "vocab"] | None = None,
     ) -> Float[Array, "*batch vocab"]:
         """log p(id | rgb) in nats, for colours plus Gaussian noise of `sigma` on the scale [-1, 1]."""

@@ -5,16 +5,12 @@ import functools
 import logging
 import unicodedata
 from collections import Counter
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Int
 
+from pixjax.codec.tokenizer import Tokenizer
 from pixjax.errors import InputError
-
-if TYPE_CHECKING:
-    from pixjax.codec.canvas import CanvasCodec
-    from pixjax.codec.tokenizer import Tokenizer
 
 _log = logging.getLogger("pixjax.codec")
 
@@ -56,11 +52,11 @@ class Coverage:
             raise InputError(f"{where}: {self}, more than half: {remedy}")
 
 
-def bytes_instead(codec: "CanvasCodec", prefix: str = "--config.codec.") -> str:
-    """What to set for a tokenizer that loses nothing; `prefix` is that of the flags."""
-    fits = codec.code == "base256" or codec.code.startswith("radix:auto")
-    code = "" if fits else f" {prefix}code=radix:auto:2"
-    return f"{prefix}tokenizer=bytes{code} reads every language"
+def bytes_instead(code: str, prefix: str = "--config.codec.") -> str:
+    """What to set for a tokenizer that loses nothing, beside a color code; `prefix` is that of the flags."""
+    fits = code == "base256" or code.startswith("radix:auto")
+    more = "" if fits else f" {prefix}code=radix:auto:2"
+    return f"{prefix}tokenizer=bytes{more} reads every language"
 
 
 def _percent(share: float) -> str:
@@ -72,7 +68,7 @@ def _percent(share: float) -> str:
 class CoverageCounter:
     """Counts documents as they are tokenized: all of them, and many characters at once, so that it costs little."""
 
-    def __init__(self, tokenizer: "Tokenizer"):
+    def __init__(self, tokenizer: Tokenizer):
         self._tokenizer = tokenizer
         self._rewrites = tokenizer.rewrites
         self._texts: list[str] = []
@@ -113,15 +109,15 @@ class CoverageCounter:
         )
 
 
-def say_lost(codec: "CanvasCodec", text: str, where: str, remedy: str) -> None:
-    """Logs how much of a text the codec loses.
+def say_lost(tokenizer: Tokenizer, text: str, where: str, remedy: str) -> None:
+    """Logs how much of a text the tokenizer loses.
 
     Raises `InputError` where that is more than half, or where nothing but white space is left to rewrite.
     """
-    if not codec.text_tokenizer.rewrites:
+    if not tokenizer.rewrites:
         return
-    counter = CoverageCounter(codec.text_tokenizer)
-    counter.add(text, codec.tokenize(text))
+    counter = CoverageCounter(tokenizer)
+    counter.add(text, tokenizer.encode(text))
     counter.coverage.require(where, remedy)
     if counter.coverage.lost:
         _log.warning("%s: %s", where, counter.coverage)

@@ -5,10 +5,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
+from pixjax.codec.modality import IMAGE, TEXT
 from pixjax.codec.scale import Array, is_uint8, to_float
-
-TEXT = 0
-IMAGE = 1
 
 
 def paint_marker(

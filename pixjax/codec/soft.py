@@ -8,7 +8,7 @@ from pixjax.codec.scale import Array, is_uint8, to_float
 
 def log_posterior(
     rgb: Shaped[Array, "*batch digits"],
-    sigma: float | Float[Array, "*batch"],
+    sigma: float | Float[Array, "*#batch"],
     levels: Float[np.ndarray, "levels"],
     digits: Shaped[np.ndarray, "vocab digits"],
     log_prior: Float[Array, "vocab"] | None = None,

@@ -3,7 +3,7 @@
 import dataclasses
 import string
 from collections import Counter
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -14,6 +14,7 @@ from pixjax.errors import InputError
 _SPELLED = frozenset(string.ascii_lowercase + string.digits)
 
 
+@runtime_checkable
 class Tokenizer(Protocol):
     """What the canvas asks of a tokenizer. Ids lie in [0, vocab_size); PAD and EOS are always among them."""
 

@@ -70,7 +70,7 @@ def run_encode(args: argparse.Namespace) -> int:
     files = [local_path(name, "--text-file") for name in args.text_file]
     texts = [_read_text(path) for path in files]
     for path, text in zip(files, texts, strict=True):
-        say_lost(codec, text, str(path), bytes_instead(codec, "--"))
+        say_lost(codec.text_tokenizer, text, str(path), bytes_instead(codec.code, "--"))
     paths = write_pages(out, codec.encode(texts), codec)
     span = str(paths[0]) if len(paths) == 1 else f"{paths[0]} to {paths[-1].name}"
     print(f"{len(paths)} canvas{'es' if len(paths) > 1 else ''} of {codec.capacity:,} tokens: {span}")

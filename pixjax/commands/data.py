@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from pixjax.codec import CanvasCodec
-    from pixjax.config_file import read_config
+    from pixjax.config_file import load_config
     from pixjax.data.batch_plan import make_plan
     from pixjax.data.manifest import write_json
     from pixjax.data.preview import contact_sheet, make_preview
@@ -31,8 +31,8 @@ def run(args: argparse.Namespace) -> int:
     if args.num < 1:
         raise InputError(f"--num={args.num} has to be 1 or more")
     out = reachable_path(args.out, "--out")
-    config = read_config(args.config, args.overrides)
-    preview = make_preview(make_plan(config, CanvasCodec.from_config(config)), args.num)
+    config = load_config(args.config, args.overrides)
+    preview = make_preview(make_plan(config, CanvasCodec(**config.codec_arguments())), args.num)
     out.mkdir(parents=True, exist_ok=True)
     with (out / "preview.png").open("wb") as file:
         contact_sheet(preview).save(file, "PNG")

@@ -33,10 +33,10 @@ def run(args: argparse.Namespace) -> None:
     import json
     import sys
 
-    from pixjax.config_file import read_config
+    from pixjax.config_file import load_config
     from pixjax.planning.estimate import estimate
 
-    config = read_config(args.config, args.overrides)
+    config = load_config(args.config, args.overrides)
     found = estimate(
         config,
         args.chips,

@@ -28,50 +28,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from pixjax.config import MAX_SEED
-    from pixjax.errors import InputError
-
-    if not 0 <= args.seed <= MAX_SEED:
-        raise InputError(f"--seed={args.seed} has to be between 0 and {MAX_SEED}")
     from pixjax.runtime import set_up
 
     set_up()
     import sys
 
     from pixjax.evaluation.evaluate import HEADLINES, Stopped
-    from pixjax.evaluation.references import read_baselines
-    from pixjax.evaluation.run import REPORT_FILE, evaluate_workdir
-    from pixjax.paths import local_path, reachable_path
-    from pixjax.training.run_files import find_workdir
+    from pixjax.evaluation.run import REPORT_FILE, evaluate
+    from pixjax.paths import user_path
     from pixjax.training.watch import StopSignal
 
-    changes = {
-        "evaluation": {
-            "test": _sources("--test", args.test),
-            "validation": _sources("--validation", args.validation),
-            "samples": args.num_samples,
-            "canvases": args.num_canvases,
-            "num_times": args.num_times,
-            "batch_size": args.batch_size,
-        },
-        "data": {"sources": _sources("--sources", args.sources)},
-        "sampling": {"steps": args.steps, "sampler": args.sampler},
+    overrides = {
+        "evaluation.test": _sources("--test", args.test),
+        "evaluation.validation": _sources("--validation", args.validation),
+        "evaluation.samples": args.num_samples,
+        "evaluation.canvases": args.num_canvases,
+        "evaluation.num_times": args.num_times,
+        "evaluation.batch_size": args.batch_size,
+        "data.sources": _sources("--sources", args.sources),
+        "sampling.steps": args.steps,
+        "sampling.sampler": args.sampler,
     }
-    out = reachable_path(args.out, "--out")
+    out = user_path(args.out, "--out")
     with StopSignal("keeping what is measured so far") as stop:
         try:
-            metrics = evaluate_workdir(
-                find_workdir(args.workdir),
+            metrics = evaluate(
+                args.workdir,
                 out,
-                changes={s: {k: v for k, v in keys.items() if v is not None} for s, keys in changes.items()},
+                {key: value for key, value in overrides.items() if value is not None},
                 ema=args.ema,
                 step=args.checkpoint,
                 seed=args.seed,
-                baselines=read_baselines(args.baselines),
-                inception=None if args.inception is None else local_path(args.inception, "--inception"),
-                language_model=None
-                if args.language_model is None
-                else local_path(args.language_model, "--language-model"),
+                baselines=args.baselines,
+                inception=args.inception,
+                language_model=args.language_model,
                 stop=lambda: bool(stop.received),
                 say=lambda line: print(line, file=sys.stderr, flush=True),
             )

@@ -110,11 +110,8 @@ def run(args: argparse.Namespace) -> None:
     from rich.progress import Progress
 
     from pixjax.codec import IMAGE, TEXT
-    from pixjax.evaluation.pages import write_pages
-    from pixjax.evaluation.pictures import contact_sheet, grid
+    from pixjax.evaluation.pictures import contact_sheet
     from pixjax.evaluation.restore import load
-    from pixjax.evaluation.samples import write_samples
-    from pixjax.evaluation.trajectory import filmstrip, write_animation
     from pixjax.training.watch import StopSignal
 
     out = local_path(args.out, "--out")
@@ -133,26 +130,21 @@ def run(args: argparse.Namespace) -> None:
     ):
         out.mkdir(parents=True, exist_ok=True)  # before the work, not after it
         bar_task = bar.add_task("canvases", total=total)
-        pages = answer(
+        samples = answer(
             denoiser,
             task,
             stop=lambda: bool(stop.received),
             progress=lambda count: bar.update(bar_task, completed=count),
         )
-    made = pages[0]
-    rows = write_pages(out, pages, denoiser.codec) if args.pages > 1 else write_samples(out, made, denoiser.codec)
+    samples.save(out)
     if stop.received:
-        done = sum(len(page.x) for page in pages)
-        print(f"stopped by {stop.received} after {done} of {total} canvases: the same command makes them all")
+        print(f"stopped by {stop.received} after {samples.made} of {total} canvases: the same command makes them all")
         return
-    canvases = np.stack([page.canvases for page in pages], axis=1).reshape(-1, *made.canvases.shape[1:])
-    grid(canvases, columns=args.pages if args.pages > 1 else min(8, args.num)).save(out / "grid.png")
-    for line in shown_texts(rows, args.show, out):
+    for line in shown_texts(samples.rows, args.show, out):
         print(line)
-    print(f"{total} canvases: {len(rows)} text, {int(np.sum(made.modality == IMAGE))} images; grid: {out / 'grid.png'}")
-    if task.trajectory:
-        filmstrip(made, task.trajectory).save(out / "trajectory.png")
-        write_animation(out / "trajectory.gif", made)
+    images = int(np.sum(samples.modality == IMAGE))
+    print(f"{total} canvases: {len(samples.rows)} text, {images} images; grid: {out / 'grid.png'}")
+    if samples.trajectory:
         print(f"trajectory: {out / 'trajectory.png'} and {out / 'trajectory.gif'}")
     if args.contact_sheet:
         chosen = np.concatenate([np.flatnonzero(batch["modality"] == m)[:3] for m in (TEXT, IMAGE)])
@@ -180,6 +172,7 @@ def _changes(args: argparse.Namespace) -> dict[str, Any]:
     changes = {
         "sampler": args.sampler,
         "steps": args.steps,
+        "grid": args.grid,
         "churn": args.churn,
         "asymmetry": args.asymmetry,
         "guidance": args.guidance,
@@ -188,9 +181,6 @@ def _changes(args: argparse.Namespace) -> dict[str, Any]:
         "repeats": args.repeats,
         "stretch": args.stretch,
     }
-    if args.grid is not None:
-        of_text, _, of_image = args.grid.partition(",")
-        changes["grid"] = {"text": of_text, "image": of_image or of_text}
     if args.guidance_interval is not None:
         try:
             changes["guidance_interval"] = tuple(float(time) for time in args.guidance_interval.split(","))

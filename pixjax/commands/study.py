@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from pixjax.config_file import read_study
+    from pixjax.evaluation.study import read_study
     from pixjax.training.run_files import new_workdir
 
     workdir = new_workdir(args.workdir)
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
             results = run_study(
                 study,
                 workdir,
-                baselines=baselines,
+                baselines=args.baselines,
                 stop=lambda: bool(stop.received),
                 say=lambda line: print(line, file=sys.stderr, flush=True),
             )

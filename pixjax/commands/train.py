@@ -38,11 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from pixjax.config_file import read_config
+    from pixjax.config_file import load_config
     from pixjax.training.run_files import new_workdir
 
     workdir = new_workdir(args.workdir)
-    config = read_config(args.config, args.overrides)  # wrong input is told before jax is loaded
+    config = load_config(args.config, args.overrides)  # wrong input is told before jax is loaded
     from pixjax.runtime import set_up
     from pixjax.training.train import train
 

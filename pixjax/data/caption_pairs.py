@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from jaxtyping import Int32, UInt64
 
-from pixjax.codec import IMAGE, TEXT, CanvasCodec
+from pixjax.codec import IMAGE, TEXT, CanvasCodec, Modality
 from pixjax.codec.coverage import CoverageCounter, bytes_instead
 from pixjax.data.fingerprint import fingerprint_of
 from pixjax.data.images import BadImage
@@ -24,7 +24,7 @@ class CaptionPairs(PairSource):
     of them in memory or else the first.
     """
 
-    def __init__(self, pictures: ImageSource, codec: CanvasCodec, answer: int):
+    def __init__(self, pictures: ImageSource, codec: CanvasCodec, answer: Modality):
         self.uri = pictures.uri
         self.modality = answer
         self.num_labels = pictures.num_labels if answer == IMAGE else 0
@@ -37,7 +37,7 @@ class CaptionPairs(PairSource):
         for record, caption in self._first_captions():
             counter.add(caption, self._tokenize(caption, record))
         self.coverage = counter.coverage
-        self.coverage.require(self.uri, bytes_instead(codec))
+        self.coverage.require(self.uri, bytes_instead(codec.code))
 
     def _first_captions(self) -> Iterator[tuple[int, str]]:
         """Those in memory, or else those of the first records, whose pictures have to be read for them."""

@@ -9,7 +9,7 @@ import lzma
 import zipfile
 import zlib
 from collections.abc import Iterator
-from typing import IO, Any, Protocol
+from typing import IO, Any, Protocol, runtime_checkable
 
 from pixjax.errors import InputError
 
@@ -30,6 +30,7 @@ _LONGEST_WINDOW = 2**31  # of `zstd --long=31`
 _DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, UnicodeDecodeError, RuntimeError)
 
 
+@runtime_checkable
 class TextPath(Protocol):
     """A file, or a member of a zip."""
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pixjax.config import DataConfig
 from pixjax.data.bad_rows import BadRow, SkippedRows
@@ -16,6 +16,7 @@ MAX_BAD_FRACTION = DataConfig.max_bad_fraction
 _DEFAULT_KEY = "text"
 
 
+@runtime_checkable
 class Part(Protocol):
     """A part of a source, such as a file: its documents, each after the place where it stands."""
 

@@ -4,7 +4,7 @@ import bisect
 import glob
 import os
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from etils import epath
 
@@ -15,6 +15,7 @@ from pixjax.errors import InputError
 from pixjax.paths import is_remote
 
 
+@runtime_checkable
 class Files(Protocol):
     """Named byte strings in a fixed order. Picklable, and safe to read from several threads."""
 

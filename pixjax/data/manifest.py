@@ -14,9 +14,9 @@ from pixjax.codec.color import parse_code
 from pixjax.codec.coverage import Coverage
 from pixjax.codec.description import settings_of
 from pixjax.codec.layout import cell_pixels
-from pixjax.config import parse_patch_size
 from pixjax.data.labels import count_classes
 from pixjax.errors import InputError
+from pixjax.patch_size import parse_patch_size
 from pixjax.paths import write_whole
 
 MANIFEST = "manifest.json"

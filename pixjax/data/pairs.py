@@ -10,7 +10,7 @@ import numpy as np
 from etils import epath
 from jaxtyping import Int32, UInt64
 
-from pixjax.codec import IMAGE, TEXT, CanvasCodec
+from pixjax.codec import IMAGE, TEXT, CanvasCodec, Modality
 from pixjax.codec.coverage import CoverageCounter, bytes_instead
 from pixjax.config import DataConfig
 from pixjax.data.bad_rows import BadRow, SkippedRows
@@ -21,7 +21,7 @@ from pixjax.data.rows import is_unicode, read_rows
 from pixjax.data.source import Pair, PairSource, Part, Picture
 from pixjax.data.text_formats import TABLES, open_rows, require_format
 from pixjax.data.tokens import MemoryTokens
-from pixjax.data.uri import ANSWERS, SourceUri
+from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError
 from pixjax.paths import is_remote
 
@@ -45,7 +45,7 @@ class _Entry(NamedTuple):
     where: str
 
     @property
-    def modality(self) -> int:
+    def modality(self) -> Modality:
         return IMAGE if isinstance(self.answer, _Path) else TEXT
 
 
@@ -93,7 +93,7 @@ class Pairs(PairSource):
                 if entry.modality != self.modality:
                     if uri.answer is not None:
                         continue
-                    both = " and ".join(f"{uri.scheme}:{uri.place}?answer={name}" for name in ANSWERS)
+                    both = " and ".join(f"{uri.scheme}:{uri.place}?answer={modality}" for modality in Modality)
                     raise InputError(f"{entry.where}: its answer is of another kind than the first: name {both}")
                 sizes = []
                 for part in (*entry.prompt, entry.answer):
@@ -118,7 +118,7 @@ class Pairs(PairSource):
             raise InputError(f"{self.uri} is empty: it has no line with a prompt and an answer")
         self.coverage = counter.coverage
         if ids:
-            self.coverage.require(self.uri, bytes_instead(codec))
+            self.coverage.require(self.uri, bytes_instead(codec.code))
         if num_cut:
             _log.warning(
                 "%s: %d of %d pairs are cut: a prompt is longer than %d canvases, or an answer than one, of %d tokens",
@@ -174,7 +174,7 @@ class Pairs(PairSource):
         return self._tokens.read([(start, stop)])[0].astype(np.int32)
 
 
-def pairs_modality(uri: SourceUri) -> int:
+def pairs_modality(uri: SourceUri) -> Modality:
     """That of the answers: as the option says, or the first line."""
     if uri.answer is not None:
         return uri.answer

@@ -12,7 +12,7 @@ from etils import epath
 from jaxtyping import Integer
 
 from pixjax.cache_folder import cache_folder
-from pixjax.codec import IMAGE, TEXT, CanvasCodec
+from pixjax.codec import IMAGE, TEXT, CanvasCodec, Modality
 from pixjax.codec.coverage import bytes_instead
 from pixjax.data.fingerprint import digest
 from pixjax.data.images import BadImage
@@ -27,7 +27,7 @@ from pixjax.errors import InputError
 from pixjax.paths import is_remote
 
 
-def prepared_modality(uri: SourceUri) -> int:
+def prepared_modality(uri: SourceUri) -> Modality:
     return TEXT if _find(uri)[1].recipe.kind == "text" else IMAGE
 
 
@@ -50,7 +50,7 @@ def open_prepared_text(uri: SourceUri, codec: CanvasCodec) -> TokenStream:
                 f"{shard.num_records:,} records of {length:,}): prepare again"
             )
     coverage = coverage_of_shards(shards)
-    coverage.require(str(uri), bytes_instead(codec))
+    coverage.require(str(uri), bytes_instead(codec.code))
     tokens = ShardedTokens(ShardFiles(folder, shards), id_type(codec.vocab_size), length)
     return TokenStream(str(uri), tokens, capacity=codec.capacity, pad_id=codec.pad_id, coverage=coverage)
 

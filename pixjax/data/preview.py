@@ -8,13 +8,12 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from pixjax.codec import IMAGE, TEXT
+from pixjax.codec import IMAGE, TEXT, Modality
 from pixjax.codec.canvas import content_length
 from pixjax.data.batch_plan import BatchPlan
 from pixjax.data.images import CAUSES
 from pixjax.data.labels import count_classes, source_notes
 from pixjax.data.source import PairSource, Picture, Source
-from pixjax.data.uri import ANSWERS
 
 _CELL = 128  # pixels of a canvas on the sheet
 _LINES = 3
@@ -106,8 +105,8 @@ def _statistics(
         for number, source in enumerate(plan.sources)
     ]
     by_modality = {}
-    for modality, name in ((TEXT, "text"), (IMAGE, "image")):
-        rows = batch["modality"] == modality
+    for modality in Modality:
+        name, rows = str(modality), batch["modality"] == modality
         if rows.any():
             canvases = batch["canvas"][rows].astype(np.float64)
             by_modality[name] = {
@@ -133,7 +132,7 @@ def _statistics(
         by_modality["context"] = {
             "measured_share": float(present.any(axis=1).mean()),
             "canvases": float(present.sum(axis=1).mean()),
-            **{name: float((present & (of_context == value)).any(axis=1).mean()) for name, value in ANSWERS.items()},
+            **{str(m): float((present & (of_context == m)).any(axis=1).mean()) for m in Modality},
         }
     skipped = {cause: int(count) for cause, count in zip(CAUSES, batch["skipped"].sum(0), strict=True) if count}
     notes = source_notes(plan.sources, plan.num_classes)

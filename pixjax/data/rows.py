@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from pixjax.data.bad_rows import BadRow
 from pixjax.errors import InputError
@@ -12,6 +12,7 @@ T = TypeVar("T")
 _SHOWN = 12  # names of columns in a message
 
 
+@runtime_checkable
 class Rows(Protocol):
     """A file of rows. `unit` is what one is called there, `place_unit` what places count."""
 

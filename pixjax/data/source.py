@@ -3,11 +3,12 @@
 import abc
 import dataclasses
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int32, Int64, Integer, UInt64
 
+from pixjax.codec import Modality
 from pixjax.codec.coverage import Coverage
 from pixjax.data.images import BadImage, Pixels
 
@@ -33,6 +34,7 @@ class Pair:
     answer: Part
 
 
+@runtime_checkable
 class ImageSource(Protocol):
     """Pictures by index. `modality` is `pixjax.codec.IMAGE`.
 
@@ -41,7 +43,7 @@ class ImageSource(Protocol):
     """
 
     uri: str
-    modality: int
+    modality: Modality
     num_labels: int  # labels are below this; 0: there are none
     has_captions: bool
 
@@ -56,11 +58,12 @@ class ImageSource(Protocol):
         ...
 
 
+@runtime_checkable
 class TextSource(Protocol):
     """Windows of a stream of tokens. `modality` is `pixjax.codec.TEXT`."""
 
     uri: str
-    modality: int
+    modality: Modality
     coverage: Coverage | None  # what of the text is in the tokens; None where it was not counted
 
     def __len__(self) -> int:
@@ -92,7 +95,7 @@ class PairSource(abc.ABC):
     """Prompts and answers. `modality` is that of every answer."""
 
     uri: str
-    modality: int
+    modality: Modality
     num_labels: int  # of answers that are pictures
     coverage: Coverage | None = None  # of the texts on either side
 

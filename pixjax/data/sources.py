@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Int64
 
-from pixjax.codec import IMAGE, TEXT, CanvasCodec
+from pixjax.codec import IMAGE, TEXT, CanvasCodec, Modality
 from pixjax.codec.coverage import bytes_instead
 from pixjax.config import Config, DataConfig
 from pixjax.data.caption_pairs import CaptionPairs
@@ -44,17 +44,17 @@ def open_source(
     return _open_image_source(parsed, canvas_size)
 
 
-def modality_of(uri: SourceUri) -> int:
+def modality_of(uri: SourceUri) -> Modality:
     """TEXT or IMAGE, by the scheme, by what was prepared, or by which side of a pair is answered."""
     answer = _answer_of(uri)
     return _whole_modality(uri) if answer is None else answer
 
 
-def _answer_of(uri: SourceUri) -> int | None:
+def _answer_of(uri: SourceUri) -> Modality | None:
     return uri.answer if uri.scheme in _MAY_BE_PAIRS else None
 
 
-def _whole_modality(uri: SourceUri) -> int:
+def _whole_modality(uri: SourceUri) -> Modality:
     """That of a source without the option `answer`."""
     if uri.scheme == "pairs":
         from pixjax.data.pairs import pairs_modality
@@ -112,7 +112,7 @@ def _open_text_source(uri: SourceUri, codec: CanvasCodec, max_bad_fraction: floa
     ids, coverage = tokenize_documents(text_documents(uri, skipped), codec)
     if not len(ids):
         raise InputError(f"text source {str(uri)!r} is empty: its files hold no text")
-    coverage.require(str(uri), bytes_instead(codec))
+    coverage.require(str(uri), bytes_instead(codec.code))
     return TokenStream(
         str(uri),
         MemoryTokens(ids),

@@ -11,7 +11,7 @@ import urllib.parse
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from pixjax.codec import IMAGE, TEXT
+from pixjax.codec import IMAGE, TEXT, Modality
 from pixjax.data.fingerprint import digest, sampled
 from pixjax.data.images import BadImage, decode_image
 from pixjax.data.source import Picture
@@ -26,7 +26,7 @@ _READ_AT_ONCE = 1024
 _PLACE = re.compile(r"([^:]+(?::[\d.*]+)?):([^:\d].*)")
 
 
-def tfds_modality(uri: SourceUri) -> int:
+def tfds_modality(uri: SourceUri) -> Modality:
     """IMAGE if there is an image among the features."""
     return IMAGE if _Features.of(_builder(uri), uri).image else TEXT
 

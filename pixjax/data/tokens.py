@@ -5,7 +5,7 @@ copied.
 import os
 import tempfile
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Integer
@@ -15,6 +15,7 @@ from pixjax.data.fingerprint import digest
 Span = tuple[int, int]  # the first token and the one after the last
 
 
+@runtime_checkable
 class Tokens(Protocol):
     def __len__(self) -> int: ...
 

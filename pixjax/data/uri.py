@@ -4,12 +4,9 @@ import dataclasses
 import os
 import re
 
-from pixjax.codec import IMAGE, TEXT
+from pixjax.codec import Modality
 from pixjax.errors import InputError
 from pixjax.paths import is_remote, user_path
-
-# The option `answer` of a source of prompts and answers, or of pictures with captions: which side is answered.
-ANSWERS = {"text": TEXT, "image": IMAGE}
 
 SCHEMES = {
     "demo": "demo:text or demo:images",
@@ -51,12 +48,15 @@ class SourceUri:
         return dict(self.options).get(name, default)
 
     @property
-    def answer(self) -> int | None:
-        """TEXT or IMAGE, by the option `answer`; None without it. Raises `InputError` for another value."""
+    def answer(self) -> Modality | None:
+        """Which side of a source of prompts and answers, or of pictures with captions, is answered, by the option
+        `answer`; None without it. Raises `InputError` for another value.
+        """
         name = self.option("answer")
-        if name and name not in ANSWERS:
-            raise InputError(f"{self}: answer={name} is unknown: choose one of {', '.join(ANSWERS)}")
-        return ANSWERS[name] if name else None
+        known = {str(modality): modality for modality in Modality}
+        if name and name not in known:
+            raise InputError(f"{self}: answer={name} is unknown: choose one of {', '.join(known)}")
+        return known.get(name)
 
     def require_options(self, *known: str) -> None:
         for name, _ in self.options:

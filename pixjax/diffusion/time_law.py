@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ from pixjax.diffusion.information import BINS, Information, draw_times
 from pixjax.diffusion.path import time_at
 
 
+@runtime_checkable
 class TimeLaw(Protocol):
     def sample(self, key: jax.Array, shape: tuple[int, ...]) -> Float[Array, "..."]:
         """Times in (0, 1)."""

@@ -1,18 +1,23 @@
 """A request in the words of a person, and the canvases that answer it: what `pixjax sample` and its page share."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pixjax.config import MAX_SEED
+import numpy as np
+
+from pixjax.codec import Modality
+from pixjax.config import require_seed
 from pixjax.data.source import Part
 from pixjax.errors import InputError
-from pixjax.evaluation.generate import Generated, generate
+from pixjax.evaluation.generate import generate
 from pixjax.evaluation.infill import Given, given_image, given_text
 from pixjax.evaluation.pages import generate_pages, require_pages
 from pixjax.evaluation.prompts import make_context, read_prompt
 from pixjax.evaluation.request import Wanted, class_number, require_possible
 from pixjax.evaluation.restore import Denoiser
+from pixjax.evaluation.samples import Samples
 from pixjax.evaluation.trajectory import chosen_steps
 from pixjax.models import NO_LABEL
 
@@ -21,7 +26,7 @@ from pixjax.models import NO_LABEL
 class Request:
     """What is asked for: the flags of `pixjax sample`, by their names. Raises `InputError` for what no model could do.
 
-    changes: keys of `config.sampling` that are to be another than there.
+    changes: keys of `config.sampling` that are to be another than there; a grid may be a text, TEXT,IMAGE for one each.
     """
 
     modality: Wanted = "any"
@@ -30,17 +35,16 @@ class Request:
     seed: int = 0
     label: int | str = NO_LABEL  # a name of a class stands for its number
     prompt: str | None = None
-    prompt_image: str | None = None
+    prompt_image: str | os.PathLike | None = None
     infill: str | None = None
     blank: str = "_"
-    infill_image: str | None = None
-    mask: str | None = None
+    infill_image: str | os.PathLike | None = None
+    mask: str | os.PathLike | None = None
     trajectory: str | None = None
     changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
-        if not 0 <= self.seed <= MAX_SEED:
-            raise InputError(f"--seed={self.seed} has to be between 0 and {MAX_SEED}")
+        require_seed(self.seed)
         if self.num < 1:
             raise InputError(f"--num={self.num} is too few: at least one canvas")
         if self.pages < 1:
@@ -53,6 +57,10 @@ class Request:
             raise InputError("--infill-image and --mask go together: one says what is known, the other where")
         if self.infill is not None and self.infill_image is not None:
             raise InputError("--infill fills in a text and --infill-image an image: give one of them")
+        if isinstance(both := self.changes.get("grid"), str):
+            of_text, _, of_image = both.partition(",")
+            grid = {"text": of_text, "image": of_image or of_text}
+            object.__setattr__(self, "changes", {**self.changes, "grid": grid})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,6 +73,74 @@ class Task:
     prompt: tuple[Part, ...]
     given: Given | None
     trajectory: tuple[int, ...]  # the steps, from 0, of the frames
+
+
+def sample(
+    model: Denoiser,
+    modality: int | str = "any",
+    num: int = 16,
+    *,
+    prompt: str | None = None,
+    seed: int = 0,
+    pages: int = 1,
+    label: int | str = NO_LABEL,
+    prompt_image: str | os.PathLike | None = None,
+    infill: str | None = None,
+    blank: str = "_",
+    infill_image: str | os.PathLike | None = None,
+    mask: str | os.PathLike | None = None,
+    trajectory: str | Sequence[int] | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    progress: Callable[[int], object] = lambda made: None,
+    **sampling: Any,
+) -> Samples:
+    """Makes canvases with a model, as `pixjax sample` does: its flags are these arguments, which errors name so.
+
+    Sample i depends on (seed, i) alone.
+
+    Args:
+      model: of `pixjax.load`.
+      modality: a `Modality` or its name; `any`: the tag of each canvas decides.
+      prompt: a text to answer, or to go on from, for a model with context.
+      pages: of each text, every page conditioned on the one before.
+      label: the class of natural images, by name or number; -1 is none.
+      prompt_image: a picture file to answer, before the prompt.
+      infill: a text in which each `blank` is one unknown token, as all after its end.
+      infill_image: a picture file, of which `mask`, a file of the same size, says in white what is to be made anew.
+      trajectory: steps, from 0, of which the clean prediction is kept, or `even` for eight of them.
+      stop: asked between two batches; when it says so, the samples that are made so far are returned.
+      progress: told after each batch how many canvases there are.
+      sampling: keys of `config.sampling` that are to be another than there, for instance `steps=20`.
+
+    Raises:
+      InputError: what this model cannot do, or a file, a key or a value that is wrong; before anything is computed.
+    """
+    if not isinstance(model, Denoiser):
+        raise InputError(f"model is a {type(model).__name__}: give what pixjax.load returns")
+    request = Request(
+        modality=_wanted(modality),
+        num=num,
+        pages=pages,
+        seed=seed,
+        label=label,
+        prompt=prompt,
+        prompt_image=prompt_image,
+        infill=infill,
+        blank=blank,
+        infill_image=infill_image,
+        mask=mask,
+        trajectory=trajectory if trajectory is None or isinstance(trajectory, str) else ",".join(map(str, trajectory)),
+        changes=sampling,
+    )
+    return answer(model, prepare(model, request), stop=stop, progress=progress)
+
+
+def _wanted(modality: Any) -> Wanted:
+    names: dict[str, Wanted] = {"any": "any", "text": "text", "image": "image"}
+    name = str(Modality.of(modality)) if isinstance(modality, int | np.integer) else modality
+    if not isinstance(name, str) or name not in names:
+        raise InputError(f"modality={modality!r} is unknown: choose one of {', '.join(names)}")
+    return names[name]
 
 
 def prepare(denoiser: Denoiser, request: Request) -> Task:
@@ -100,8 +176,8 @@ def answer(
     context_canvases: int = 0,
     stop: Callable[[], bool] = lambda: False,
     progress: Callable[[int], object] = lambda made: None,
-) -> list[Generated]:
-    """The canvases of a task; of several pages, one `Generated` a page.
+) -> Samples:
+    """The canvases of a task.
 
     Args:
       context_canvases: that a prompt is given, so that prompts of any length share one program; 0: as many as it needs.
@@ -111,7 +187,8 @@ def answer(
     request = task.request
     watching: dict[str, Any] = {"seed": request.seed, "stop": stop, "progress": progress}
     if request.pages > 1:
-        return generate_pages(denoiser, request.num, request.pages, prompt=task.prompt, **watching, **request.changes)
+        pages = generate_pages(denoiser, request.num, request.pages, prompt=task.prompt, **watching, **request.changes)
+        return Samples(pages=tuple(pages), codec=denoiser.codec, num=request.num, num_pages=request.pages)
     context = make_context(denoiser, [task.prompt] * request.num, context_canvases if task.prompt else 0)
     made = generate(
         denoiser,
@@ -124,4 +201,4 @@ def answer(
         **watching,
         **request.changes,
     )
-    return [made]
+    return Samples(pages=(made,), codec=denoiser.codec, num=request.num, trajectory=task.trajectory)

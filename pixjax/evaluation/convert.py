@@ -68,7 +68,7 @@ def write_converted(contents: JiTFile, workdir: epath.Path, origin: str) -> list
         opt_state=make_optimizer(config.training).init(raw),
         ema=jax.tree.map(jnp.asarray, averages),
     )
-    codec = CanvasCodec.from_config(config)
+    codec = CanvasCodec(**config.codec_arguments())
     write_run(workdir, config, codec)
     with Checkpoints(workdir, keep=config.training) as checkpoints:
         checkpoints.save(state, {"batches": {"next_step": 0}, "window": {}}, config, codec)

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
-from pixjax.codec import TEXT, CanvasCodec, to_float
+from pixjax.codec import TEXT, CanvasCodec, Modality, to_float
 from pixjax.diffusion import denoising_loss, noisy
 from pixjax.errors import InputError
 from pixjax.models import Prediction
-from pixjax.training.metrics import MODALITY_NAMES, add_up, weighted
+from pixjax.training.metrics import add_up, weighted
 
 PredictTagged = Callable[
     [Float[Array, "batch height width 3"], Float[Array, " batch"], Int[Array, " batch"]], Prediction
@@ -95,10 +95,7 @@ def _sums(codec: CanvasCodec, predict_fn, times, noise_scale, key, index, real, 
         found = codec.decode_ids(x_hat)[0] if log_probs is None else jnp.argmax(log_probs, axis=-1)
         _, mse = denoising_loss(x_hat, x, t, mask, kind="x", t_eps=0.0)
         correct = jnp.sum((found == ids) & counted, axis=1)
-        sums = {
-            f"x_mse/{name}": weighted(mse, ((modality == value) & real).astype(jnp.float32))
-            for value, name in MODALITY_NAMES.items()
-        }
+        sums = {f"x_mse/{kind}": weighted(mse, ((modality == kind) & real).astype(jnp.float32)) for kind in Modality}
         sums["token_accuracy/text"] = weighted(correct / jnp.maximum(tokens, 1), is_text * tokens)
         exact = (correct == tokens).astype(jnp.float32)
         sums["exact_canvases/text"] = weighted(exact, (is_text & (tokens > 0)).astype(jnp.float32))

@@ -12,12 +12,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pixjax.codec import IMAGE, TEXT
+from pixjax.codec import IMAGE, TEXT, Modality
 from pixjax.errors import InputError
 from pixjax.evaluation.denoising import denoising_curves
 from pixjax.evaluation.floor import beside_floor
 from pixjax.evaluation.generate import Generated, Wanted, generate, require_possible
-from pixjax.evaluation.held_out import NAMES, Material
+from pixjax.evaluation.held_out import Material
 from pixjax.evaluation.image_metrics import image_metrics, nearest_neighbours
 from pixjax.evaluation.inception import LAYER, RESIZE, Inception, inception_metrics
 from pixjax.evaluation.judges import NO_JUDGES, Judges
@@ -56,7 +56,7 @@ class Meter:
             raise Stopped
 
 
-def evaluate(
+def measure(
     denoiser: Denoiser,
     raw: Denoiser | None,
     material: Material,
@@ -102,7 +102,7 @@ def evaluate(
         return value
 
     for modality in sorted(denoiser.modalities):
-        name = NAMES[modality]
+        name = str(Modality(modality))
         metrics[name] = {}
         if modality not in material.test or modality not in material.validation:
             continue
@@ -233,7 +233,7 @@ class _Tagged:
 
 def _kinds(denoiser: Denoiser) -> tuple[Wanted, ...]:
     """What samples are asked for: each modality, and, of a model that marks them, whatever it chooses to make."""
-    kinds: tuple[Wanted, ...] = tuple(NAMES[m] for m in sorted(denoiser.modalities))  # type: ignore[misc]
+    kinds: tuple[Wanted, ...] = tuple(str(m) for m in sorted(denoiser.modalities))  # type: ignore[misc]
     return (*kinds, "any") if len(kinds) > 1 and denoiser.codec.marker else kinds
 
 
@@ -299,7 +299,7 @@ def _tags(denoiser: Denoiser, samples: dict[str, Generated], material: Material)
     """
     codec = denoiser.codec
     known = {m: float(np.mean(codec.decode_ids(material.validation[m].canvases)[1])) for m in material.validation}
-    chosen = [samples["any"]] if "any" in samples else [samples[name] for name in NAMES.values() if name in samples]
+    chosen = [samples["any"]] if "any" in samples else [samples[name] for name in map(str, Modality) if name in samples]
     modality = np.concatenate([made.modality for made in chosen])
     result = {"text_share": float(np.mean(modality == TEXT))}
     if len(known) == 2:

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from pixjax.codec import IMAGE, TEXT, CanvasCodec, to_uint8
+from pixjax.codec import IMAGE, TEXT, CanvasCodec, Modality, to_uint8
 from pixjax.evaluation.evaluate import CANVAS_BITS
 from pixjax.evaluation.generate import Generated
-from pixjax.evaluation.held_out import NAMES, Material
+from pixjax.evaluation.held_out import Material
 from pixjax.evaluation.inception import DISTANCES
 from pixjax.evaluation.references import Reference, image_references, ngram_standing, text_references
 from pixjax.evaluation.report import (
@@ -141,8 +141,8 @@ def _standing(caption: str, name: str, metrics: dict[str, Any], key: str, others
 
 def _likelihood(metrics: dict[str, Any]) -> tuple[Block, ...]:
     blocks: list[Block] = []
-    for modality in (TEXT, IMAGE):
-        found = metrics.get(NAMES[modality], {}).get("likelihood")
+    for modality in Modality:
+        found = metrics.get(str(modality), {}).get("likelihood")
         if not found:
             continue
         unit = found["unit"].replace("_", " ")
@@ -158,13 +158,13 @@ def _likelihood(metrics: dict[str, Any]) -> tuple[Block, ...]:
             if key in curves
         )
         blocks.append(
-            Chart(f"{NAMES[modality]}: where the bits are", "log-SNR", f"{unit} per nat of log-SNR", series, y_min=0.0)
+            Chart(f"{modality}: where the bits are", "log-SNR", f"{unit} per nat of log-SNR", series, y_min=0.0)
         )
         ends = found["endpoints"]
         labels = (("network", "network alone up to here"), ("mixed", "mixed up to here"))
         blocks.append(
             Chart(
-                f"{NAMES[modality]}: the bound by where the path ends, on validation canvases",
+                f"{modality}: the bound by where the path ends, on validation canvases",
                 "log-SNR of the endpoint",
                 unit,
                 tuple(Series(label, ends["log_snr"], ends[key]) for key, label in labels if key in ends),
@@ -185,7 +185,7 @@ def _likelihood(metrics: dict[str, Any]) -> tuple[Block, ...]:
             Table(
                 ("x̂ from", unit, "endpoint (log-SNR)", "prior, bits a canvas", "diffusion", "reconstruction"),
                 tuple(rows),
-                caption=f"{NAMES[modality]}: {found['canvases']:,} test canvases, {found['num_times']} times each; the "
+                caption=f"{modality}: {found['canvases']:,} test canvases, {found['num_times']} times each; the "
                 "endpoint and the mix were chosen on validation canvases",
             )
         )
@@ -214,7 +214,7 @@ def _denoising(metrics: dict[str, Any]) -> tuple[Block, ...]:
         ("exact_canvases", "Canvases with every token correct", "share of canvases", False),
     ):
         series = []
-        for name in NAMES.values():
+        for name in map(str, Modality):
             for label, curves in metrics.get(name, {}).get("denoising", {}).items():
                 if f"{quantity}/{name}" in curves:
                     series.append(Series(f"{name}, {label}", curves["t"], curves[f"{quantity}/{name}"]))
@@ -296,7 +296,7 @@ def _freely_made(codec: CanvasCodec, samples: dict[str, Generated], metrics: dic
         return ()
     made = samples["any"]
     captions = tuple(
-        f"{NAMES[int(m)]}, {margin:.2f}" for m, margin in zip(made.modality, made.modality_margin, strict=True)
+        f"{Modality(m)}, {margin:.2f}" for m, margin in zip(made.modality, made.modality_margin, strict=True)
     )
     tags = metrics.get("tags", {})
     rows = tuple((name.replace("_", " "), f"{value:.3f}") for name, value in tags.items())

@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
-from pixjax.codec import IMAGE, TEXT, CanvasCodec, to_float, to_uint8
+from pixjax.codec import IMAGE, TEXT, CanvasCodec, Modality, to_float, to_uint8
 from pixjax.codec.scale import Array as AnyArray
 from pixjax.config import Config, SamplingConfig
 from pixjax.diffusion import ONCE, Frames, Known, Repeats, guide, keep_known, project, sample, time_grids
 from pixjax.evaluation.infill import Given
-from pixjax.evaluation.request import MODALITIES, Wanted, require_possible
+from pixjax.evaluation.request import Wanted, require_possible
 from pixjax.evaluation.restore import Denoiser
 from pixjax.models import NO_LABEL, NO_TYPE, Context, JiT, Params, denoise, type_condition
 from pixjax.training.mesh import batch_sharding
@@ -107,7 +107,7 @@ def generate(
 def _asked(denoiser: Denoiser, wanted: Wanted, num: int, key: jax.Array) -> Int[np.ndarray, " num"]:
     """The modality that each canvas is asked to have; it means nothing to a model that chooses by itself."""
     if wanted != "any":
-        return np.full(num, MODALITIES[wanted], np.int32)
+        return np.full(num, Modality.of(wanted), np.int32)
     draws = jax.vmap(lambda i: jax.random.uniform(jax.random.fold_in(key, 2 * i + 1)))(jnp.arange(num))
     return np.where(np.asarray(draws) < denoiser.text_share, TEXT, IMAGE).astype(np.int32)
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from pixjax.codec import IMAGE, TEXT, CanvasCodec
+from pixjax.codec import IMAGE, TEXT, CanvasCodec, Modality
 from pixjax.config import Config
 from pixjax.data.batch_plan import make_plan
 from pixjax.data.source import PairSource
@@ -16,7 +16,6 @@ from pixjax.data.sources import modality_of, open_source
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError
 
-NAMES = {TEXT: "text", IMAGE: "image"}
 NEIGHBOURS = 4096  # training images that a sample is compared with
 VALIDATION_SHARE = 4  # one canvas for so many of the test: two numbers and a histogram are chosen on them
 
@@ -66,7 +65,7 @@ def gather(config: Config, codec: CanvasCodec, modalities: frozenset[int]) -> Ma
     training: dict[int, CanvasSet | None] = {}
     few = max(2, evaluation.canvases // VALIDATION_SHARE)
     for modality in sorted(modalities):
-        name = NAMES[modality]
+        name = str(Modality(modality))
         test[modality] = attempt(functools.partial(read, evaluation.test, modality, evaluation.canvases), "--test")
         if not test[modality]:
             notes.append(

@@ -1,6 +1,7 @@
 """What is given of a canvas that the model is to fill in: a text with blanks, or an image with a mask."""
 
 import dataclasses
+import os
 import re
 
 import numpy as np
@@ -38,7 +39,7 @@ def given_text(codec: CanvasCodec, template: str, blank: str = "_") -> Given:
         )
     pieces = re.split(f"({re.escape(blank)}+)", template)  # known, blank, known, ..., known
     if (known_text := " ".join(pieces[::2])).strip():
-        say_lost(codec, known_text, "--infill", TRAIN_ON_BYTES)
+        say_lost(codec.text_tokenizer, known_text, "--infill", TRAIN_ON_BYTES)
     ids: list[Int[np.ndarray, " n"]] = []
     known: list[Bool[np.ndarray, " n"]] = []
     for number, piece in enumerate(pieces):
@@ -74,7 +75,7 @@ def _tokens(codec: CanvasCodec, piece: str, *, after_blank: bool, before_blank: 
     return ids[after_blank : len(ids) - before_blank]
 
 
-def given_image(image: str, mask: str, canvas_size: int) -> Given:
+def given_image(image: str | os.PathLike, mask: str | os.PathLike, canvas_size: int) -> Given:
     """An image file and a mask file of the same size: what is white in the mask is not known.
 
     Both are resized and cropped to the middle, as images are in training but for its random crops.

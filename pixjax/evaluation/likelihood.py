@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from pixjax.codec import IMAGE, TEXT, CanvasCodec
+from pixjax.codec import IMAGE, TEXT, CanvasCodec, Modality
 from pixjax.errors import InputError
 from pixjax.evaluation.bound import Bound, Draws
 from pixjax.evaluation.mix import ALONE, KNOWN, Mix, fit_mix
@@ -79,7 +79,8 @@ def evaluate_likelihood(
     if num_times < 1:
         raise InputError(f"num_times={num_times} is too few: give 1 or more")
     if modality not in denoiser.modalities:
-        raise InputError(f"modality={modality} is not what this model was trained on: {sorted(denoiser.modalities)}")
+        known = " and ".join(map(str, sorted(denoiser.modalities)))
+        raise InputError(f"modality={Modality(modality)} is not what this model was trained on: it has {known}")
     codec = denoiser.codec
     test, validation = _counted(codec, "test", *test), _counted(codec, "validation", *validation)
     measure = functools.partial(

@@ -1,15 +1,12 @@
 """Text of any length: page after page, each conditioned on what comes before it."""
 
-import json
-import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 
 from pixjax.codec import CanvasCodec
-from pixjax.codec.png import write_png
 from pixjax.data.keys import fold
 from pixjax.data.source import Part, Picture
 from pixjax.data.token_stream import same_document
@@ -17,7 +14,6 @@ from pixjax.errors import InputError
 from pixjax.evaluation.generate import Generated, generate
 from pixjax.evaluation.prompts import make_context
 from pixjax.evaluation.restore import Denoiser
-from pixjax.evaluation.samples import clear_samples, until_the_end
 
 
 def generate_pages(
@@ -80,33 +76,3 @@ def require_pages(denoiser: Denoiser) -> None:
             "--pages: this model was not trained to go on from the page before (data.context_pages=0): leave it out, "
             "or train with data.context_pages=1 and text sources"
         )
-
-
-def write_pages(out: pathlib.Path, pages: Sequence[Generated], codec: CanvasCodec) -> list[dict[str, Any]]:
-    """One line of `text.jsonl` a text, its pages joined, and a PNG a page: `canvases/0000-1.png` and so on.
-
-    Returns:
-      The lines: `index` (of the sample), `text`, `token_ids`, `margin` (mean over the tokens), `modality`, `pages`.
-    """
-    clear_samples(out)
-    rows = []
-    for index in range(len(pages[0].x)):
-        ids, margins = [], []
-        for number, page in enumerate((page for page in pages if index < len(page.x)), 1):
-            write_png(out / "canvases" / f"{index:04d}-{number}.png", page.canvases[index], codec)
-            ids.append(codec.decode_ids(page.canvases[index])[0])
-            margins.append(codec.decode_ids(page.x[index])[1])  # before rounding, which would flatter it
-        together = np.concatenate(ids)
-        rows.append(
-            {
-                "index": index,
-                "text": codec.detokenize(until_the_end(together, codec)),
-                "token_ids": together.tolist(),
-                "margin": float(np.mean(margins)),
-                "modality": "text",
-                "pages": len(ids),
-            }
-        )
-    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    (out / "text.jsonl").write_text(lines, encoding="utf-8")
-    return rows

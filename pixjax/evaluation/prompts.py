@@ -1,5 +1,6 @@
 """Prompts at sampling: texts and pictures onto the canvases of a context."""
 
+import os
 from collections.abc import Sequence
 
 import jax.numpy as jnp
@@ -15,7 +16,9 @@ from pixjax.models import Context
 from pixjax.paths import reachable_path
 
 
-def read_prompt(denoiser: Denoiser, *, text: str | None = None, image: str | None = None) -> tuple[Part, ...]:
+def read_prompt(
+    denoiser: Denoiser, *, text: str | None = None, image: str | os.PathLike | None = None
+) -> tuple[Part, ...]:
     """What is to be asked: the picture of a file, and a text after it; None and the empty text are none.
 
     Raises:
@@ -32,7 +35,7 @@ def read_prompt(denoiser: Denoiser, *, text: str | None = None, image: str | Non
             ids = codec.tokenize(text)
         except InputError as error:
             raise InputError(f"--prompt: {error}") from None
-        say_lost(codec, text, "--prompt", TRAIN_ON_BYTES)
+        say_lost(codec.text_tokenizer, text, "--prompt", TRAIN_ON_BYTES)
         if len(ids) > room * codec.capacity:
             most = max(room, 0) * codec.capacity
             taken = ", less one for --prompt-image" if prompt else ""
@@ -74,7 +77,7 @@ def make_context(denoiser: Denoiser, prompts: Sequence[Sequence[Part]], canvases
     )
 
 
-def _read_picture(file: str, size: int) -> Picture:
+def _read_picture(file: str | os.PathLike, size: int) -> Picture:
     try:
         return Picture(decode_image(reachable_path(file, "--prompt-image").read_bytes(), size))
     except OSError as error:

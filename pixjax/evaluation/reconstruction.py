@@ -1,6 +1,6 @@
 """Which clean canvas a barely noisy one is: exact decoders of text (legal colours) and of images (256 levels).
 
-For text there is more, the matched filter of `diffusion/codebook.py`. A path that ends at some log-SNR with the decoder
+For text there is more, the matched filter of `models/codebook.py`. A path that ends at some log-SNR with the decoder
 of a prior, and one that goes on from there with the matched filter of the same prior, have the same bound: both are
 -log p(id | z) for independent tokens, as E[-log p(id|z)] is ½ ∫ e^λ E‖x - x̂‖² dλ from there to infinity (Guo, Shamai
 and Verdú 2005, for the model's own x̂). So where the path ends is where the matched filter takes over from the network.

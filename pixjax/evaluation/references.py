@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -55,7 +56,7 @@ def ngram_standing(bits: float, ngrams: dict[str, float]) -> str:
     return f"between the {min(worse)[1]}-gram and the {max(better)[1]}-gram"
 
 
-def read_baselines(paths: Sequence[str]) -> list[Reference]:
+def read_baselines(paths: Sequence[str | os.PathLike]) -> list[Reference]:
     """Results that the programs in `benchmarks/baselines` wrote. Raises `InputError` for any other file."""
     found = []
     for name in paths:

@@ -5,7 +5,7 @@ import difflib
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pixjax.codec import IMAGE, TEXT
+from pixjax.codec import Modality
 from pixjax.config import SamplingConfig
 from pixjax.errors import InputError
 from pixjax.evaluation.infill import Given
@@ -13,7 +13,6 @@ from pixjax.evaluation.restore import Denoiser
 from pixjax.models import NO_LABEL
 
 Wanted = Literal["text", "image", "any"]
-MODALITIES = {"text": TEXT, "image": IMAGE}
 
 
 def class_number(denoiser: Denoiser, label: int | str) -> int:
@@ -56,7 +55,7 @@ def require_possible(
     if label != NO_LABEL and not 0 <= label < model.num_classes:
         known = f"0 to {model.num_classes - 1}" if model.num_classes else "none, model.num_classes=0"
         raise InputError(f"--label={label} is not a class of this model: it has {known}")
-    if wanted != "any" and MODALITIES[wanted] not in denoiser.modalities:
+    if wanted != "any" and Modality.of(wanted) not in denoiser.modalities:
         raise InputError(
             f"--modality={wanted}: this model was not trained on it, data.sources={denoiser.config.data.sources}"
         )
@@ -69,7 +68,7 @@ def require_possible(
         raise InputError(
             f"a canvas of {given.canvas.shape[0]} pixels is given, and the model's have {model.canvas_size}"
         )
-    if given is not None and (wanted == "any" or given.modality != MODALITIES[wanted]):
+    if given is not None and (wanted == "any" or given.modality != Modality.of(wanted)):
         raise InputError(f"--modality={wanted} is not what there is to fill in: leave it out")
     if wrong := [step for step in trajectory if not 0 <= step < settings.steps]:
         raise InputError(f"step {wrong[0]} is not one of the {settings.steps} steps: choose 0 to {settings.steps - 1}")

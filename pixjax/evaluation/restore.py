@@ -9,7 +9,7 @@ import numpy as np
 from etils import epath
 from jaxtyping import Array, Float, Int
 
-from pixjax.codec import IMAGE, TEXT, CanvasCodec
+from pixjax.codec import IMAGE, TEXT, CanvasCodec, Modality
 from pixjax.config import Config, MeshConfig
 from pixjax.errors import InputError
 from pixjax.models import NO_LABEL, NO_TYPE, Context, JiT, Params, denoise
@@ -21,7 +21,7 @@ from pixjax.training.state import init_params, make_model
 _denoise = jax.jit(denoise, static_argnums=0)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class Denoiser:
     """A trained model with all that is needed to use it."""
 
@@ -34,9 +34,14 @@ class Denoiser:
     text_share: float  # of the canvases it was trained on
     class_names: tuple[str | None, ...] = ()  # by label, as far as they have names
 
+    def __repr__(self) -> str:
+        parameters, side = sum(x.size for x in jax.tree.leaves(self.params)), self.config.model.canvas_size
+        trained_on = " and ".join(map(str, sorted(self.modalities)))
+        return f"Denoiser(step {self.step}, {parameters:,} parameters, {trained_on} on {side}x{side} canvases)"
+
     @property
-    def modalities(self) -> frozenset[int]:
-        """What it was trained on: TEXT, IMAGE, or both."""
+    def modalities(self) -> frozenset[Modality]:
+        """What it was trained on: text, images, or both."""
         return frozenset({TEXT} if self.text_share > 0 else ()) | frozenset({IMAGE} if self.text_share < 1 else ())
 
     def denoise(
@@ -44,7 +49,7 @@ class Denoiser:
         z: Float[Array, "batch height width 3"],
         t: Float[Array, " batch"],
         *,
-        modality: int | Int[Array, " batch"] | None = None,
+        modality: int | str | Int[Array, " batch"] | None = None,
         label: int | Int[Array, " batch"] | None = None,
         context: Context | Float[Array, "batch pages height width 3"] | None = None,
     ) -> Float[Array, "batch height width 3"]:
@@ -53,7 +58,8 @@ class Denoiser:
         Args:
           z: t·x + (1-t)·noise_scale·ε, where x is in [-1, 1].
           t: time, 0 is noise and 1 is data.
-          modality: explicit type condition, TEXT = 0 or IMAGE = 1; None (or -1) is no condition.
+          modality: explicit type condition, a `Modality` or its name, or the number of each canvas; None (or -1) is no
+            condition.
           label: class; None (or -1) is none.
           context: clean canvases in [-1, 1] to condition on, for a model with `model.context_canvases`; a `Context`
             says which of them are there.
@@ -67,6 +73,7 @@ class Denoiser:
             )
         if label is not None and not self.config.model.num_classes:
             raise InputError("this model has no classes (model.num_classes=0): leave label out")
+        modality = Modality.of(modality) if isinstance(modality, str) else modality
         context = self._require_context(context)
         z, t = jnp.asarray(z), jnp.asarray(t)
         side = self.config.model.canvas_size

@@ -4,16 +4,17 @@ A file of its own says what is compared, as `configs/study_mixing.py` does for m
 """
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from etils import epath
 
 from pixjax.config import Config, known_keys, unknown_key
+from pixjax.config_file import run_config_file, with_overrides
 from pixjax.errors import InputError
 from pixjax.evaluation.evaluate import Stopped
-from pixjax.evaluation.references import Reference
-from pixjax.evaluation.run import evaluate_workdir
+from pixjax.evaluation.run import evaluate
 from pixjax.training.checkpoint import saved_steps
 from pixjax.training.train import train
 
@@ -95,6 +96,21 @@ class Study:
         return Config.from_dict(values)
 
 
+def read_study(name: str, overrides: Sequence[str] = (), seeds: Sequence[int] = ()) -> Study:
+    """The study that a file describes; overrides change its base config, seeds take the place of its own.
+
+    Raises:
+      InputError: as `load_config` does, or an arm or a comparison that is not possible.
+    """
+    values = run_config_file(name, "get_study")
+    if seeds:
+        values["seeds"] = tuple(seeds)
+    base = values.get("base")
+    if base is None:
+        raise InputError(f"study {name} has no base: give it the config that all arms share")
+    return Study.from_dict(values, with_overrides(Config.from_dict(base.to_dict()), overrides))
+
+
 def run_folder(workdir: epath.Path, arm: str, seed: int) -> epath.Path:
     return workdir / "runs" / f"{arm}-seed{seed}"
 
@@ -103,7 +119,7 @@ def run_study(
     study: Study,
     workdir: epath.Path,
     *,
-    baselines: Sequence[Reference] = (),
+    baselines: Sequence[str | os.PathLike] = (),
     stop: Callable[[], bool] = lambda: False,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, dict[int, dict[str, Any]]]:
@@ -124,10 +140,10 @@ def run_study(
             say(f"{arm.name}, seed {seed}: {config.training.steps:,} steps of {config.data.batch_size}")
             if saved_steps(folder)[-1:] != [config.training.steps] and not train(config, folder):
                 raise Stopped
-            results[arm.name][seed] = evaluate_workdir(
+            results[arm.name][seed] = evaluate(
                 folder,
                 folder / "evaluation",
-                changes={"evaluation": config.to_dict()["evaluation"]},
+                overrides={f"evaluation.{key}": value for key, value in config.to_dict()["evaluation"].items()},
                 seed=0,  # all arms and seeds are judged on the same canvases with the same noise
                 baselines=baselines,
                 references=workdir / "references",

@@ -262,7 +262,7 @@ class JiT(nn.Module):
             if arch.self_condition and not clean:
                 previous = jnp.zeros_like(canvas) if previous is None else previous
                 hidden += embed_previous(patchify(previous, arch.patch).astype(arch.dtype))
-            return by_canvas(embed_out(hidden).astype(jnp.float32)) + table
+            return by_canvas(embed_out(hidden).astype(jnp.float32)) + table[None]
 
         return embed, embed_time
 

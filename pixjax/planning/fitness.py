@@ -62,7 +62,11 @@ def checkpoint_bytes(config: Config) -> int:
 
 
 def check_source(config: Config, uri: str) -> Finding:
-    codec, size, context = CanvasCodec.from_config(config), config.model.canvas_size, config.model.context_canvases
+    codec, size, context = (
+        CanvasCodec(**config.codec_arguments()),
+        config.model.canvas_size,
+        config.model.context_canvases,
+    )
     limit = config.data.max_bad_fraction
     source = open_source(uri, canvas_size=size, codec=codec, context_canvases=context, max_bad_fraction=limit)
     found, values = [f"{len(source):,} records", describe_classes(source)], {"records": len(source)}
@@ -81,7 +85,7 @@ def check_loader(config: Config, before: Findings) -> Finding:
     """Canvases a second, of all processes, against what the devices could take."""
     if any(finding.status == "failure" for name, finding in before.items() if name.startswith("source ")):
         return Finding(status="warning", found="not measured", remedy="mend the sources first")
-    made = loader_rate(config, CanvasCodec.from_config(config)) * jax.process_count()
+    made = loader_rate(config, CanvasCodec(**config.codec_arguments())) * jax.process_count()
     values = {"canvases_per_second": made}
     taken = canvases_taken(config, before)
     if taken is None:
@@ -109,7 +113,7 @@ def canvases_taken(config: Config, before: Findings) -> float | None:
 def check_workdir(config: Config | None, workdir: epath.Path, before: Findings) -> Finding:
     """Writes a sample of a checkpoint, and deletes it."""
     if config is not None:
-        codec = CanvasCodec.from_config(config)
+        codec = CanvasCodec(**config.codec_arguments())
         require_same_run(workdir, config, codec)
         if state := saved_data_state(workdir):
             with make_batches(config, codec) as batches:

@@ -140,7 +140,7 @@ def compile_step(config: Config, target: Target, mesh: tuple[int, int, int], can
     devices = make_mesh(config.training.mesh, target.devices)
     model, optimizer = make_model(config), make_optimizer(config.training)
     state, batch = place_state(config, model, optimizer, devices), place_batch(config, devices)
-    train_step = make_train_step(config, CanvasCodec.from_config(config), model, optimizer)
+    train_step = make_train_step(config, CanvasCodec(**config.codec_arguments()), model, optimizer)
     try:
         compiled = jit_train_step(train_step, state, devices).lower(state, batch).compile(target.options)
     except jax.errors.JaxRuntimeError as error:

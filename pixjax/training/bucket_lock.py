@@ -8,7 +8,7 @@ import contextlib
 import email.utils
 import json
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from pixjax.stores import StorePath, as_os_errors
 from pixjax.training.lock_store import Entry, entry_text, parsed_entry
@@ -20,6 +20,7 @@ class Version(NamedTuple):
     age: float | None  # seconds, both times by the clock of the store
 
 
+@runtime_checkable
 class ConditionalObject(Protocol):
     """Each method raises `OSError` where the store fails."""
 

@@ -13,7 +13,9 @@ from collections.abc import Callable
 from etils import epath
 
 from pixjax.errors import InputError, RunError
-from pixjax.training.lock_store import Entry, LockStore, open_store
+from pixjax.stores import StorePath
+from pixjax.training.bucket_lock import BucketStore, GcsObject
+from pixjax.training.lock_store import Entry, FolderStore, LockStore
 
 LOCK_FILE = "lock.json"
 _HIDDEN = (
@@ -23,6 +25,11 @@ _HIDDEN = (
 RENEWED_EVERY = 15.0  # seconds
 STALE_AFTER = 120.0  # seconds without a renewal, watched by whoever wants the lock, by its own clock
 OLD_AFTER = 600.0  # seconds without one, by the clock of the file server: nobody has to watch then
+
+
+def open_store(path: epath.Path) -> LockStore:
+    """Where a lock at `path` is kept: a folder, or a bucket."""
+    return BucketStore(GcsObject(path)) if isinstance(path, StorePath) else FolderStore(path)
 
 
 class WorkdirLock:

@@ -9,15 +9,14 @@ import hashlib
 import json
 import os
 import secrets
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from etils import epath
-
-from pixjax.stores import StorePath
 
 Entry = dict[str, Any]
 
 
+@runtime_checkable
 class LockStore(Protocol):
     """Each method raises `OSError` where the file system fails."""
 
@@ -38,14 +37,6 @@ class LockStore(Protocol):
 
     def age(self) -> float | None:
         """Seconds since the entry was written, both times by the clock of the file server; None where it has none."""
-
-
-def open_store(path: epath.Path) -> LockStore:
-    if not isinstance(path, StorePath):
-        return FolderStore(path)
-    from pixjax.training.bucket_lock import BucketStore, GcsObject
-
-    return BucketStore(GcsObject(path))
 
 
 class FolderStore:

@@ -12,9 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from pixjax.codec import IMAGE, TEXT
+from pixjax.codec import TEXT, Modality
 
-MODALITY_NAMES = {TEXT: "text", IMAGE: "image"}
 TIME_BINS = 10  # of equal width in t
 
 
@@ -50,10 +49,10 @@ def denoising_metrics(
       correct, tokens: how many tokens of a canvas decode to what was painted, of how many.
     """
     metrics = {"loss": weighted(loss, jnp.ones_like(loss))}
-    for value, name in MODALITY_NAMES.items():
-        is_it = (modality == value).astype(jnp.float32)
-        metrics[f"loss/{name}"] = by_time(loss, is_it, t)
-        metrics[f"x_mse/{name}"] = by_time(mse, is_it, t)
+    for kind in Modality:
+        is_it = (modality == kind).astype(jnp.float32)
+        metrics[f"loss/{kind}"] = by_time(loss, is_it, t)
+        metrics[f"x_mse/{kind}"] = by_time(mse, is_it, t)
     is_text = (modality == TEXT).astype(jnp.float32)
     metrics["token_accuracy/text"] = by_time(correct / jnp.maximum(tokens, 1), is_text * tokens, t)
     return metrics

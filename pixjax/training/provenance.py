@@ -7,9 +7,9 @@ import pathlib
 import platform
 import subprocess
 
-import pixjax
+from pixjax.version import __version__
 
-_PACKAGE = pathlib.Path(pixjax.__file__).parent
+_PACKAGE = pathlib.Path(__file__).parent.parent
 _LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
 
@@ -19,7 +19,7 @@ def versions() -> dict[str, str]:
     libraries = {name: importlib.metadata.version(name) for name in _LIBRARIES}
     return {
         "python": platform.python_version(),
-        "pixjax": pixjax.__version__,
+        "pixjax": __version__,
         "git_revision": _git_revision(),
         "source_sha256": _source_hash(),
         **libraries,

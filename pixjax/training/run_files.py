@@ -62,11 +62,11 @@ def find_workdir(name: str | os.PathLike, what: str = "--workdir") -> epath.Path
     return user_path(folder / wanted)
 
 
-def new_workdir(name: str) -> epath.Path:
+def new_workdir(name: str | os.PathLike) -> epath.Path:
     """The folder of a `--workdir` that is written to. Raises `InputError` for a model that comes with the package, and
     as `workdir_path` does.
     """
-    if name.startswith(PRETRAINED):
+    if str(name).startswith(PRETRAINED):
         raise InputError(
             f"--workdir={name} comes with pixjax and is not written to: choose another --workdir, and start from its "
             f"weights with --config.training.init_from={name}"

@@ -38,7 +38,7 @@ def make_model(config: Config, codec: CanvasCodec | None = None) -> JiT:
             "model.tagging='condition' or 'both', or model.codebook_head=False and codebook_input=False"
         )
     codebook = Codebook(
-        codec=codec or CanvasCodec.from_config(config),
+        codec=codec or CanvasCodec(**config.codec_arguments()),
         noise_scale=config.diffusion.noise_scale,
         text_types=text_types(model),
         is_input=model.codebook_input,

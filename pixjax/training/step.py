@@ -53,7 +53,7 @@ def make_train_step(
     """
     training, diffusion = config.training, config.diffusion
     schedule = learning_rate_schedule(training)
-    cells = jnp.asarray(codec.cell_index[:, 0])
+    cells = codec.cell_index[:, 0]
     orders = {str(order.block): order for order in model.orders}
     rows = rows_by_order(config) if orders else None
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -27,7 +28,7 @@ from pixjax.training.mesh import batch_sharding, make_mesh
 from pixjax.training.optimizer import make_optimizer
 from pixjax.training.placement import jit_train_step, place_batch, place_state
 from pixjax.training.reporter import Reporter
-from pixjax.training.run_files import CONFIG_FILE, workdir_path, write_run
+from pixjax.training.run_files import CONFIG_FILE, new_workdir, write_run
 from pixjax.training.saver import Saver
 from pixjax.training.state import TrainState, init_state, make_model, start_state
 from pixjax.training.step import make_train_step
@@ -37,7 +38,7 @@ from pixjax.training.window import Window
 from pixjax.training.workdir import require_same_run
 
 
-def train(config: Config, workdir: epath.Path, *, hang_exit_code: int = 0) -> bool:
+def train(config: Config, workdir: str | os.PathLike, *, hang_exit_code: int = 0) -> bool:
     """Trains to `training.steps`, from the newest checkpoint of the workdir if it has one; says whether it got there.
 
     On SIGTERM, Ctrl-C, SIGHUP or SIGUSR1 the run saves, says how far it came, and returns; the same command continues
@@ -50,14 +51,16 @@ def train(config: Config, workdir: epath.Path, *, hang_exit_code: int = 0) -> bo
       RunError: no checkpoint of the workdir is whole, none could be written for long, the gradients stay bad, or
         another run took the workdir over while this one stood still.
     """
+    if not isinstance(config, Config):
+        raise InputError(f"config is a {type(config).__name__}: give what pixjax.load_config or pixjax.Config returns")
     with StopSignal() as stop:  # from here on a signal means: save and return
-        return _train(config, workdir, stop, hang_exit_code)
+        return _train(config, new_workdir(workdir), stop, hang_exit_code)
 
 
 def _train(config: Config, workdir: epath.Path, stop: StopSignal, hang_exit_code: int) -> bool:
-    training, workdir = config.training, workdir_path(workdir)
+    training = config.training
     profile = Profile(training.profile_steps, workdir / "profile")
-    codec = CanvasCodec.from_config(config)
+    codec = CanvasCodec(**config.codec_arguments())
     notes = require_same_run(workdir, config, codec)
     mesh = make_mesh(training.mesh)
     fed = place_batch(config, mesh)  # the fields of a batch that a step computes with
@@ -159,13 +162,15 @@ def _train(config: Config, workdir: epath.Path, stop: StopSignal, hang_exit_code
                 watchdog.phase(f"the data loader, before step {step + 1},")
                 batch = next(batches)
                 watchdog.phase(f"step {step + 1} (the devices, or another process)", compiles=metrics is None)
-                state, metrics = train_step(state, {name: to_global(batch[name], mesh) for name in fed})
-                report()  # of the window that the step before has closed: the device is busy meanwhile
-                step += 1
-                window.add(metrics)
-                reporter.advance(step)
-                if step % training.log_every == 0 or step == training.steps:
-                    window.close(step)
+                # A copy that nobody asked for would make host or devices wait in every step; compiling moves constants.
+                with jax.transfer_guard("allow" if metrics is None else "disallow"):
+                    state, metrics = train_step(state, {name: to_global(batch[name], mesh) for name in fed})
+                    report()  # of the window that the step before has closed: the device is busy meanwhile
+                    step += 1
+                    window.add(metrics)
+                    reporter.advance(step)
+                    if step % training.log_every == 0 or step == training.steps:
+                        window.close(step)
                 saver.poll(step)
                 if step % training.checkpoint_every == 0 or saver.is_due:
                     with watchdog.during(f"the save of step {step}"):

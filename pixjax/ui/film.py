@@ -52,7 +52,7 @@ def make_film(denoiser: Denoiser, request: Request) -> Film:
       InputError: as `prepare` does, before anything is computed.
     """
     task = prepare(denoiser, dataclasses.replace(request, num=1, trajectory="even"))
-    (made,) = answer(denoiser, task, context_canvases=denoiser.config.model.context_canvases)
+    (made,) = answer(denoiser, task, context_canvases=denoiser.config.model.context_canvases).pages
     modality = np.full(len(task.trajectory), made.modality[0])
     if denoiser.codec.marker:
         modality = denoiser.codec.decode_modality(made.frames[0])[0]

@@ -233,7 +233,7 @@ def test_heic_without_its_library_is_counted_and_told(tmp_path, without_heif):
         model=ModelConfig(canvas_size=16),
         data=DataConfig(sources=(f"images:{tmp_path}",), batch_size=4, max_bad_fraction=0.1),
     )
-    batches = make_batches(config, CanvasCodec.from_config(config))
+    batches = make_batches(config, CanvasCodec(**config.codec_arguments()))
     with batches, pytest.raises(RunError, match=r"pixjax\[heif\]"):
         collections.deque(itertools.islice(batches, 20))
 
@@ -273,7 +273,7 @@ def test_names_that_are_not_utf8_work_from_preview_to_prepare(tmp_path, capsys, 
         model=ModelConfig(canvas_size=16),
         data=DataConfig(sources=(f"images:{tmp_path}/set",), batch_size=8, max_bad_fraction=1),
     )
-    with make_batches(config, CanvasCodec.from_config(config)) as batches:
+    with make_batches(config, CanvasCodec(**config.codec_arguments())) as batches:
         next(batches)
         json.dumps(batches.get_state()).encode()
     assert r"skipped caf\xe9/bad\xfe.png" in caplog.text

@@ -26,7 +26,7 @@ def make_config(folder, **data):
 
 
 def open_batches(config):
-    return make_batches(config, CanvasCodec.from_config(config))
+    return make_batches(config, CanvasCodec(**config.codec_arguments()))
 
 
 @pytest.fixture

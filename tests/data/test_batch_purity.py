@@ -52,7 +52,7 @@ def digest(batch) -> str:
 
 
 def take(config, steps, **options):
-    with make_batches(config, CanvasCodec.from_config(config), **options) as batches:
+    with make_batches(config, CanvasCodec(**config.codec_arguments()), **options) as batches:
         return [next(batches) for _ in range(steps)]
 
 
@@ -93,7 +93,7 @@ def test_any_number_of_workers_makes_the_same_batches(sources, workers):
 
 def test_a_state_is_the_same_on_every_host_and_goes_on_on_any_other(sources):
     config = make_config(sources)
-    codec = CanvasCodec.from_config(config)
+    codec = CanvasCodec(**config.codec_arguments())
     whole = [digest(batch) for batch in take(config, 8)]
     states = []
     for host in range(2):
@@ -133,7 +133,7 @@ def test_a_state_is_the_same_on_every_host_and_goes_on_on_any_other(sources):
 def test_a_source_that_changed_is_named_before_a_run_goes_on(sources, tmp_path, added, message):
     shutil.copytree(sources[1].removeprefix("images:") + "/..", tmp_path, dirs_exist_ok=True)
     config = make_config((f"text:{tmp_path}/*.txt", f"images:{tmp_path}/pictures"))
-    codec = CanvasCodec.from_config(config)
+    codec = CanvasCodec(**config.codec_arguments())
     with make_batches(config, codec) as batches:
         state = json.loads(json.dumps(batches.get_state()))
     shutil.copy(tmp_path / ("a.txt" if added.endswith("txt") else "pictures/cats/0.png"), tmp_path / added)
@@ -149,14 +149,14 @@ def test_a_state_of_other_sources_is_refused(sources):
     states = []
     for some in (sources, sources[:2]):
         config = make_config(some)
-        with make_batches(config, CanvasCodec.from_config(config)) as batches:
+        with make_batches(config, CanvasCodec(**config.codec_arguments())) as batches:
             states.append(batches.get_state())
             if len(states) == 2:
                 with pytest.raises(InputError, match="demo:images was a source and is none now"):
                     batches.set_state(states[0])
     config = make_config(sources)
     with (
-        make_batches(config, CanvasCodec.from_config(config)) as batches,
+        make_batches(config, CanvasCodec(**config.codec_arguments())) as batches,
         pytest.raises(InputError, match="demo:images is a source and was none of the run"),
     ):
         batches.set_state(states[1])
@@ -209,7 +209,7 @@ if __name__ == "__main__":
     state_file, steps = sys.argv[2], int(sys.argv[3])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))
     signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
-    with make_batches(config, CanvasCodec.from_config(config)) as batches:
+    with make_batches(config, CanvasCodec(**config.codec_arguments())) as batches:
         try:
             batches.set_state(json.load(open(state_file)))
         except FileNotFoundError:

@@ -53,7 +53,7 @@ def make_config(folder, *sources, canvases=2, pages=0, workers=0, marker=True, *
 
 
 def take(config, steps, **options):
-    with make_batches(config, CanvasCodec.from_config(config), **options) as batches:
+    with make_batches(config, CanvasCodec(**config.codec_arguments()), **options) as batches:
         return [next(batches) for _ in range(steps)]
 
 
@@ -86,7 +86,7 @@ def test_context_fields_have_the_promised_shapes(folder):
 @pytest.mark.parametrize("marker", [True, False])
 def test_captions_and_pictures_answer_each_other(folder, marker):
     config = make_config(folder, "captions:{}/set", "captions:{}/set?answer=text", marker=marker)
-    codec = CanvasCodec.from_config(config)
+    codec = CanvasCodec(**config.codec_arguments())
     seen = set()
     for batch in take(config, 3):
         for row in range(24):
@@ -113,7 +113,7 @@ def test_the_share_of_each_direction_is_that_of_its_source(folder):
 
 def test_an_answer_ends_and_what_follows_it_counts_as_much_as_it_has_cells(folder):
     config = make_config(folder, "pairs:{}/pairs.jsonl", canvases=4)
-    codec = CanvasCodec.from_config(config)
+    codec = CanvasCodec(**config.codec_arguments())
     counted_pad = {}
     for batch in take(config, 12):
         for row in range(24):
@@ -139,7 +139,7 @@ def test_an_answer_ends_and_what_follows_it_counts_as_much_as_it_has_cells(folde
 
 def test_pages_before_a_page_are_its_context(folder):
     config = make_config(folder, "text:{}/book.txt", canvases=3, pages=2)
-    codec = CanvasCodec.from_config(config)
+    codec = CanvasCodec(**config.codec_arguments())
     lengths = set()
     for batch in take(config, 4):
         for row in range(24):
@@ -158,7 +158,7 @@ def test_pages_before_a_page_are_its_context(folder):
 
 def test_no_page_is_conditioned_on_another_document(folder):
     config = make_config(folder, "text:{}/*.txt", pages=2)
-    codec = CanvasCodec.from_config(config)
+    codec = CanvasCodec(**config.codec_arguments())
     for batch in take(config, 4):
         ids = codec.decode_ids(batch["context"])[0]
         assert not (ids[batch["context_present"]] == codec.eos_id).any()
@@ -181,7 +181,7 @@ def test_workers_make_the_same_contexts(folder):
 
 def test_a_restart_goes_on_with_the_same_contexts(folder):
     config = make_config(folder, pages=1)
-    codec = CanvasCodec.from_config(config)
+    codec = CanvasCodec(**config.codec_arguments())
     whole = take(config, 4)
     with make_batches(config, codec) as batches:
         next(batches)
@@ -197,14 +197,14 @@ def test_a_context_that_nothing_fills_is_refused(folder):
     for sources in (("text:{}/book.txt",), ("images:{}/set",)):
         config = make_config(folder, *sources)
         with pytest.raises(InputError, match=r"model.context_canvases=2 and no source has a context: add"):
-            make_batches(config, CanvasCodec.from_config(config))
+            make_batches(config, CanvasCodec(**config.codec_arguments()))
     with pytest.raises(InputError, match=r"data.context_pages=3 do not fit on model.context_canvases=2: set"):
         make_config(folder, pages=3)
 
 
 def test_a_preview_shows_the_context_before_each_canvas(folder):
     config = make_config(folder, pages=1)
-    preview = make_preview(make_plan(config, CanvasCodec.from_config(config)), 24)
+    preview = make_preview(make_plan(config, CanvasCodec(**config.codec_arguments())), 24)
     for record, (first, _) in zip(preview.records, preview.contexts, strict=True):
         if record.heading.startswith("image") and first is not None:
             assert first.heading == "given: text"
@@ -213,6 +213,8 @@ def test_a_preview_shows_the_context_before_each_canvas(folder):
     assert share["measured_share"] == np.mean([first is not None for first, _ in preview.contexts])
     assert 0 < share["image"] < share["text"] < 1
     alone = contact_sheet(
-        make_preview(make_plan(make_config(folder, "captions:{}/set", canvases=0), CanvasCodec.from_config(config)), 24)
+        make_preview(
+            make_plan(make_config(folder, "captions:{}/set", canvases=0), CanvasCodec(**config.codec_arguments())), 24
+        )
     )
     assert contact_sheet(preview).height > 2 * alone.height

@@ -211,7 +211,7 @@ def batches_of(*sources, num_classes=3):
     config = Config(
         model=ModelConfig(canvas_size=16, num_classes=num_classes), data=DataConfig(sources=sources, batch_size=4)
     )
-    return make_batches(config, CanvasCodec.from_config(config))
+    return make_batches(config, CanvasCodec(**config.codec_arguments()))
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def labels_by_grey(num_classes, *sources):
     config = Config(
         model=ModelConfig(canvas_size=16, num_classes=num_classes), data=DataConfig(sources=sources, batch_size=32)
     )
-    with make_batches(config, CanvasCodec.from_config(config)) as batches:
+    with make_batches(config, CanvasCodec(**config.codec_arguments())) as batches:
         batch = next(batches)
     return dict(zip(batch["canvas"][:, 8, 8, 0].tolist(), batch["label"].tolist(), strict=True))
 

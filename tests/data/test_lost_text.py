@@ -7,7 +7,7 @@ from PIL import Image
 
 from pixjax.cli import main
 from pixjax.codec import CanvasCodec
-from pixjax.config_file import read_config
+from pixjax.config_file import load_config
 from pixjax.data import make_batches, open_source
 from pixjax.errors import InputError
 from pixjax.planning import fitness
@@ -38,7 +38,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def demo(source, *overrides):
-    return read_config("demo", [f"--config.data.sources={source}", "--config.data.batch_size=2", *overrides])
+    return load_config("demo", [f"--config.data.sources={source}", "--config.data.batch_size=2", *overrides])
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -62,11 +62,11 @@ def test_a_source_counts_what_is_lost_of_its_text(folder, kind, name):
 
 def test_the_remedy_is_one(folder):
     with pytest.raises(InputError) as error:
-        make_batches(config := demo("text:chinese.txt"), CanvasCodec.from_config(config))
+        make_batches(config := demo("text:chinese.txt"), CanvasCodec(**config.codec_arguments()))
     flags = [word for word in str(error.value).split() if word.startswith("--config.")]
     assert len(flags) == 2
     config = demo("text:chinese.txt", *flags)
-    codec = CanvasCodec.from_config(config)
+    codec = CanvasCodec(**config.codec_arguments())
     with make_batches(config, codec) as batches:
         assert batches.notes == []
         assert codec.decode(next(batches)["canvas"]).documents[0] == TEXTS["chinese"][0]
@@ -77,7 +77,7 @@ def test_the_remedy_is_one(folder):
 def test_training_the_doctor_and_the_preview_say_how_much_is_lost(folder, capsys):
     config = demo("text:english.txt")
     told = "13.3 % of 15 characters are lost to the tokenizer (, ?)"
-    with make_batches(config, CanvasCodec.from_config(config)) as batches:
+    with make_batches(config, CanvasCodec(**config.codec_arguments())) as batches:
         assert batches.notes == [f"text:english.txt: {told}"]
     finding = fitness.check_source(config, "text:english.txt")
     assert finding.found == f"1 records; {told}"

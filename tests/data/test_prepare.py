@@ -59,7 +59,7 @@ def batches_of(*sources, steps=8, **codec):
     config = Config(
         model=ModelConfig(canvas_size=16), codec=CodecConfig(**codec), data=DataConfig(sources=sources, batch_size=9)
     )
-    with make_batches(config, CanvasCodec.from_config(config)) as batches:
+    with make_batches(config, CanvasCodec(**config.codec_arguments())) as batches:
         return [hashlib.sha256(next(batches)["canvas"].tobytes()).hexdigest() for _ in range(steps)]
 
 

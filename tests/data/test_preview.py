@@ -29,7 +29,7 @@ def preview_of(sources, num=40, **data):
         codec=CodecConfig(tokenizer="chars27"),
         data=DataConfig(sources=sources, batch_size=4, **data),
     )
-    return make_preview(make_plan(config, CanvasCodec.from_config(config)), num)
+    return make_preview(make_plan(config, CanvasCodec(**config.codec_arguments())), num)
 
 
 def test_each_record_is_shown_with_what_it_says(sources):
@@ -48,7 +48,7 @@ def test_the_records_are_those_that_training_draws(sources):
         codec=CodecConfig(tokenizer="chars27"),
         data=DataConfig(sources=sources, batch_size=4),
     )
-    plan = make_plan(config, CanvasCodec.from_config(config))
+    plan = make_plan(config, CanvasCodec(**config.codec_arguments()))
     shown = np.stack([panel.canvas for panel in preview.records])
     np.testing.assert_array_equal(shown, np.concatenate([plan[0]["canvas"], plan[1]["canvas"]]))
 

@@ -17,7 +17,8 @@ import pytest
 from pages import PAGES, ROOT, commands
 
 from pixjax.cli import make_parser
-from pixjax.config_file import read_config, read_study
+from pixjax.config_file import load_config
+from pixjax.evaluation.study import read_study
 
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
@@ -56,7 +57,7 @@ def parse(arguments: list[str]) -> None:
     overrides = [word for word in arguments if word.startswith("--config.")]
     args = make_parser().parse_args([word for word in arguments if word not in overrides])
     if "config" in args:
-        read = read_study if arguments[0] == "study" else read_config
+        read = read_study if arguments[0] == "study" else load_config
         read(args.config, overrides)
     else:
         assert not overrides, arguments

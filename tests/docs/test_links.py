@@ -43,7 +43,7 @@ def test_every_object_of_the_python_interface_is_there_and_has_a_docstring():
     import importlib
 
     names = [line.removeprefix("::: ") for line in read("docs/api.md").splitlines() if line.startswith("::: ")]
-    assert {"pixjax.codec.CanvasCodec", "pixjax.evaluation.restore.load", "pixjax.config.Config"} <= set(names)
+    assert {"pixjax.CanvasCodec", "pixjax.load", "pixjax.Config"} <= set(names)
     for name in names:
         try:
             found = importlib.import_module(name)

@@ -18,9 +18,9 @@ def run(tmp_path_factory):
     code = "\n\n".join(notebook_code())
     for full, short in (
         ("steps = 400", "steps = 4"),
-        ("width=96", "width=24"),
-        ("log_every=50", "log_every=2"),
-        ("sampling.update(steps=20)", "sampling.update(steps=2)"),
+        ('"width": 96', '"width": 24'),
+        ('"log_every": 50', '"log_every": 2'),
+        ('"sampling": {"steps": 20}', '"sampling": {"steps": 2}'),
         ("tempfile.mkdtemp()", f"tempfile.mkdtemp(dir={str(tmp_path_factory.mktemp('tutorial'))!r})"),
     ):
         assert code.count(full) == 1, full
@@ -41,5 +41,5 @@ def test_a_model_is_trained_logged_and_used(run):
 
 
 def test_canvases_are_sampled_and_texts_read(run):
-    assert run["made"].canvases.shape == (16, 16, 16, 3)
+    assert run["samples"].canvases.shape == (16, 16, 16, 3)
     assert [set(text) <= set("abcdefghijklmnopqrstuvwxyz ") for text in run["texts"]] == [True, True]

@@ -15,7 +15,7 @@ def test_a_workdir_keeps_the_names_of_its_classes(tiny_config, tmp_path):
     from etils import epath
 
     config, workdir = tiny_config(model={"num_classes": 3}), epath.Path(tmp_path / "run")
-    codec = CanvasCodec.from_config(config)
+    codec = CanvasCodec(**config.codec_arguments())
     write_run(workdir, config, codec, ["cats", None, "dogs"])
     assert read_class_names(workdir) == ("cats", None, "dogs")
     assert damaged_files(workdir) == []

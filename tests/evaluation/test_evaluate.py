@@ -16,7 +16,7 @@ from pixjax.evaluation.evaluate import Meter, Stopped
 from pixjax.evaluation.held_out import gather
 from pixjax.evaluation.parts import Parts
 from pixjax.evaluation.restore import load
-from pixjax.evaluation.run import evaluate_workdir
+from pixjax.evaluation.run import evaluate
 
 
 @pytest.fixture(scope="module")
@@ -63,15 +63,15 @@ def test_the_same_command_measures_nothing_again(workdir, evaluated, metrics, mo
 
     monkeypatch.setattr("pixjax.evaluation.evaluate.evaluate_likelihood", fail)
     monkeypatch.setattr("pixjax.evaluation.evaluate.generate", fail)
-    again = evaluate_workdir(workdir, evaluated)
+    again = evaluate(workdir, evaluated)
     assert again["text"]["likelihood"] == metrics["text"]["likelihood"]
     assert again["image"]["samples"] == metrics["image"]["samples"]
 
 
 def test_what_is_missing_is_said_and_the_rest_is_measured(workdir, tmp_path):
     said = []
-    changes = {"evaluation": {"test": ["text:nowhere/*.txt"], "samples": 0}}
-    metrics = evaluate_workdir(workdir, epath.Path(tmp_path), changes=changes, say=said.append)
+    changes = {"evaluation.test": ["text:nowhere/*.txt"], "evaluation.samples": 0}
+    metrics = evaluate(workdir, epath.Path(tmp_path), changes, say=said.append)
     notes = "\n".join(metrics["notes"])
     assert "text source 'nowhere/*.txt' matches no file" in notes
     assert "where it lies elsewhere now, name it with --test" in notes
@@ -90,7 +90,7 @@ def test_a_stopped_evaluation_keeps_its_parts(workdir, tmp_path):
         return len(asked) > 4  # in the middle of the curves
 
     with pytest.raises(Stopped):
-        evaluate_workdir(workdir, epath.Path(tmp_path), stop=stop)
+        evaluate(workdir, epath.Path(tmp_path), stop=stop)
     assert (tmp_path / "parts" / "text_likelihood.json").exists()
     assert not (tmp_path / "metrics.json").exists()
 

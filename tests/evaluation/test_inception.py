@@ -15,7 +15,7 @@ from pixjax.evaluation import judges
 from pixjax.evaluation.feature_metrics import frechet_distance
 from pixjax.evaluation.inception import Inception, inception_metrics, load_inception
 from pixjax.evaluation.parts import Parts
-from pixjax.evaluation.run import evaluate_workdir
+from pixjax.evaluation.run import evaluate
 
 
 def color_means(images: np.ndarray) -> np.ndarray:
@@ -70,7 +70,7 @@ def test_features_of_held_out_images_are_kept_and_figures_stand_in_the_report(
 
     inject(monkeypatch, network)
     out = evaluated_copy
-    first = evaluate_workdir(workdir, out, inception=weights)
+    first = evaluate(workdir, out, inception=weights)
     quality = first["image"]["samples"]
     assert judged == [8, 4]
     assert quality["inception_images"] == {"samples": 4, "reference": 4, "draws": 5}
@@ -88,7 +88,7 @@ def test_features_of_held_out_images_are_kept_and_figures_stand_in_the_report(
     assert f"{quality['fid']:.4g}" in page
 
     (out / "parts" / "image_inception.json").unlink()
-    assert evaluate_workdir(workdir, out, inception=weights)["image"]["samples"] == quality
+    assert evaluate(workdir, out, inception=weights)["image"]["samples"] == quality
     assert judged == [8, 4, 4]  # the held-out images are known
 
 
@@ -110,7 +110,7 @@ def test_without_weights_one_note_says_so_and_a_library_that_fails_does_not_stop
         raise InputError("no library")
 
     monkeypatch.setattr(judges, "load_inception", fail)
-    metrics = evaluate_workdir(workdir, evaluated_copy, inception=weights)
+    metrics = evaluate(workdir, evaluated_copy, inception=weights)
     assert "no library" in metrics["notes"]
     assert metrics["image"]["samples"] == plain["image"]["samples"]
     assert "fid" not in metrics["image"]["samples"]

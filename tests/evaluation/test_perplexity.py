@@ -8,7 +8,7 @@ from pixjax.cli import main
 from pixjax.errors import InputError
 from pixjax.evaluation import judges
 from pixjax.evaluation.perplexity import LanguageModel, load_language_model, perplexity
-from pixjax.evaluation.run import evaluate_workdir
+from pixjax.evaluation.run import evaluate
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz "
 # A token for two characters, each with a probability of 1 / 16.
@@ -52,7 +52,7 @@ def test_it_stands_beside_the_entropy_and_is_kept(workdir, evaluated_copy, tmp_p
     monkeypatch.setattr(judges, "load_language_model", lambda folder: model)
     (tmp_path / "config.json").write_text("{}")
     out = evaluated_copy
-    quality = evaluate_workdir(workdir, out, language_model=tmp_path)["text"]["samples"]
+    quality = evaluate(workdir, out, language_model=tmp_path)["text"]["samples"]
     assert quality["perplexity"] == pytest.approx(16)
     names = list(quality)
     assert names[:4] == [
@@ -62,7 +62,7 @@ def test_it_stands_beside_the_entropy_and_is_kept(workdir, evaluated_copy, tmp_p
     assert len(judged) == 8  # four samples, and four pieces of held-out text
     assert [len(text) for text in judged[:4]] == [len(text) for text in judged[4:]]
     assert "language_model_bits_per_char" in (out / "report.html").read_text()
-    assert evaluate_workdir(workdir, out, language_model=tmp_path)["text"]["samples"] == quality
+    assert evaluate(workdir, out, language_model=tmp_path)["text"]["samples"] == quality
     assert len(judged) == 8
 
 

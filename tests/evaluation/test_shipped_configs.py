@@ -8,19 +8,20 @@ import pytest
 import pixjax.configs
 from pixjax.codec import IMAGE, TEXT, CanvasCodec
 from pixjax.config import Config
-from pixjax.config_file import read_config, read_study
+from pixjax.config_file import load_config
 from pixjax.data import text_share
 from pixjax.data.demo import demo_documents
 from pixjax.data.sources import modality_of, open_source
 from pixjax.data.uri import SourceUri
 from pixjax.evaluation.held_out import NAMES, gather, own_test
+from pixjax.evaluation.study import read_study
 
 [FOLDER] = pixjax.configs.__path__
 SHIPPED = sorted(path.stem for path in pathlib.Path(FOLDER).iterdir() if path.name[0].isalpha())
 
 
 def config_named(name: str) -> Config:
-    return read_study(name).base if name.startswith("study_") else read_config(name)
+    return read_study(name).base if name.startswith("study_") else load_config(name)
 
 
 @functools.cache
@@ -47,9 +48,9 @@ def test_what_a_config_trains_on_is_tested_on_other_material_of_the_same_kind(na
 
 
 def test_the_demo_finds_canvases_of_both_kinds_to_measure(tiny_config):
-    demo = read_config("demo")
+    demo = load_config("demo")
     config = tiny_config(data={"sources": demo.data.sources}, evaluation={"test": demo.evaluation.test, "canvases": 8})
-    found = gather(config, CanvasCodec.from_config(config), frozenset((TEXT, IMAGE)))
+    found = gather(config, CanvasCodec(**config.codec_arguments()), frozenset((TEXT, IMAGE)))
     assert set(found.test) == {TEXT, IMAGE}
     assert not [note for note in found.notes if "held-out" in note]
 
@@ -57,10 +58,10 @@ def test_the_demo_finds_canvases_of_both_kinds_to_measure(tiny_config):
 def test_ones_own_data_is_not_measured_on_the_demo_and_the_flag_that_measures_it_is_named(tiny_config, tmp_path):
     (tmp_path / "a.txt").write_text("the cat sat on the mat " * 50)
     own = [f"text:{tmp_path}/*.txt", "demo:images"]
-    config = tiny_config(data={"sources": own}, evaluation={"test": read_config("demo").evaluation.test})
+    config = tiny_config(data={"sources": own}, evaluation={"test": load_config("demo").evaluation.test})
     assert own_test(config) == ("demo:images?part=held_out",)
     config = tiny_config(data={"sources": own}, evaluation={"test": own_test(config), "canvases": 8})
-    notes = gather(config, CanvasCodec.from_config(config), frozenset((TEXT, IMAGE))).notes
+    notes = gather(config, CanvasCodec(**config.codec_arguments()), frozenset((TEXT, IMAGE))).notes
     [note] = [note for note in notes if note.startswith(f"no held-out {NAMES[TEXT]}")]
     assert "bits" in note
     assert "--test=text:held_out/*.txt" in note

@@ -8,10 +8,9 @@ import pytest
 from etils import epath
 
 from pixjax.cli import main
-from pixjax.config_file import read_study
 from pixjax.errors import InputError
 from pixjax.evaluation.evaluate import Stopped
-from pixjax.evaluation.study import Comparison, run_folder, run_study
+from pixjax.evaluation.study import Comparison, read_study, run_folder, run_study
 from pixjax.evaluation.taxes import conclusion, mean_and_interval, taxes_of
 from pixjax.training.checkpoint import saved_steps
 from pixjax.training.state import make_model
@@ -96,7 +95,7 @@ def test_all_arms_of_a_seed_come_before_the_next_and_start_from_their_own_seed(s
         return {"folder": folder.name, "judged_with": seed}
 
     monkeypatch.setattr("pixjax.evaluation.study.train", train)
-    monkeypatch.setattr("pixjax.evaluation.study.evaluate_workdir", measure)
+    monkeypatch.setattr("pixjax.evaluation.study.evaluate", measure)
     results = run_study(read_study(str(study_file), seeds=(3, 5)), epath.Path(tmp_path))
     origin = {seed: str(run_folder(epath.Path(tmp_path), "text", seed)) for seed in (3, 5)}
     assert trained == [

@@ -21,7 +21,7 @@ def test_an_answer_counts_its_letters_and_its_end_alone_where_it_is_measured(tmp
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     sources = [f"pairs:{tmp_path}/rows.jsonl"]
     config = tiny_config(model={"context_canvases": 1}, data={"sources": sources})
-    codec = CanvasCodec.from_config(config)
+    codec = CanvasCodec(**config.codec_arguments())
     read = read_canvases(config, codec, sources, TEXT, 2)
     assert sorted(counted_cells(codec, read.mask).sum(axis=1)) == [3, 18]
     with make_batches(config, codec) as batches:  # in training, where an answer ends is learned from PAD

@@ -15,7 +15,7 @@ def untrained(config: Config) -> Denoiser:
     model = make_model(config)
     return Denoiser(
         config=config,
-        codec=CanvasCodec.from_config(config),
+        codec=CanvasCodec(**config.codec_arguments()),
         step=0,
         model=model,
         params=init_params(model, jax.random.key(0)),

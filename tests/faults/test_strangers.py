@@ -83,7 +83,7 @@ def require_one_line(capsys, arguments: list[str], *codes: int) -> str:
 def workdir(tmp_path, tiny_config):
     """As it is before the first checkpoint."""
     config = tiny_config()
-    write_run(epath.Path(tmp_path / "run"), config, CanvasCodec.from_config(config))
+    write_run(epath.Path(tmp_path / "run"), config, CanvasCodec(**config.codec_arguments()))
     return tmp_path / "run"
 
 

@@ -8,7 +8,7 @@ import yaml
 from fake_commands import LAUNCH, ROOT
 
 from pixjax.cli import make_parser
-from pixjax.config_file import read_config
+from pixjax.config_file import load_config
 
 TRAIN = ("--config=demo", "--workdir=gs://bucket/mine", "--config.data.sources=text:my texts/*.txt")
 CLUSTER = ("--cluster=c", "--zone=us-east5-a", "--project=p")
@@ -58,7 +58,7 @@ def job_and_container(name: str) -> tuple[dict, dict, dict]:
 def arguments_of(container: dict) -> argparse.Namespace:
     assert container["command"] == ["pixjax", "train"]
     args = make_parser().parse_args(["train", *(a.replace("$(NODE)", "1") for a in container["args"])])
-    read_config(args.config, [])
+    load_config(args.config, [])
     return args
 
 

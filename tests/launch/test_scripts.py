@@ -13,7 +13,7 @@ import pytest
 from fake_commands import LAUNCH, ROOT, Fakes
 
 from pixjax.cli import make_parser
-from pixjax.config_file import read_config
+from pixjax.config_file import load_config
 
 TRAIN = ("--config=demo", "--workdir=gs://bucket/runs/mine", "--config.data.sources=text:my texts/*.txt")
 POD = ("my-run", "--zone=us-east5-a", "--type=v5p-64", "--version=v2-alpha-tpuv5")
@@ -159,7 +159,7 @@ def test_every_training_that_a_launcher_starts_is_one_that_pixjax_understands(dr
             overrides = [word for word in training if word.startswith("--config.")]
             args = make_parser().parse_args(["train", *(word for word in training if word not in overrides)])
             assert args.stopped_exit_code == (0 if script == "local_gpu.sh" else 42)
-            read_config(args.config, overrides)
+            load_config(args.config, overrides)
 
 
 def test_gcloud_knows_every_command_and_flag(dry_runs, tmp_path):

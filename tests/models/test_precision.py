@@ -62,14 +62,14 @@ def test_every_product_of_the_network_is_in_its_dtype_or_asks_for_float32(tiny_c
 def test_a_training_step_asks_for_float32_forwards_backwards_and_in_what_it_logs(tiny_config):
     config = tiny_config(model={"attention": "xla"}, training={"optimizer": "adamw"})
     model, optimizer, mesh = make_model(config), make_optimizer(config.training), make_mesh(config.training.mesh)
-    step = make_train_step(config, CanvasCodec.from_config(config), model, optimizer)
+    step = make_train_step(config, CanvasCodec(**config.codec_arguments()), model, optimizer)
     found = products(step, place_state(config, model, optimizer, mesh), place_batch(config, mesh))
     assert len(found) > 20
     assert all(map(asks_for_it, filter(in_float32, found)))
 
 
 def test_the_mean_legal_colour_is_computed_in_float32(tiny_config):
-    codec = CanvasCodec.from_config(tiny_config())
+    codec = CanvasCodec(**tiny_config().codec_arguments())
     y = jnp.zeros((1, 16, 16, 3))
     (product,) = products(lambda y: mean_colors(codec, y, jnp.ones(1), elsewhere=y), y)
     assert asks_for_it(product)

@@ -11,7 +11,7 @@ from PIL import Image
 from pixjax.chips import parse_chips
 from pixjax.cli import main
 from pixjax.codec import CanvasCodec
-from pixjax.config_file import read_config
+from pixjax.config_file import load_config
 from pixjax.errors import InputError
 from pixjax.planning import fitness, machine, measure
 from pixjax.planning.doctor import examine
@@ -82,7 +82,7 @@ def test_a_save_that_fails_leaves_nothing(tmp_path, monkeypatch):
 def test_a_loader_makes_the_batches_of_training(tiny_config, monkeypatch):
     monkeypatch.setattr(measure, "_LOADER_SECONDS", 0.2)
     config = tiny_config()
-    assert loader_rate(config, CanvasCodec.from_config(config)) > 10
+    assert loader_rate(config, CanvasCodec(**config.codec_arguments())) > 10
 
 
 def test_a_source_that_is_not_there_fails_and_the_others_are_still_opened(quick, tiny_config, tmp_path, capsys):
@@ -120,7 +120,7 @@ def test_a_model_whose_state_has_no_room_fails(quick, tiny_config, monkeypatch):
 
 def test_a_workdir_of_another_run_fails(quick, tiny_config, tmp_path):
     other = tiny_config(training={"seed": 7})
-    write_run(epath.Path(tmp_path), other, CanvasCodec.from_config(other))
+    write_run(epath.Path(tmp_path), other, CanvasCodec(**other.codec_arguments()))
     findings = examine(tiny_config(), epath.Path(tmp_path))
     assert statuses(findings) == {"workdir": "failure"}
     assert "training.seed is 7 there and 0 here" in findings["workdir"].found
@@ -203,8 +203,8 @@ def test_a_terminal_gets_a_table(quick, monkeypatch, capsys):
 
 
 def test_a_workdir_brings_its_own_config(quick, config_file, tmp_path, capsys):
-    config = read_config(str(config_file))
-    write_run(epath.Path(tmp_path), config, CanvasCodec.from_config(config))
+    config = load_config(str(config_file))
+    write_run(epath.Path(tmp_path), config, CanvasCodec(**config.codec_arguments()))
     assert main(["doctor", f"--workdir={tmp_path}"]) == 0
     assert "52,356 parameters" in capsys.readouterr().out
 

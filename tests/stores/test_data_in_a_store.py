@@ -79,7 +79,7 @@ def test_what_is_read_from_a_store_is_what_is_on_a_disk(place, disk, tiny_config
         data = {"sources": [source.replace("@", str(root)) for source in sources], "workers": 0}
         codec = {"tokenizer": tokenizer.replace("@", str(root)), "normalize": False, "code": "radix:auto:1"}
         config = tiny_config(data=data, codec=codec)
-        with make_batches(config, CanvasCodec.from_config(config)) as batches:
+        with make_batches(config, CanvasCodec(**config.codec_arguments())) as batches:
             return [next(batches) for _ in range(2)]
 
     for sources, tokenizer in (

@@ -26,7 +26,9 @@ def update(monkeypatch, config, params, denoise):
     """The parameters after one step of gradient descent, and the metrics."""
     monkeypatch.setattr(step_module, "predict", lambda *inputs, **others: Prediction(denoise(*inputs, **others)))
     optimizer = optax.sgd(1.0)
-    train_step = step_module.make_train_step(config, CanvasCodec.from_config(config), make_model(config), optimizer)
+    train_step = step_module.make_train_step(
+        config, CanvasCodec(**config.codec_arguments()), make_model(config), optimizer
+    )
     state = TrainState(step=jnp.int32(5), params=params, opt_state=optimizer.init(params), ema={})
     state, metrics = jax.jit(train_step)(state, BATCH)
     return state.params, averages(add_up({}, [metrics]))

@@ -71,7 +71,11 @@ def trained(tmp_path_factory, tiny_config, held_out, new_words) -> Denoiser:
     (folder / "words.jsonl").write_text("\n".join(lines))
     sources = [f"pairs:{folder}/words.jsonl", f"captions:{folder}", f"captions:{folder}?answer=text"]
     config = tiny_config(**SECTIONS, data={"batch_size": 48, "sources": sources, "weights": [1.0, 1.0, 2.0]})
-    codec, model, optimizer = CanvasCodec.from_config(config), make_model(config), make_optimizer(config.training)
+    codec, model, optimizer = (
+        CanvasCodec(**config.codec_arguments()),
+        make_model(config),
+        make_optimizer(config.training),
+    )
     state = jax.jit(lambda: init_state(config, model, optimizer))()
     step = jax.jit(  # compiled for speed: so many steps take longer than the compiler does
         make_train_step(config, codec, model, optimizer),

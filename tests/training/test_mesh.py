@@ -8,7 +8,7 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 from pixjax.config import MeshConfig
-from pixjax.config_file import read_config
+from pixjax.config_file import load_config
 from pixjax.errors import InputError
 from pixjax.training.mesh import LOGICAL_AXES, make_mesh, mesh_shape, partition
 from pixjax.training.optimizer import make_optimizer
@@ -31,7 +31,7 @@ def test_an_axis_that_does_not_divide_stays_whole():
 
 @pytest.mark.parametrize("name", ["mixed64_marker", "text8_best"])
 def test_every_rule_names_a_parameter_and_nearly_all_bytes_are_split(name):
-    config = read_config(name)
+    config = load_config(name)
     state = jax.eval_shape(lambda: init_state(config, make_model(config), make_optimizer(config.training)))
     leaves = jax.tree_util.tree_leaves_with_path(state.params)
     names = {"/".join(key.key for key in path): leaf for path, leaf in leaves}

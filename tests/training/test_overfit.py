@@ -22,7 +22,11 @@ SECTIONS = {
 
 def test_eight_canvases_are_learned_by_heart(tiny_config):
     config: Config = tiny_config(**SECTIONS)
-    codec, model, optimizer = CanvasCodec.from_config(config), make_model(config), make_optimizer(config.training)
+    codec, model, optimizer = (
+        CanvasCodec(**config.codec_arguments()),
+        make_model(config),
+        make_optimizer(config.training),
+    )
     with make_batches(config, codec) as batches:
         batch = next(batches)
     assert sorted(batch["modality"].tolist()) == [TEXT] * 4 + [IMAGE] * 4

@@ -17,7 +17,7 @@ from pixjax.training.state import init_state, make_model
 def test_the_fields_of_a_batch_are_those_that_the_loader_makes(tiny_config, pages):
     config = tiny_config(model={"context_canvases": pages}, data={"context_pages": pages})
     placed = place_batch(config, make_mesh(MeshConfig()))
-    with make_batches(config, CanvasCodec.from_config(config)) as batches:
+    with make_batches(config, CanvasCodec(**config.codec_arguments())) as batches:
         batch = next(batches)
     assert {name: (x.shape, x.dtype) for name, x in placed.items()} == {
         name: (batch[name].shape, batch[name].dtype) for name in batch if name != "skipped"

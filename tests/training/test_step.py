@@ -23,7 +23,11 @@ from pixjax.training.watch import Profile, SkippedUpdates, Spikes
 def problem(tiny_config):
     """A state, a batch, and `step(config)` to update the one with the other."""
     config = tiny_config()
-    codec, model, optimizer = CanvasCodec.from_config(config), make_model(config), make_optimizer(config.training)
+    codec, model, optimizer = (
+        CanvasCodec(**config.codec_arguments()),
+        make_model(config),
+        make_optimizer(config.training),
+    )
     with make_batches(config, codec) as batches:
         batch = next(batches)
     state = jax.jit(lambda: init_state(config, model, optimizer))()
@@ -62,7 +66,7 @@ def test_so_it_does_with_a_codebook_and_an_adaptive_law(tiny_config):
     head |= {"text_condition": True}
     law = {"time": {"text": "adaptive:-6:10"}}
     config = tiny_config(model=head, diffusion=law, training={"type_dropout": 0.4})
-    codec, optimizer = CanvasCodec.from_config(config), make_optimizer(config.training)
+    codec, optimizer = CanvasCodec(**config.codec_arguments()), make_optimizer(config.training)
     model = make_model(config, codec)
     with make_batches(config, codec) as batches:
         batch = next(batches)
@@ -79,7 +83,7 @@ def test_a_codebook_head_is_trained_by_the_cross_entropy_of_what_was_painted(tin
     """Before any update that of the matched filter; the loss of an image is that of its pixels, and weighs 1."""
     head = {"tagging": "condition", "codebook_head": True, "codebook_input": True, "depth": 1}
     config = tiny_config(model=head, codec={"marker": False}, training={"clip_norm": 0.0})
-    codec, optimizer = CanvasCodec.from_config(config), make_optimizer(config.training)
+    codec, optimizer = CanvasCodec(**config.codec_arguments()), make_optimizer(config.training)
     start = jax.jit(lambda: init_state(config, make_model(config, codec), optimizer))()
     with make_batches(config, codec) as batches:
         batch = next(batches)
@@ -111,7 +115,11 @@ def test_text_whose_type_is_hidden_teaches_the_pixel_head(tiny_config):
     config = tiny_config(
         model=model, codec={"marker": False}, data={"sources": ["demo:text"]}, training={"type_dropout": 1.0}
     )
-    codec, model, optimizer = CanvasCodec.from_config(config), make_model(config), make_optimizer(config.training)
+    codec, model, optimizer = (
+        CanvasCodec(**config.codec_arguments()),
+        make_model(config),
+        make_optimizer(config.training),
+    )
     with make_batches(config, codec) as batches:
         batch = next(batches)
     before = dataclasses.replace(jax.jit(lambda: init_state(config, model, optimizer))(), step=jnp.int32(3))
@@ -205,7 +213,11 @@ def with_context(tiny_config):
         model={"canvas_size": 8, "depth": 1, "context_canvases": 1},
         data={"batch_size": 8, "sources": ["demo:text"], "context_pages": 1},
     )
-    codec, model, optimizer = CanvasCodec.from_config(config), make_model(config), make_optimizer(config.training)
+    codec, model, optimizer = (
+        CanvasCodec(**config.codec_arguments()),
+        make_model(config),
+        make_optimizer(config.training),
+    )
     with make_batches(config, codec) as batches:
         batch = next(batches)
     state = jax.jit(lambda: init_state(config, model, optimizer))()

@@ -21,7 +21,7 @@ from pixjax.training.finetune import params_from
 from pixjax.training.mesh import make_mesh, replicated
 from pixjax.training.reporter import Reporter
 from pixjax.training.state import init_params, make_model
-from pixjax.training.train import train
+from pixjax.training.train import to_global, train
 
 
 def curve(workdir):
@@ -50,6 +50,19 @@ def test_a_stopped_run_continues_the_same_curve_to_the_same_parameters(finished,
     assert [line["step"] for line in curve(workdir)] == [1, 2, 3, 4, 5, 6]
     for average in ("none", "0.9", "0.5"):
         assert_same_params(load(workdir, ema=average).params, load(finished, ema=average).params)
+
+
+@pytest.mark.parametrize(
+    "careless",
+    [
+        pytest.param(lambda local, mesh: local, id="a batch that the step itself takes to the devices"),
+        pytest.param(lambda local, mesh: to_global(local, mesh) + 0, id="a number among arrays"),
+    ],
+)
+def test_a_transfer_that_is_hidden_in_a_step_ends_the_run(careless, tmp_path, tiny_config, monkeypatch):
+    monkeypatch.setattr("pixjax.training.train.to_global", careless)
+    with pytest.raises(Exception, match="Disallowed host-to-device transfer"):
+        train(tiny_config(training={"steps": 2}), epath.Path(tmp_path))
 
 
 def test_a_window_that_was_interrupted_is_logged_as_if_it_was_not(tmp_path, tiny_config):
@@ -120,7 +133,7 @@ def test_a_run_may_start_from_weights_without_context(finished, tiny_config):
     model, mesh = make_model(config), make_mesh(config.training.mesh)
     shapes = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
     like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated(mesh)), shapes)
-    params, (note,) = params_from(str(finished), like, config, CanvasCodec.from_config(config), model)
+    params, (note,) = params_from(str(finished), like, config, CanvasCodec(**config.codec_arguments()), model)
     assert "new here: context_modality, context_segment" in note
     pretrained = load(finished)
     z, t = jax.random.normal(jax.random.key(0), (2, 16, 16, 3)), jnp.array([0.3, 0.7])
@@ -133,7 +146,7 @@ def test_a_run_may_gain_the_codebook_of_text(finished, tiny_config):
     model, mesh = make_model(config), make_mesh(config.training.mesh)
     shapes = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
     like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated(mesh)), shapes)
-    params, (note,) = params_from(str(finished), like, config, CanvasCodec.from_config(config), model)
+    params, (note,) = params_from(str(finished), like, config, CanvasCodec(**config.codec_arguments()), model)
     assert "cells_above_0, cells_below_0, cells_in, cells_out, embed_ids, out_ids" in note
     z, t = jax.random.normal(jax.random.key(0), (2, 16, 16, 3)), jnp.array([0.3, 0.7])
     images = denoise(model, params, z, t, jnp.full(2, IMAGE))
@@ -157,7 +170,7 @@ def test_finetuning_makes_a_new_table_for_another_number_of_classes(tmp_path, ti
         shapes = jax.eval_shape(functools.partial(init_params, model), jax.random.key(0))
         whole = replicated(mesh)
         like = jax.tree.map(lambda x, on=whole: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=on), shapes)
-        params, (note,) = params_from(str(origin), like, config, CanvasCodec.from_config(config), model)
+        params, (note,) = params_from(str(origin), like, config, CanvasCodec(**config.codec_arguments()), model)
         assert message in note
         assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, like)
         table, old = params.pop("class_embedding", None), np.asarray(pretrained["class_embedding"])

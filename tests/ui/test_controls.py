@@ -14,7 +14,7 @@ from pixjax.ui.controls import controls_of
 def denoiser_of(config) -> Denoiser:
     """Without parameters: nothing is computed."""
     return Denoiser(
-        config=config, codec=CanvasCodec.from_config(config), step=0, model=make_model(config), params={},
+        config=config, codec=CanvasCodec(**config.codec_arguments()), step=0, model=make_model(config), params={},
         mesh=make_mesh(config.training.mesh), text_share=text_share(config),
     )  # fmt: skip
 

@@ -1,0 +1,145 @@
+"""Imports run one way, without a circle, those inside of functions and of `TYPE_CHECKING` included."""
+
+import ast
+import graphlib
+import pathlib
+
+import pytest
+
+PACKAGE = pathlib.Path(__file__).resolve().parent.parent / "pixjax"
+
+# From what imports least to what imports most; those on one line import nothing from one another.
+TIERS = (
+    ("errors", "version", "streams", "cache_folder"),
+    ("patch_size", "stores", "peers", "chips", "failures", "main_guard", "rendezvous"),
+    ("paths", "runtime"),
+    ("config",),
+    ("config_file", "configs"),
+    ("codec",),
+    ("data", "diffusion"),
+    ("models",),
+    ("training.mesh", "training.optimizer", "training.state"),  # what a checkpoint holds, below what saves it
+    ("checkpoints",),
+    ("training", "sampling", "interop"),
+    ("planning", "evaluation"),  # planning compiles the training step
+    ("report",),
+    ("study", "ui"),
+    ("commands",),
+    ("cli", ""),  # "": `import pixjax`, which nothing inside of it needs
+)
+RANK = {name: rank for rank, names in enumerate(TIERS) for name in names}
+
+# Modules that are still to move, and where to.
+MOVES = {
+    "evaluation.answer": "sampling",
+    "evaluation.convert": "interop",
+    "evaluation.evaluation_report": "report",
+    "evaluation.generate": "sampling",
+    "evaluation.infill": "sampling",
+    "evaluation.inspect": "checkpoints",
+    "evaluation.jit_files": "interop",
+    "evaluation.pages": "sampling",
+    "evaluation.pictures": "sampling",
+    "evaluation.prompts": "sampling",
+    "evaluation.publish": "checkpoints",
+    "evaluation.report": "report",
+    "evaluation.request": "sampling",
+    "evaluation.restore": "checkpoints",
+    "evaluation.run": "report",
+    "evaluation.samples": "sampling",
+    "evaluation.study": "study",
+    "evaluation.study_report": "study",
+    "evaluation.taxes": "study",
+    "evaluation.token_names": "sampling",
+    "evaluation.trajectory": "sampling",
+    "models.jit_names": "interop",
+    "training.bucket_lock": "checkpoints",
+    "training.checkpoint": "checkpoints",
+    "training.leaves": "checkpoints",
+    "training.lock": "checkpoints",
+    "training.lock_store": "checkpoints",
+    "training.provenance": "checkpoints",
+    "training.run_files": "checkpoints",
+    "training.save_barrier": "checkpoints",
+}
+
+
+def module_name(path: pathlib.Path) -> str:
+    """`codec.color`; empty for the package itself."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+FILES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def imported(source: str) -> dict[str, int]:
+    """The modules of the package that a source imports anywhere in it, and in which line."""
+    found = {}
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"line {node.lineno}: an import that is relative"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            package, _, name = name.partition(".")
+            if package == "pixjax":
+                found.setdefault(name if name in FILES else name.rpartition(".")[0], node.lineno)
+    return found
+
+
+IMPORTS = {name: imported(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
+
+
+def home(module: str, known) -> str | None:
+    """The longest of the known names that a module is or lies in."""
+    parts = module.split(".")
+    prefixes = (".".join(parts[:count]) for count in range(len(parts), 0, -1))
+    return next((prefix for prefix in prefixes if prefix in known), None)
+
+
+def tier(module: str) -> str | None:
+    moving = home(module, MOVES)
+    return MOVES[moving] if moving else home(module, RANK)
+
+
+@pytest.mark.parametrize(
+    ("source", "module"),
+    [
+        ("import pixjax.codec.color", "codec.color"),
+        ("from pixjax.codec.color import parse_code", "codec.color"),
+        ("from pixjax.codec import color", "codec.color"),
+        ("def f():\n    from pixjax.codec import CanvasCodec", "codec"),
+        ("if TYPE_CHECKING:\n    from pixjax.codec import CanvasCodec", "codec"),
+        ("import pixjax", ""),
+        ("from pixjax import load", ""),
+    ],
+)
+def test_an_import_is_seen_wherever_it_stands(source, module):
+    assert set(imported(source)) == {module}
+
+
+def test_no_module_needs_itself():
+    try:
+        graphlib.TopologicalSorter({name: set(found) for name, found in IMPORTS.items()}).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail("a circle: " + " <- ".join(error.args[1]))
+
+
+def test_every_module_has_its_place():
+    assert not [name for name in FILES if tier(name) is None]
+    assert set(MOVES) <= set(FILES), "what has moved is still in the table of moves"
+    assert set(MOVES.values()) <= set(RANK)
+
+
+def test_imports_run_one_way():
+    against = []
+    for name, found in IMPORTS.items():
+        for other, line in found.items():
+            mine, theirs = tier(name), tier(other)
+            if mine != theirs and RANK[mine] <= RANK[theirs]:
+                against.append(f"{FILES[name].relative_to(PACKAGE.parent)}:{line} ({mine}) imports {other} ({theirs})")
+    assert not against, "\n".join(against)
