@@ -8,6 +8,8 @@ from jaxtyping import Array, Bool, Float
 from pixjax.config import Attention
 from pixjax.models.dense import precision_of
 
+_NEVER = float(np.finfo(np.float32).min)  # finite: a token that is absent, and sees none that is there, stays a number
+
 
 def attend(
     q: Float[Array, "batch tokens heads head_width"],
@@ -52,8 +54,8 @@ def _heads_first(q_BNHK, k_BNHK, v_BNHK, allowed, causal):
     precision = precision_of(q.dtype)
     scores_BHNM = jnp.einsum("bhnk,bhmk->bhnm", q, k, precision=precision, preferred_element_type=jnp.float32)
     if allowed is not None:
-        scores_BHNM = jnp.where(allowed, scores_BHNM, -jnp.inf)
+        scores_BHNM = jnp.where(allowed, scores_BHNM, _NEVER)
     if causal:
-        scores_BHNM = jnp.where(jnp.tri(scores_BHNM.shape[-1], dtype=bool), scores_BHNM, -jnp.inf)
+        scores_BHNM = jnp.where(jnp.tri(scores_BHNM.shape[-1], dtype=bool), scores_BHNM, _NEVER)
     weights_BHNM = jax.nn.softmax(scores_BHNM).astype(v.dtype)
     return jnp.swapaxes(jnp.einsum("bhnm,bhmk->bhnk", weights_BHNM, v, precision=precision), 1, 2)

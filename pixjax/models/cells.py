@@ -92,3 +92,27 @@ def _around(cells, reach: int) -> list:
     """For each distance from -reach to reach, the cell there; zeros beyond both ends."""
     padded = jnp.pad(cells, ((0, 0), (reach, reach), (0, 0)))
     return [padded[:, first : first + cells.shape[1]] for first in range(2 * reach + 1)]
+
+
+def next_cell(
+    arch: Architecture,
+    params: dict,
+    before: Float[Array, "batch reach width"],
+    x: Float[Array, "batch width"],
+) -> tuple[Float[Array, "batch width"], Float[Array, "batch reach width"]]:
+    """`CellBlock` letter by letter: one cell, noisy or clean, from the clean ones before it.
+
+    Args:
+      params: of the `CellBlock`.
+      before: as this returned it for the cell before; zeros before the first.
+
+    Returns:
+      What the layer makes of the cell, and what the next one is given if this one is clean.
+    """
+    width, reach = x.shape[-1], arch.cell_reach
+    h = nn.RMSNorm(epsilon=1e-6, dtype=jnp.float32).apply({"params": params["norm"]}, x).astype(arch.dtype)
+    around = [*jnp.moveaxis(before, 1, 0)[:, :, None], h[:, None], *[None] * reach]
+    mixed = _Mix(2 * reach + 1, 2 * width, arch.dtype).apply({"params": params["mix"]}, around)
+    out = nn.Dense(width, dtype=arch.dtype, precision=precision_of(arch.dtype))
+    heard = out.apply({"params": params["out"]}, nn.silu(mixed[:, 0])).astype(jnp.float32)
+    return x + heard, jnp.concatenate([before[:, 1:], h[:, None]], axis=1)
