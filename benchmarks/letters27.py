@@ -26,7 +26,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 
-from pixjax.codec.normalize import to_27_letters
+from pixjax.codec.tokenizer import to_27_letters
 from pixjax.errors import InputError
 
 # Number at Project Gutenberg: the beginning of the sha256 of the whole book in 27 letters.

@@ -14,13 +14,13 @@ import time
 import jax
 import numpy as np
 
+from pixjax.checkpoints.load import Denoiser
 from pixjax.codec import CanvasCodec
 from pixjax.config import CodecConfig, Config, DataConfig, ModelConfig, SamplingConfig, TrainingConfig
-from pixjax.evaluation.generate import _sample, generate
-from pixjax.evaluation.infill import given_text
-from pixjax.evaluation.restore import Denoiser
 from pixjax.models import denoise
 from pixjax.runtime import keep_memory
+from pixjax.sampling.generate import _sample, generate
+from pixjax.sampling.infill import given_text
 from pixjax.training.mesh import batch_sharding, make_mesh, replicated
 from pixjax.training.state import init_params, make_model
 

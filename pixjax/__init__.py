@@ -12,14 +12,14 @@ from pixjax.version import __version__ as __version__
 TYPE_CHECKING = False  # as in `typing`, whose import would take longer than all else here
 if TYPE_CHECKING:
     from pixjax import codec, data, diffusion, models
+    from pixjax.checkpoints.load import Denoiser, load
     from pixjax.codec import CanvasCodec, Modality
     from pixjax.config import Config
     from pixjax.config_file import load_config
     from pixjax.errors import InputError, RunError
-    from pixjax.evaluation.answer import sample
-    from pixjax.evaluation.restore import Denoiser, load
-    from pixjax.evaluation.run import evaluate
-    from pixjax.evaluation.samples import Samples
+    from pixjax.report.run import evaluate
+    from pixjax.sampling.request import sample
+    from pixjax.sampling.samples import Samples
     from pixjax.training.train import train
 
 __all__ = [
@@ -43,15 +43,15 @@ __all__ = [
 _HOMES = {
     "CanvasCodec": "pixjax.codec",
     "Config": "pixjax.config",
-    "Denoiser": "pixjax.evaluation.restore",
+    "Denoiser": "pixjax.checkpoints.load",
     "InputError": "pixjax.errors",
     "Modality": "pixjax.codec",
     "RunError": "pixjax.errors",
-    "Samples": "pixjax.evaluation.samples",
-    "evaluate": "pixjax.evaluation.run",
-    "load": "pixjax.evaluation.restore",
+    "Samples": "pixjax.sampling.samples",
+    "evaluate": "pixjax.report.run",
+    "load": "pixjax.checkpoints.load",
     "load_config": "pixjax.config_file",
-    "sample": "pixjax.evaluation.answer",
+    "sample": "pixjax.sampling.request",
     "train": "pixjax.training.train",
 }
 

@@ -1,4 +1,4 @@
-"""Shared fixtures: real data where there is any, one compilation cache for all test processes, a tiny config."""
+"""Shared fixtures: real data where there is any, one compilation cache for all processes, a tiny config and run."""
 
 import os
 import pathlib
@@ -8,6 +8,7 @@ import sys
 
 import hypothesis
 import pytest
+from etils import epath
 
 from pixjax.config import Config
 
@@ -45,6 +46,12 @@ def shared_data() -> pathlib.Path:
     return folder
 
 
+EVALUATION = {
+    "test": ["demo:text?part=held_out", "demo:images"],
+    "canvases": 8, "samples": 4, "num_times": 2, "batch_size": 4, "reference_characters": 4000,
+}  # fmt: skip
+
+
 def tiny_dict(**sections) -> dict:
     """A tiny mixed run as plain values, its sections updated."""
     values = {
@@ -68,6 +75,17 @@ def tiny_dict(**sections) -> dict:
 def tiny_config():
     """`tiny_config(training={"steps": 4})` is a `Config`."""
     return lambda **sections: Config.from_dict(tiny_dict(**sections))
+
+
+@pytest.fixture(scope="session")
+def workdir(tmp_path_factory, tiny_config) -> epath.Path:
+    """A tiny mixed run that has been trained, unless a folder or a file of tests has a run of its own."""
+    from pixjax.training.train import train
+
+    folder = epath.Path(tmp_path_factory.mktemp("run"))
+    data = {"sources": ["demo:text?part=train", "demo:images"]}
+    train(tiny_config(data=data, training={"steps": 2}, evaluation=EVALUATION), folder)
+    return folder
 
 
 def _found(variable: str, *names: str) -> str | None:

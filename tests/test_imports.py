@@ -29,40 +29,6 @@ TIERS = (
 )
 RANK = {name: rank for rank, names in enumerate(TIERS) for name in names}
 
-# Modules that are still to move, and where to.
-MOVES = {
-    "evaluation.answer": "sampling",
-    "evaluation.convert": "interop",
-    "evaluation.evaluation_report": "report",
-    "evaluation.generate": "sampling",
-    "evaluation.infill": "sampling",
-    "evaluation.inspect": "checkpoints",
-    "evaluation.jit_files": "interop",
-    "evaluation.pages": "sampling",
-    "evaluation.pictures": "sampling",
-    "evaluation.prompts": "sampling",
-    "evaluation.publish": "checkpoints",
-    "evaluation.report": "report",
-    "evaluation.request": "sampling",
-    "evaluation.restore": "checkpoints",
-    "evaluation.run": "report",
-    "evaluation.samples": "sampling",
-    "evaluation.study": "study",
-    "evaluation.study_report": "study",
-    "evaluation.taxes": "study",
-    "evaluation.token_names": "sampling",
-    "evaluation.trajectory": "sampling",
-    "models.jit_names": "interop",
-    "training.bucket_lock": "checkpoints",
-    "training.checkpoint": "checkpoints",
-    "training.leaves": "checkpoints",
-    "training.lock": "checkpoints",
-    "training.lock_store": "checkpoints",
-    "training.provenance": "checkpoints",
-    "training.run_files": "checkpoints",
-    "training.save_barrier": "checkpoints",
-}
-
 
 def module_name(path: pathlib.Path) -> str:
     """`codec.color`; empty for the package itself."""
@@ -94,16 +60,11 @@ def imported(source: str) -> dict[str, int]:
 IMPORTS = {name: imported(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
 
 
-def home(module: str, known) -> str | None:
-    """The longest of the known names that a module is or lies in."""
+def tier(module: str) -> str | None:
+    """The longest of the names in `TIERS` that a module is or lies in."""
     parts = module.split(".")
     prefixes = (".".join(parts[:count]) for count in range(len(parts), 0, -1))
-    return next((prefix for prefix in prefixes if prefix in known), None)
-
-
-def tier(module: str) -> str | None:
-    moving = home(module, MOVES)
-    return MOVES[moving] if moving else home(module, RANK)
+    return next((prefix for prefix in prefixes if prefix in RANK), None)
 
 
 @pytest.mark.parametrize(
@@ -131,8 +92,6 @@ def test_no_module_needs_itself():
 
 def test_every_module_has_its_place():
     assert not [name for name in FILES if tier(name) is None]
-    assert set(MOVES) <= set(FILES), "what has moved is still in the table of moves"
-    assert set(MOVES.values()) <= set(RANK)
 
 
 def test_imports_run_one_way():

@@ -9,12 +9,12 @@ from etils import epath
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pixjax.checkpoints.run_files import workdir_path
 from pixjax.cli import main
 from pixjax.data.paths import expand_glob
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError
 from pixjax.paths import is_remote, local_path, same_place, user_path
-from pixjax.training.run_files import workdir_path
 
 NAMES = st.text(
     st.one_of(st.sampled_from("[]*?{}~!%@#&= \\'\"\n:."), st.characters(exclude_categories=["Cs"])),

@@ -5,6 +5,7 @@ import functools
 import json
 import re
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ from jaxtyping import Int
 from pixjax.codec.coverage import characters_of
 from pixjax.codec.tokenizer import begins_character, refuse_surrogates
 from pixjax.errors import InputError
+
+EOS, PAD = "<|endoftext|>", "<|pad|>"
+SMALLEST = 256 + 2
 
 MAX_VOCABULARY = 1 << 22  # far above any real one; a hostile file can claim four thousand million
 _EOS_NAMES = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "[SEP]", "<|im_end|>")
@@ -24,6 +28,33 @@ _BYTE_OF = {chr(byte): byte for byte in _PRINTING} | {
     chr(256 + number): byte for number, byte in enumerate(sorted({*range(256)} - {*_PRINTING}))
 }
 _PAD_NAMES = ("<pad>", "[PAD]", "<|pad|>", "<|padding|>")
+
+
+def train_bpe(texts: Iterable[str], vocab_size: int) -> bytes:
+    """The bytes of a `tokenizer.json` whose ids are EOS, PAD, the 256 bytes, then what was learned.
+
+    Raises `InputError` for a vocabulary below 258, or text too short to fill it.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    if not SMALLEST <= vocab_size <= MAX_VOCABULARY:
+        raise InputError(f"--vocab-size={vocab_size} is out of range: choose {SMALLEST} to {MAX_VOCABULARY:,}")
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=[EOS, PAD],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    learned = tokenizer.get_vocab_size()
+    if learned < vocab_size:
+        raise InputError(
+            f"the text yields only {learned:,} of {vocab_size:,} tokens: give more text, or a smaller size"
+        )
+    return tokenizer.to_str().encode("utf-8")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,17 +1,28 @@
 """Text to ids and back: what a tokenizer is, and the two that need no file."""
 
 import dataclasses
+import re
 import string
+import unicodedata
 from collections import Counter
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Int
 
-from pixjax.codec.normalize import to_27_letters
 from pixjax.errors import InputError
 
+_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
 _SPELLED = frozenset(string.ascii_lowercase + string.digits)
+
+
+def to_27_letters(text: str) -> str:
+    """Lower case, accents stripped, digits spelled, everything else a single space. Idempotent."""
+    plain = unicodedata.normalize("NFKD", text).lower()
+    plain = "".join(c for c in unicodedata.normalize("NFKD", plain) if not unicodedata.combining(c))
+    spelled = re.sub(r"[0-9]", lambda match: f" {_NAMES[int(match[0])]} ", plain)
+    return re.sub(r"[^a-z]+", " ", spelled).strip(" ")
 
 
 @runtime_checkable

@@ -12,11 +12,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from pixjax.evaluation.convert import write_converted
-    from pixjax.evaluation.jit_files import read_jit_file
+    from pixjax.checkpoints.run_files import new_workdir
+    from pixjax.interop.convert import write_converted
+    from pixjax.interop.jit_files import read_jit_file
     from pixjax.paths import local_path
     from pixjax.runtime import require_devices
-    from pixjax.training.run_files import new_workdir
 
     require_devices()
     workdir = new_workdir(args.workdir)

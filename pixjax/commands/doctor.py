@@ -23,17 +23,17 @@ def run(args: argparse.Namespace) -> int:
     import dataclasses
     import json
 
+    from pixjax.checkpoints.run_files import new_workdir
     from pixjax.config_file import load_config
     from pixjax.errors import InputError
-    from pixjax.training.run_files import new_workdir
 
     workdir = None if args.workdir is None else new_workdir(args.workdir)
     if args.overrides and not args.config:
         raise InputError(f"{args.overrides[0].split('=')[0]} changes a config: name it with --config")
     config = load_config(args.config, args.overrides) if args.config else None
+    from pixjax.checkpoints.run_files import CONFIG_FILE, read_run
     from pixjax.planning.doctor import examine
     from pixjax.runtime import connect
-    from pixjax.training.run_files import CONFIG_FILE, read_run
 
     connect(args)
     if config is None and workdir is not None and (workdir / CONFIG_FILE).exists():

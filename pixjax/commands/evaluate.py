@@ -34,8 +34,8 @@ def run(args: argparse.Namespace) -> None:
     import sys
 
     from pixjax.evaluation.evaluate import HEADLINES, Stopped
-    from pixjax.evaluation.run import REPORT_FILE, evaluate
     from pixjax.paths import user_path
+    from pixjax.report.run import REPORT_FILE, evaluate
     from pixjax.training.watch import StopSignal
 
     overrides = {

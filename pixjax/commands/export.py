@@ -29,15 +29,15 @@ def run(args: argparse.Namespace) -> None:
 
     require_devices()
     if args.target == "workdir":
-        from pixjax.evaluation.publish import publish
+        from pixjax.checkpoints.publish import publish
 
         folder = reachable_path(args.out, "--out")
         print(f"{folder}: {publish(args.workdir, folder, ema=args.ema, step=args.checkpoint)}")
         return
+    from pixjax.checkpoints.run_files import find_workdir
     from pixjax.errors import InputError
-    from pixjax.evaluation.convert import read_for_jit
-    from pixjax.evaluation.jit_files import require_writable, write_jit_file
-    from pixjax.training.run_files import find_workdir
+    from pixjax.interop.convert import read_for_jit
+    from pixjax.interop.jit_files import require_writable, write_jit_file
 
     if args.ema:
         raise InputError(f"--ema={args.ema} is for --to=workdir: JiT's file holds the parameters and every average")

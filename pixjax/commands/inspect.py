@@ -15,9 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int | None:
     import json
 
-    from pixjax.evaluation.inspect import describe, verify
+    from pixjax.checkpoints.inspect import describe, verify
+    from pixjax.checkpoints.run_files import find_workdir
     from pixjax.runtime import require_devices
-    from pixjax.training.run_files import find_workdir
 
     require_devices()
     if args.verify:

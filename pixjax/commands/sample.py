@@ -94,9 +94,9 @@ def _add_infill(group: argparse._ArgumentGroup) -> None:
 
 def run(args: argparse.Namespace) -> None:
     from pixjax.errors import InputError
-    from pixjax.evaluation.answer import Request, answer, prepare
     from pixjax.paths import local_path
     from pixjax.runtime import set_up
+    from pixjax.sampling.request import Request, answer, prepare
 
     request = Request(
         **{name: getattr(args, name) for name in _ASKED},
@@ -109,9 +109,9 @@ def run(args: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.progress import Progress
 
+    from pixjax.checkpoints.load import load
     from pixjax.codec import IMAGE, TEXT
-    from pixjax.evaluation.pictures import contact_sheet
-    from pixjax.evaluation.restore import load
+    from pixjax.sampling.pictures import contact_sheet
     from pixjax.training.watch import StopSignal
 
     out = local_path(args.out, "--out")

@@ -21,8 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from pixjax.evaluation.study import read_study
-    from pixjax.training.run_files import new_workdir
+    from pixjax.checkpoints.run_files import new_workdir
+    from pixjax.study.study import read_study
 
     workdir = new_workdir(args.workdir)
     study = read_study(args.config, args.overrides, _seeds(args.seeds))
@@ -33,10 +33,10 @@ def run(args: argparse.Namespace) -> int:
 
     from pixjax.evaluation.evaluate import Stopped
     from pixjax.evaluation.references import read_baselines
-    from pixjax.evaluation.report import write_report
-    from pixjax.evaluation.study import run_study
-    from pixjax.evaluation.study_report import results_json, study_report
-    from pixjax.evaluation.taxes import conclusion, taxes_of
+    from pixjax.report import write_report
+    from pixjax.study.report import results_json, study_report
+    from pixjax.study.statistics import conclusion, taxes_of
+    from pixjax.study.study import run_study
     from pixjax.training.watch import StopSignal
 
     baselines = read_baselines(args.baselines)

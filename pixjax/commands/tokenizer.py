@@ -21,7 +21,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def run_train(args: argparse.Namespace) -> int:
-    from pixjax.codec.train_bpe import train_bpe
+    from pixjax.codec.subword import train_bpe
     from pixjax.data.documents import text_documents
     from pixjax.data.uri import SourceUri
     from pixjax.errors import InputError

@@ -38,8 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from pixjax.checkpoints.run_files import new_workdir
     from pixjax.config_file import load_config
-    from pixjax.training.run_files import new_workdir
 
     workdir = new_workdir(args.workdir)
     config = load_config(args.config, args.overrides)  # wrong input is told before jax is loaded

@@ -1,1 +1,1 @@
-"""What a trained workdir is good for: restoring, sampling, pictures."""
+"""Metrics and likelihood of a checkpoint."""

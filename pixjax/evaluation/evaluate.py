@@ -12,11 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pixjax.checkpoints.load import Denoiser
 from pixjax.codec import IMAGE, TEXT, Modality
 from pixjax.errors import InputError
 from pixjax.evaluation.denoising import denoising_curves
 from pixjax.evaluation.floor import beside_floor
-from pixjax.evaluation.generate import Generated, Wanted, generate, require_possible
 from pixjax.evaluation.held_out import Material
 from pixjax.evaluation.image_metrics import image_metrics, nearest_neighbours
 from pixjax.evaluation.inception import LAYER, RESIZE, Inception, inception_metrics
@@ -26,9 +26,9 @@ from pixjax.evaluation.ngrams import ngram_scale
 from pixjax.evaluation.parts import Parts
 from pixjax.evaluation.perplexity import perplexity
 from pixjax.evaluation.reconstruction import counted_cells
-from pixjax.evaluation.restore import Denoiser
 from pixjax.evaluation.text_metrics import text_metrics
 from pixjax.models import NO_LABEL, predict, type_condition
+from pixjax.sampling.generate import Generated, Wanted, generate, require_possible
 from pixjax.training.mesh import batch_sharding
 
 # Text has bits per dimension too, but only those of images are what others report.

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from pixjax.checkpoints.checkpoint import most_checkpoints
 from pixjax.chips import GIB, Chip, parse_chips
 from pixjax.config import Config
 from pixjax.errors import InputError
@@ -12,7 +13,6 @@ from pixjax.planning.footprint import Memory, measure_memory
 from pixjax.planning.machine import memory_of_this_machine
 from pixjax.planning.measure import matmul_flops
 from pixjax.planning.target import run_on_fake_cpus
-from pixjax.training.checkpoint import most_checkpoints
 from pixjax.training.computation import flops_per_canvas
 from pixjax.training.mesh import mesh_shape
 from pixjax.training.placement import canvases_per_device

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import jax
 from etils import epath
 
+from pixjax.checkpoints.checkpoint import most_checkpoints, saved_steps
 from pixjax.chips import GIB
 from pixjax.codec import CanvasCodec
 from pixjax.config import Config
@@ -17,7 +18,6 @@ from pixjax.planning.finding import Finding
 from pixjax.planning.footprint import bytes_per_device
 from pixjax.planning.machine import device_memory
 from pixjax.planning.measure import checkpoint_speed, loader_rate
-from pixjax.training.checkpoint import most_checkpoints, saved_steps
 from pixjax.training.computation import flops_per_canvas
 from pixjax.training.mesh import make_mesh
 from pixjax.training.optimizer import make_optimizer

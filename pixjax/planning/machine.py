@@ -8,11 +8,11 @@ import subprocess
 import jax
 from packaging.requirements import Requirement
 
+from pixjax.checkpoints.provenance import versions
 from pixjax.chips import GIB, Chip, chip_of
 from pixjax.planning.finding import Finding
 from pixjax.planning.measure import matmul_flops, memory_bandwidth
 from pixjax.runtime import require_devices, tpu_chips, use_compilation_cache
-from pixjax.training.provenance import versions
 
 # Shares of the data sheet below which something is amiss.
 _USUAL_MATMUL = 0.5

@@ -11,10 +11,10 @@ import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
+from pixjax.checkpoints.run_files import workdir_path
 from pixjax.codec import CanvasCodec
 from pixjax.config import Config
 from pixjax.data import make_batches
-from pixjax.training.run_files import workdir_path
 
 _STEADY_SECONDS = 0.01  # of one matrix product: much longer than what starting it costs
 _LARGEST_SIDE = 16384  # of the matrices

@@ -8,10 +8,10 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from pixjax.checkpoints.provenance import versions
 from pixjax.codec import CanvasCodec
 from pixjax.config import Config
 from pixjax.errors import InputError
-from pixjax.training.provenance import versions
 
 
 def require_agreement(config: Config, codec: CanvasCodec, data_state: dict[str, Any]) -> None:

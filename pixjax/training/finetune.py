@@ -6,14 +6,14 @@ from typing import Any
 
 import jax
 
+from pixjax.checkpoints.checkpoint import Checkpoints
+from pixjax.checkpoints.run_files import CONFIG_FILE, find_workdir, read_run
 from pixjax.codec import CanvasCodec
 from pixjax.config import Config
 from pixjax.data.fingerprint import digest
 from pixjax.errors import InputError, RunError
 from pixjax.models import JiT, Params
-from pixjax.training.checkpoint import Checkpoints
 from pixjax.training.mesh import replicated
-from pixjax.training.run_files import CONFIG_FILE, find_workdir, read_run
 from pixjax.training.state import init_params
 
 # A condition or a codebook that the first run did not have begins untrained; every other parameter has to be there.

@@ -8,9 +8,9 @@ import numpy as np
 from etils import epath
 from jax.experimental import multihost_utils
 
+from pixjax.checkpoints.checkpoint import Checkpoints, saved_steps
+from pixjax.checkpoints.save_barrier import SaveFailedElsewhere
 from pixjax.errors import RunError
-from pixjax.training.checkpoint import Checkpoints, saved_steps
-from pixjax.training.save_barrier import SaveFailedElsewhere
 
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0  # seconds between two tries; doubled each time
 _AGREE_EVERY = 10  # steps between two agreements of several processes

@@ -12,6 +12,9 @@ import numpy as np
 from etils import epath
 
 from pixjax import peers
+from pixjax.checkpoints.checkpoint import Checkpoints, DamagedCheckpoint, saved_steps
+from pixjax.checkpoints.lock import WorkdirLock
+from pixjax.checkpoints.run_files import CONFIG_FILE, new_workdir, write_run
 from pixjax.chips import peak_flops
 from pixjax.codec import CanvasCodec
 from pixjax.config import Config
@@ -20,15 +23,12 @@ from pixjax.errors import InputError, RunError
 from pixjax.models import Params
 from pixjax.streams import PATIENCE, safe
 from pixjax.training.agreement import require_agreement
-from pixjax.training.checkpoint import Checkpoints, DamagedCheckpoint, saved_steps
 from pixjax.training.computation import flops_per_canvas
 from pixjax.training.finetune import origin_state, params_from
-from pixjax.training.lock import WorkdirLock
 from pixjax.training.mesh import batch_sharding, make_mesh
 from pixjax.training.optimizer import make_optimizer
 from pixjax.training.placement import jit_train_step, place_batch, place_state
 from pixjax.training.reporter import Reporter
-from pixjax.training.run_files import CONFIG_FILE, new_workdir, write_run
 from pixjax.training.saver import Saver
 from pixjax.training.state import TrainState, init_state, make_model, start_state
 from pixjax.training.step import make_train_step

@@ -5,15 +5,15 @@ from typing import Any
 
 from etils import epath
 
+from pixjax.checkpoints.checkpoint import Checkpoints, DamagedCheckpoint, saved_steps
+from pixjax.checkpoints.run_files import CODEC_FOLDER, CONFIG_FILE, damaged_files, require_no_links
 from pixjax.codec import CanvasCodec
 from pixjax.codec.tokenizer_files import BUILT_IN
 from pixjax.config import Config
 from pixjax.config_file import config_from_json
 from pixjax.errors import InputError
 from pixjax.paths import same_place
-from pixjax.training.checkpoint import Checkpoints, DamagedCheckpoint, saved_steps
 from pixjax.training.finetune import origin_state
-from pixjax.training.run_files import CODEC_FOLDER, CONFIG_FILE, damaged_files, require_no_links
 
 # What may change between two starts of one run, because no batch and no update depends on it.
 _FREE = (

@@ -1,6 +1,6 @@
 """The averages of a checkpoint's parameters, the last one used in memory."""
 
-from pixjax.evaluation.restore import Denoiser, load
+from pixjax.checkpoints.load import Denoiser, load
 
 
 class Averages:

@@ -4,11 +4,11 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, get_args, get_type_hints
 
+from pixjax.checkpoints.load import Denoiser
 from pixjax.config import SamplingConfig
 from pixjax.errors import InputError
-from pixjax.evaluation.prompts import require_context
-from pixjax.evaluation.request import Wanted, require_possible
-from pixjax.evaluation.restore import Denoiser
+from pixjax.sampling.checks import Wanted, require_possible
+from pixjax.sampling.prompts import require_context
 
 _MODALITIES: tuple[Wanted, ...] = get_args(Wanted)
 _GUIDED = 2.0  # any scale but 1

@@ -6,11 +6,10 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 from PIL import Image, ImageDraw
 
+from pixjax.checkpoints.load import Denoiser
 from pixjax.codec import TEXT, CanvasCodec, to_uint8
-from pixjax.evaluation.answer import Request, answer, prepare
-from pixjax.evaluation.restore import Denoiser
-from pixjax.evaluation.samples import until_the_end
-from pixjax.evaluation.token_names import token_names
+from pixjax.sampling.request import Request, answer, prepare
+from pixjax.sampling.samples import token_names, until_the_end
 
 SIDE = 512  # pixels that a canvas is shown with, about
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from pixjax.config import SamplingConfig
 from pixjax.errors import InputError
-from pixjax.evaluation.answer import Request
-from pixjax.evaluation.request import Wanted
+from pixjax.sampling.checks import Wanted
+from pixjax.sampling.request import Request
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,8 @@ from typing import Any
 import gradio as gr
 
 from pixjax.errors import InputError, RunError
-from pixjax.evaluation.report.text import escape, visible
 from pixjax.models import NO_LABEL
+from pixjax.report.text import escape, visible
 from pixjax.ui.averages import Averages
 from pixjax.ui.controls import Controls, controls_of
 from pixjax.ui.film import Film, make_film, picture, scale_of, token_at
@@ -19,7 +19,7 @@ _QUIETLY: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "privat
 
 def style() -> str:
     """The style sheet of the page; the shades are those of the report of `pixjax evaluate`."""
-    report = importlib.resources.files("pixjax.evaluation.report")
+    report = importlib.resources.files("pixjax.report")
     here = importlib.resources.files(__package__)
     sheets = (report / "shades.css", here / "page.css")
     return "".join(sheet.read_text(encoding="utf-8") for sheet in sheets)

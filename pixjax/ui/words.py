@@ -1,10 +1,10 @@
 """What the page says of a frame and of a token, as HTML: escaped, whatever the model wrote."""
 
 from pixjax.codec import TEXT
-from pixjax.evaluation.report.blocks import ShadedText, ShadedTexts
-from pixjax.evaluation.report.text import escape, token_text
-from pixjax.evaluation.report.words import shaded_texts_html
-from pixjax.evaluation.token_names import token_names
+from pixjax.report.blocks import ShadedText, ShadedTexts
+from pixjax.report.html import shaded_texts_html
+from pixjax.report.text import escape, token_text
+from pixjax.sampling.samples import token_names
 from pixjax.ui.film import Film, Token, tokens_of
 
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from benchmarks import letters27
-from pixjax.codec.normalize import to_27_letters
+from pixjax.codec.tokenizer import to_27_letters
 
 WORDS = "A book, by “Nobody” (Nº 7).\r\n\r\nCafé Zürich, 1905! " + "Once upon a time there was a cat. " * 30
 HEADER = "The Project Gutenberg EBook of It\r\n\r\nRelease Date: 2001 [EBook #3]\r\n\r\n"

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pixjax.cli import main
 from pixjax.codec import CanvasCodec
 from pixjax.codec.coverage import CoverageCounter, say_lost
-from pixjax.codec.normalize import to_27_letters
-from pixjax.codec.train_bpe import train_bpe
+from pixjax.codec.subword import train_bpe
+from pixjax.codec.tokenizer import to_27_letters
 from pixjax.errors import InputError
 
 LETTERS = CanvasCodec("chars27", "radix:3:1", canvas_size=16, normalize=True)

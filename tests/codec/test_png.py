@@ -14,7 +14,7 @@ from PIL import Image, PngImagePlugin
 from pixjax.cli import main
 from pixjax.codec import IMAGE, CanvasCodec
 from pixjax.codec.png import read_page, write_pages, write_png
-from pixjax.codec.train_bpe import train_bpe
+from pixjax.codec.subword import train_bpe
 from pixjax.errors import InputError
 
 DARK = Image.new("RGBA", (32, 32), (0, 0, 0, 128))

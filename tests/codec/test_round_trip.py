@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pixjax.codec import IMAGE, TEXT, CanvasCodec
-from pixjax.codec.train_bpe import train_bpe
+from pixjax.codec.subword import train_bpe
 
 ANY_TEXT = st.text(max_size=400)
 BYTE_CODECS = grid("bytes")

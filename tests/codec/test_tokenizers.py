@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pixjax.codec import CanvasCodec
-from pixjax.codec.normalize import to_27_letters
-from pixjax.codec.train_bpe import train_bpe
+from pixjax.codec.subword import train_bpe
+from pixjax.codec.tokenizer import to_27_letters
 from pixjax.errors import InputError
 
 CORPUS = ["to be, or not to be: that is the question " * 5, "été 漢字"]

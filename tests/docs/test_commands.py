@@ -18,7 +18,7 @@ from pages import PAGES, ROOT, commands
 
 from pixjax.cli import make_parser
 from pixjax.config_file import load_config
-from pixjax.evaluation.study import read_study
+from pixjax.study.study import read_study
 
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))

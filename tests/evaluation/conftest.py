@@ -1,23 +1,9 @@
-"""A tiny mixed run that has been trained and evaluated once, for all that is asked of an evaluation."""
+"""The tiny run, evaluated once for all that is asked of an evaluation."""
 
 import pytest
 from etils import epath
 
 from pixjax.cli import main
-from pixjax.training.train import train
-
-EVALUATION = {
-    "test": ["demo:text?part=held_out", "demo:images"],
-    "canvases": 8, "samples": 4, "num_times": 2, "batch_size": 4, "reference_characters": 4000,
-}  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def workdir(tmp_path_factory, tiny_config):
-    folder = epath.Path(tmp_path_factory.mktemp("run"))
-    data = {"sources": ["demo:text?part=train", "demo:images"]}
-    train(tiny_config(data=data, training={"steps": 2}, evaluation=EVALUATION), folder)
-    return folder
 
 
 @pytest.fixture(scope="session")

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from etils import epath
 
+from pixjax.checkpoints.load import load
 from pixjax.cli import main
 from pixjax.evaluation.evaluate import Meter, Stopped
 from pixjax.evaluation.held_out import gather
 from pixjax.evaluation.parts import Parts
-from pixjax.evaluation.restore import load
-from pixjax.evaluation.run import evaluate
+from pixjax.report.run import evaluate
 
 
 @pytest.fixture(scope="module")

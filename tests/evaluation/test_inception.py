@@ -15,7 +15,7 @@ from pixjax.evaluation import judges
 from pixjax.evaluation.feature_metrics import frechet_distance
 from pixjax.evaluation.inception import Inception, inception_metrics, load_inception
 from pixjax.evaluation.parts import Parts
-from pixjax.evaluation.run import evaluate
+from pixjax.report.run import evaluate
 
 
 def color_means(images: np.ndarray) -> np.ndarray:

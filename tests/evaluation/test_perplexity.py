@@ -8,7 +8,7 @@ from pixjax.cli import main
 from pixjax.errors import InputError
 from pixjax.evaluation import judges
 from pixjax.evaluation.perplexity import LanguageModel, load_language_model, perplexity
-from pixjax.evaluation.run import evaluate
+from pixjax.report.run import evaluate
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz "
 # A token for two characters, each with a probability of 1 / 16.

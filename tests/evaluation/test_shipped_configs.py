@@ -14,7 +14,7 @@ from pixjax.data.demo import demo_documents
 from pixjax.data.sources import modality_of, open_source
 from pixjax.data.uri import SourceUri
 from pixjax.evaluation.held_out import NAMES, gather, own_test
-from pixjax.evaluation.study import read_study
+from pixjax.study.study import read_study
 
 [FOLDER] = pixjax.configs.__path__
 SHIPPED = sorted(path.stem for path in pathlib.Path(FOLDER).iterdir() if path.name[0].isalpha())

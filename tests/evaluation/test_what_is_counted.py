@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from pixjax.codec import TEXT, CanvasCodec
-from pixjax.codec.subword import hugging_face_tokenizer
+from pixjax.codec.subword import hugging_face_tokenizer, train_bpe
 from pixjax.codec.tokenizer import ByteTokenizer
-from pixjax.codec.train_bpe import train_bpe
 from pixjax.data import make_batches
 from pixjax.evaluation.held_out import read_canvases
 from pixjax.evaluation.reconstruction import counted_cells

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from etils import epath
 
+from pixjax.checkpoints.checkpoint import saved_steps
+from pixjax.checkpoints.digests import digests, digests_on_host
+from pixjax.checkpoints.load import load
 from pixjax.cli import main
 from pixjax.errors import RunError
-from pixjax.evaluation.restore import load
-from pixjax.training.checkpoint import saved_steps
-from pixjax.training.leaves import digests, digests_on_host
 from pixjax.training.train import train
 
 

@@ -8,8 +8,8 @@ import pytest
 from etils import epath
 
 import pixjax
+from pixjax.checkpoints.checkpoint import saved_steps
 from pixjax.cli import main
-from pixjax.training.checkpoint import saved_steps
 
 OURS = pathlib.Path(pixjax.__file__).parent
 

@@ -7,8 +7,8 @@ import time
 import pytest
 from etils import epath
 
+from pixjax.checkpoints.checkpoint import saved_steps
 from pixjax.peers import LOST_PEER
-from pixjax.training.checkpoint import saved_steps
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from etils import epath
 
-from pixjax.evaluation.restore import load
-from pixjax.training.checkpoint import saved_steps
+from pixjax.checkpoints.checkpoint import saved_steps
+from pixjax.checkpoints.load import load
 from pixjax.training.train import train
 
 FORKED = pathlib.Path(__file__).with_name("forked_run.py")

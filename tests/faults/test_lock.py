@@ -11,12 +11,12 @@ import threading
 import pytest
 from etils import epath
 
+from pixjax.checkpoints import lock as locks
+from pixjax.checkpoints.checkpoint import Checkpoints, saved_steps
+from pixjax.checkpoints.lock import LOCK_FILE, OLD_AFTER, STALE_AFTER, WorkdirLock
+from pixjax.checkpoints.lock_store import FolderStore
 from pixjax.cli import main
 from pixjax.errors import InputError, RunError
-from pixjax.training import lock as locks
-from pixjax.training.checkpoint import Checkpoints, saved_steps
-from pixjax.training.lock import LOCK_FILE, OLD_AFTER, STALE_AFTER, WorkdirLock
-from pixjax.training.lock_store import FolderStore
 
 HERE = {"host": socket.gethostname(), "process": os.getpid(), "started": locks._started(os.getpid())}
 

@@ -3,10 +3,10 @@
 import pytest
 from etils import epath
 
+from pixjax.checkpoints.checkpoint import saved_steps
 from pixjax.cli import main
 from pixjax.errors import RunError
 from pixjax.paths import LocalPath
-from pixjax.training.checkpoint import saved_steps
 from pixjax.training.train import train
 
 

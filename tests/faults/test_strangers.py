@@ -20,6 +20,8 @@ from etils import epath
 from PIL import Image
 
 import pixjax
+from pixjax.checkpoints.load import load
+from pixjax.checkpoints.run_files import write_run
 from pixjax.cli import main
 from pixjax.codec import CanvasCodec
 from pixjax.data import open_source
@@ -28,8 +30,6 @@ from pixjax.data.images import BadImage, decode_image
 from pixjax.data.prepare import plan_preparation, prepare
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError
-from pixjax.evaluation.restore import load
-from pixjax.training.run_files import write_run
 from pixjax.training.train import train
 
 NESTED = b"[" * 100_000

@@ -9,8 +9,8 @@ import threading
 import pytest
 from etils import epath
 
+from pixjax.checkpoints.checkpoint import saved_steps
 from pixjax.cli import main
-from pixjax.training.checkpoint import saved_steps
 from pixjax.training.train import train
 
 

@@ -13,8 +13,8 @@ import pytest
 
 from pixjax.config import ModelConfig
 from pixjax.errors import InputError
+from pixjax.interop.jit_names import expected_shapes, params_from_state_dict, state_dict_from_params
 from pixjax.models import JiT, architecture, denoise
-from pixjax.models.jit_names import expected_shapes, params_from_state_dict, state_dict_from_params
 
 GOLDEN = pathlib.Path(__file__).with_name("golden_jit.npz")
 TOLERANCE = 1e-4

@@ -8,6 +8,7 @@ import pytest
 from etils import epath
 from PIL import Image
 
+from pixjax.checkpoints.run_files import write_run
 from pixjax.chips import parse_chips
 from pixjax.cli import main
 from pixjax.codec import CanvasCodec
@@ -17,7 +18,6 @@ from pixjax.planning import fitness, machine, measure
 from pixjax.planning.doctor import examine
 from pixjax.planning.finding import Finding, stand_alone
 from pixjax.planning.measure import checkpoint_speed, loader_rate, matmul_flops, memory_bandwidth
-from pixjax.training.run_files import write_run
 
 
 @pytest.fixture

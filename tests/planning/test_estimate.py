@@ -6,6 +6,7 @@ import json
 import pytest
 from etils import epath
 
+from pixjax.checkpoints.checkpoint import most_checkpoints
 from pixjax.chips import parse_chips
 from pixjax.cli import main
 from pixjax.commands.estimate import lines
@@ -15,7 +16,6 @@ from pixjax.models.flops import training_flops
 from pixjax.models.presets import architecture
 from pixjax.planning.estimate import compose, estimate
 from pixjax.planning.footprint import Footprint, Memory
-from pixjax.training.checkpoint import most_checkpoints
 from pixjax.training.reporter import Reporter
 
 GIB = 2**30

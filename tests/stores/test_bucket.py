@@ -5,11 +5,11 @@ import threading
 import pytest
 
 from pixjax import stores
+from pixjax.checkpoints.lock import WorkdirLock, open_store
+from pixjax.checkpoints.run_files import workdir_path
 from pixjax.errors import InputError
 from pixjax.paths import reachable_path, user_path, write_whole
 from pixjax.training.growing_object import GrowingObject
-from pixjax.training.lock import WorkdirLock, open_store
-from pixjax.training.run_files import workdir_path
 
 from .proxy import answer_lost, cut, status
 

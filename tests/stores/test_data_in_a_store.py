@@ -11,7 +11,7 @@ from PIL import Image
 from pixjax import stores
 from pixjax.cli import main
 from pixjax.codec import CanvasCodec
-from pixjax.codec.train_bpe import train_bpe
+from pixjax.codec.subword import train_bpe
 from pixjax.data import make_batches, open_source
 from pixjax.errors import InputError
 from pixjax.paths import user_path

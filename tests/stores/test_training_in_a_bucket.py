@@ -8,11 +8,11 @@ import sys
 import pytest
 from etils import epath
 
+from pixjax.checkpoints.checkpoint import Checkpoints, saved_steps
 from pixjax.cli import main
 from pixjax.errors import RunError
 from pixjax.paths import user_path
 from pixjax.training import growing_object
-from pixjax.training.checkpoint import Checkpoints, saved_steps
 from pixjax.training.train import train
 
 from .proxy import answer_lost, cut, slow, status

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pixjax.checkpoints.load import Denoiser
 from pixjax.codec import IMAGE, CanvasCodec
 from pixjax.config import MeshConfig
 from pixjax.data import make_batches
 from pixjax.data.source import Picture
-from pixjax.evaluation.generate import generate
-from pixjax.evaluation.prompts import make_context, read_prompt
-from pixjax.evaluation.restore import Denoiser
+from pixjax.sampling.generate import generate
+from pixjax.sampling.prompts import make_context, read_prompt
 from pixjax.training.mesh import make_mesh
 from pixjax.training.optimizer import make_optimizer
 from pixjax.training.state import init_state, make_model

@@ -9,9 +9,9 @@ import pytest
 from etils import epath
 from PIL import Image
 
-from pixjax.codec.train_bpe import train_bpe
+from pixjax.checkpoints.load import load
+from pixjax.codec.subword import train_bpe
 from pixjax.errors import InputError
-from pixjax.evaluation.restore import load
 from pixjax.training.train import train
 
 

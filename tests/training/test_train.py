@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from etils import epath
 
+from pixjax.checkpoints.checkpoint import Checkpoints, most_checkpoints, saved_steps
+from pixjax.checkpoints.load import load
 from pixjax.codec import IMAGE, TEXT, CanvasCodec
-from pixjax.codec.train_bpe import train_bpe
+from pixjax.codec.subword import train_bpe
 from pixjax.errors import InputError, RunError
-from pixjax.evaluation.restore import load
 from pixjax.models import denoise
-from pixjax.training.checkpoint import Checkpoints, most_checkpoints, saved_steps
 from pixjax.training.finetune import params_from
 from pixjax.training.mesh import make_mesh, replicated
 from pixjax.training.reporter import Reporter

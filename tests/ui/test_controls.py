@@ -2,10 +2,10 @@
 
 import pytest
 
+from pixjax.checkpoints.load import Denoiser
 from pixjax.codec import CanvasCodec
 from pixjax.data import text_share
 from pixjax.errors import InputError
-from pixjax.evaluation.restore import Denoiser
 from pixjax.training.mesh import make_mesh
 from pixjax.training.state import make_model
 from pixjax.ui.controls import controls_of

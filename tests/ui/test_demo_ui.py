@@ -9,7 +9,7 @@ import urllib.request
 import pytest
 
 from pixjax.cli import main
-from pixjax.evaluation.generate import _sample
+from pixjax.sampling.generate import _sample
 
 HOSTILE = "<img src=x onerror=alert(1)>${7*7}{{7*7}}"
 

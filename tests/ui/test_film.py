@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from pixjax.codec import IMAGE, TEXT, CanvasCodec, to_float
-from pixjax.evaluation.answer import Request
-from pixjax.evaluation.generate import _sample, generate
+from pixjax.sampling.generate import _sample, generate
+from pixjax.sampling.request import Request
 from pixjax.ui.averages import Averages
 from pixjax.ui.film import Film, make_film, picture, scale_of, token_at, tokens_of
 

@@ -6,7 +6,7 @@ import pytest
 
 from pixjax.config import SamplingConfig
 from pixjax.errors import InputError
-from pixjax.evaluation.answer import Request
+from pixjax.sampling.request import Request
 from pixjax.ui.form import Form
 
 UNTOUCHED = Form(

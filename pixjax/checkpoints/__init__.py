@@ -1,0 +1,1 @@
+"""Checkpoints: saving, verifying and locking them, loading one for evaluation, publishing it."""

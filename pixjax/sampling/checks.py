@@ -1,0 +1,115 @@
+"""What may be asked of a model: every refusal, before anything is computed or written."""
+
+import dataclasses
+import difflib
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pixjax.checkpoints.load import Denoiser
+from pixjax.codec import Modality
+from pixjax.config import SamplingConfig
+from pixjax.errors import InputError
+from pixjax.models import NO_LABEL
+from pixjax.sampling.infill import Given
+
+Wanted = Literal["text", "image", "any"]
+
+
+def class_number(denoiser: Denoiser, label: int | str) -> int:
+    """The number of a class, by its number or its name. Raises `InputError` for a name that the run has not."""
+    try:
+        return int(label)
+    except ValueError:
+        pass
+    names = denoiser.class_names
+    if label in names:
+        if names.count(label) > 1:
+            numbers = " and ".join(str(number) for number, name in enumerate(names) if name == label)
+            raise InputError(f"--label={label} is the name of several classes, {numbers}: give the number of one")
+        return names.index(label)
+    near = difflib.get_close_matches(str(label), [name for name in names if name], n=3, cutoff=0)
+    known = (
+        f"choose a name such as {', '.join(near)}, or a number" if near else "its classes have no names, give a number"
+    )
+    raise InputError(f"--label={label} is not a class of this model: {known}")
+
+
+def require_possible(
+    denoiser: Denoiser,
+    wanted: Wanted,
+    label: int = NO_LABEL,
+    *,
+    given: Given | None = None,
+    prompted: bool = False,
+    trajectory: Sequence[int] = (),
+    **changes: Any,
+) -> SamplingConfig:
+    """The settings that `generate` works with. Raises its `InputError`.
+
+    `prompted` says that there is a context.
+    """
+    model = denoiser.config.model
+    settings = denoiser.config.sampling.changed(**changes)
+    if label != NO_LABEL and wanted == "text":
+        raise InputError(f"--label={label} is a class of natural images: leave it out with --modality=text")
+    if label != NO_LABEL and not 0 <= label < model.num_classes:
+        known = f"0 to {model.num_classes - 1}" if model.num_classes else "none, model.num_classes=0"
+        raise InputError(f"--label={label} is not a class of this model: it has {known}")
+    if wanted != "any" and Modality.of(wanted) not in denoiser.modalities:
+        raise InputError(
+            f"--modality={wanted}: this model was not trained on it, data.sources={denoiser.config.data.sources}"
+        )
+    if model.tagging == "none" and len(denoiser.modalities) > 1:
+        raise InputError(
+            "this model was trained on text and images with model.tagging='none', so nothing tells what it makes: "
+            "train with a marker or a condition"
+        )
+    if given is not None and given.canvas.shape[0] != model.canvas_size:
+        raise InputError(
+            f"a canvas of {given.canvas.shape[0]} pixels is given, and the model's have {model.canvas_size}"
+        )
+    if given is not None and (wanted == "any" or given.modality != Modality.of(wanted)):
+        raise InputError(f"--modality={wanted} is not what there is to fill in: leave it out")
+    if wrong := [step for step in trajectory if not 0 <= step < settings.steps]:
+        raise InputError(f"step {wrong[0]} is not one of the {settings.steps} steps: choose 0 to {settings.steps - 1}")
+    if settings.project_from < 1 and model.codebook_head:
+        raise InputError(
+            f"sampling.project_from={settings.project_from} draws colours toward legal ones, and a codebook head says "
+            "the mean legal colour already: leave it at 1"
+        )
+    has_direction = prompted or label != NO_LABEL or denoiser.config.training.type_dropout > 0
+    if settings.guidance != 1 and ("guidance" in changes or has_direction):
+        _require_guidance(denoiser, prompted, label, settings.guidance)
+    # What the config says of guidance holds where there is something to guide toward.
+    return settings if has_direction else dataclasses.replace(settings, guidance=1.0)
+
+
+def _require_guidance(denoiser: Denoiser, prompted: bool, label: int, scale: float) -> None:
+    """Guidance compares with what the model makes when a condition is hidden, which it has to have been trained on."""
+    model, training = denoiser.config.model, denoiser.config.training
+    if prompted:
+        if not training.context_dropout:
+            raise InputError(
+                f"--guidance={scale} toward a prompt needs a model that was trained without its context at times: "
+                "train with training.context_dropout above 0, it was 0"
+            )
+        return
+    if not (model.num_classes or model.uses_condition or model.context_canvases):
+        raise InputError(
+            f"--guidance={scale} needs a condition, and this model has none (no classes, no context, "
+            f"model.tagging={model.tagging!r}): to guide toward a modality, train with model.tagging='both', "
+            "model.text_condition=True and training.type_dropout above 0"
+        )
+    if label != NO_LABEL and not training.label_dropout:
+        raise InputError(
+            f"--guidance={scale} toward --label={label} needs a model that was trained without its label at times: "
+            "train with training.label_dropout above 0, it was 0"
+        )
+    if label == NO_LABEL and not training.type_dropout:
+        options = ["give a --label"] * bool(model.num_classes and training.label_dropout)
+        options += ["give a --prompt"] * bool(model.context_canvases and training.context_dropout)
+        options += ["train with training.type_dropout above 0, it was 0"]
+        raise InputError(
+            f"--guidance={scale} without a label or a prompt guides toward a modality, for which a model is trained "
+            f"without its type at times: {', or '.join(options)}"
+        )
