@@ -14,6 +14,7 @@ import numpy as np
 
 from pixjax.checkpoints.load import Denoiser
 from pixjax.codec import IMAGE, TEXT, Modality
+from pixjax.diffusion.legal_colors import counted_cells
 from pixjax.errors import InputError
 from pixjax.evaluation.denoising import denoising_curves
 from pixjax.evaluation.floor import beside_floor
@@ -25,7 +26,6 @@ from pixjax.evaluation.likelihood import evaluate_likelihood
 from pixjax.evaluation.ngrams import ngram_scale
 from pixjax.evaluation.parts import Parts
 from pixjax.evaluation.perplexity import perplexity
-from pixjax.evaluation.reconstruction import counted_cells
 from pixjax.evaluation.text_metrics import text_metrics
 from pixjax.models import NO_LABEL, predict, type_condition
 from pixjax.sampling.generate import Generated, Wanted, generate, require_possible

@@ -15,12 +15,13 @@ from jaxtyping import Bool, Float, UInt8
 
 from pixjax.checkpoints.load import Denoiser
 from pixjax.codec import IMAGE, TEXT, CanvasCodec, Modality
+from pixjax.diffusion.bound import Bound, Draws
+from pixjax.diffusion.legal_colors import counted_cells
+from pixjax.diffusion.proposal import Proposal, even, fitted
 from pixjax.errors import InputError
-from pixjax.evaluation.bound import Bound, Draws
 from pixjax.evaluation.mix import ALONE, KNOWN, Mix, fit_mix
 from pixjax.evaluation.model_bound import LOG_SNR_MIN, Measured, Shares, figures_of, measure_bound
-from pixjax.evaluation.proposal import Proposal, even, fitted
-from pixjax.evaluation.reconstruction import counted_cells, unigram_log_prior
+from pixjax.evaluation.reconstruction import unigram_log_prior
 
 # From where no code can be read to where all can: the nearest colour is right above 3.5 for 27 letters, 13 for base256.
 ENDPOINTS = (-4.0, -2.0, 0.0, 2.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0)

@@ -19,11 +19,12 @@ from jaxtyping import Bool, Float, UInt8
 from pixjax.codec import TEXT, to_float
 from pixjax.config import Config
 from pixjax.diffusion import WHOLE, DecisionOrder, noisy, noisy_blocks
+from pixjax.diffusion.bound import Bound, prior_kl
+from pixjax.diffusion.legal_colors import counted_cells
 from pixjax.diffusion.path import time_at
-from pixjax.evaluation.bound import Bound, prior_kl
-from pixjax.evaluation.proposal import Proposal, even, fitted
-from pixjax.evaluation.reconstruction import counted_cells
-from pixjax.models import NO_LABEL, JiT, Params, Written, predict, type_condition
+from pixjax.diffusion.proposal import Proposal, even, fitted
+from pixjax.models.condition import type_condition
+from pixjax.models.jit import NO_LABEL, JiT, Params, Written, predict
 
 LOG_SNR_MIN = -10.0
 BATCH = 32
