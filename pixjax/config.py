@@ -351,11 +351,25 @@ class GridConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class SampledBlocksConfig:
+    text: str = ""  # one of those in diffusion.blocks.text; the first of them unless given
+
+    def __post_init__(self):
+        _require(
+            not self.text or len(parse_blocks(self.text)) == 1,
+            f"sampling.blocks.text={self.text!r} are several: a canvas is made in one order",
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class SamplingConfig:
     sampler: Literal["heun", "euler", "dpm++", "stochastic"] = "heun"
     steps: int = 50
     batch_size: int = 16  # canvases denoised at once
     grid: GridConfig = dataclasses.field(default_factory=GridConfig)
+    blocks: SampledBlocksConfig = dataclasses.field(default_factory=SampledBlocksConfig)  # of text
+    temperature: float = 1.0  # of text that is written letter by letter: 0 is always the likeliest
+    top_p: float = 1.0  # of it: of the likeliest ids that together have this share, and no others
     churn: float = 1.0  # of the stochastic sampler: 0 draws no noise anew, as euler; 1 all that it may, ancestral
     asymmetry: float = 0.0  # steps by which canvases run ahead of the time the network is told (Bit Diffusion)
     guidance: float = 1.0  # how much of what a condition changes counts; 1: no guidance
@@ -368,9 +382,10 @@ class SamplingConfig:
     def __post_init__(self):
         _require(self.steps > 0, f"sampling.steps={self.steps} has to be positive")
         _require(self.batch_size > 0, f"sampling.batch_size={self.batch_size} has to be positive")
+        _require(0 < self.top_p <= 1, f"sampling.top_p={self.top_p} has to be above 0 and at most 1")
         at_least_one = dict.fromkeys(("repeats", "stretch"), (1, math.inf))
         shares = dict.fromkeys(("churn", "project_from", "project_strength"), (0, 1))
-        anything = dict.fromkeys(("asymmetry", "guidance"), (0, math.inf))
+        anything = dict.fromkeys(("asymmetry", "guidance", "temperature"), (0, math.inf))
         _require_range("sampling", self, **at_least_one, **shares, **anything)
         interval = self.guidance_interval
         _require(
