@@ -411,6 +411,7 @@ class EvaluationConfig:
     test: tuple[str, ...] = ()  # sources that training never reads, on which figures are measured
     canvases: int = 512  # of each modality and set, at most
     samples: int = 64  # canvases generated of each modality
+    blocks: tuple[str, ...] = ()  # orders in which text is measured, the headline first; those it was trained for
     num_times: int = 16  # noisy canvases that the network denoises for each canvas of the likelihood
     batch_size: int = 64  # canvases denoised at once
     reference_characters: int = 2**25  # of training text, for n-grams, vocabulary and copied text
@@ -418,6 +419,12 @@ class EvaluationConfig:
     def __post_init__(self):
         for key in ("validation", "test"):
             object.__setattr__(self, key, split_sources(getattr(self, key)))
+        object.__setattr__(self, "blocks", tuple(part for text in self.blocks for part in text.split(",")))
+        for name in self.blocks:
+            _require(
+                name == "whole" or (name.isdecimal() and int(name) > 0),
+                f"evaluation.blocks={name!r} is no order: write whole, or a number of cells such as 1",
+            )
         counts = dict.fromkeys(("num_times", "batch_size", "reference_characters"), (1, math.inf))
         _require_range("evaluation", self, canvases=(2, math.inf), samples=(0, math.inf), **counts)
 

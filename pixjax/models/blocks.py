@@ -36,8 +36,10 @@ class Past(NamedTuple):
     place: int | Array  # of the first that comes now
 
     def joined_by(self, k_BNHK, v_BNHK) -> "Past":
-        where = (0, self.place, 0, 0)
-        k, v = (jax.lax.dynamic_update_slice(old, new, where) for old, new in zip(self, (k_BNHK, v_BNHK), strict=False))
+        k, v = (
+            jax.lax.dynamic_update_slice_in_dim(old, new, self.place, axis=1)
+            for old, new in ((self.k_BMHK, k_BNHK), (self.v_BMHK, v_BNHK))
+        )
         return Past(k, v, self.place)
 
 

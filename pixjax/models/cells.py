@@ -6,6 +6,7 @@ the reading order, which also crosses the borders of patches.
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 import flax.linen as nn
 import jax
@@ -75,8 +76,8 @@ class _Mix(nn.Module):
     def __call__(
         self, around: Sequence[Float[Array, "batch cells width"] | None], bias: bool = True
     ) -> Float[Array, "batch cells features"]:
-        given = [tap for tap in range(self.taps) if around[tap] is not None]
-        cells = jnp.concatenate([around[tap] for tap in given], axis=-1)
+        present = {tap: there for tap, there in enumerate(around) if there is not None}
+        given, cells = list(present), jnp.concatenate(list(present.values()), axis=-1)
         width = cells.shape[-1] // len(given)
         kernel = self.param("kernel", _xavier, (self.taps * width, self.features))
         offset = self.param("bias", nn.initializers.zeros_init(), (self.features,))
@@ -110,9 +111,11 @@ def next_cell(
       What the layer makes of the cell, and what the next one is given if this one is clean.
     """
     width, reach = x.shape[-1], arch.cell_reach
-    h = nn.RMSNorm(epsilon=1e-6, dtype=jnp.float32).apply({"params": params["norm"]}, x).astype(arch.dtype)
+    norm = nn.RMSNorm(epsilon=1e-6, dtype=jnp.float32)
+    h = cast(Array, norm.apply({"params": params["norm"]}, x)).astype(arch.dtype)
     around = [*jnp.moveaxis(before, 1, 0)[:, :, None], h[:, None], *[None] * reach]
-    mixed = _Mix(2 * reach + 1, 2 * width, arch.dtype).apply({"params": params["mix"]}, around)
+    mix = _Mix(2 * reach + 1, 2 * width, arch.dtype)
+    mixed = cast(Array, mix.apply({"params": params["mix"]}, around))
     out = nn.Dense(width, dtype=arch.dtype, precision=precision_of(arch.dtype))
-    heard = out.apply({"params": params["out"]}, nn.silu(mixed[:, 0])).astype(jnp.float32)
-    return x + heard, jnp.concatenate([before[:, 1:], h[:, None]], axis=1)
+    heard = cast(Array, out.apply({"params": params["out"]}, nn.silu(mixed[:, 0])))
+    return x + heard.astype(jnp.float32), jnp.concatenate([before[:, 1:], h[:, None]], axis=1)

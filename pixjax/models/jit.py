@@ -231,6 +231,7 @@ class JiT(nn.Module):
         shift, scale = jnp.split(modulation, 2, axis=-1)
         x = modulate(norm("out_norm")(x), shift, scale)
         if order is not None:
+            text = cast(TextLayers, text)
             log_probs = text.read_in_order(x, cells, clean_cells, log_posterior_BCV, order)
             return Prediction(text.codebook.mean(log_probs), log_probs)
         out = by_canvas(dense(arch.patch[0] * arch.patch[1] * 3, kernel_init=_zeros, name="out")(x))

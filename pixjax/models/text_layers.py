@@ -1,6 +1,7 @@
 """Layers for text: from the posterior of each cell to the tokens of patches, and from these to the ids of cells."""
 
 import dataclasses
+from typing import cast
 
 import flax.linen as nn
 import jax
@@ -59,7 +60,7 @@ class TextLayers:
         if self.arch.cell_layers:
             cells = self.enter(cells)
             for layer in self.layers_below:
-                cells = layer(cells)
+                cells = cast(Cells, layer(cells))
         return cells
 
     def below_in_order(self, log_posterior: LogProbs, clean, order: DecisionOrder) -> tuple[Cells, Cells]:
@@ -83,7 +84,7 @@ class TextLayers:
         if self.arch.cell_layers:
             above += cells
             for layer in self.layers_above:
-                above = layer(above)
+                above = cast(Cells, layer(above))
             above = self.leave(above)
         return jax.nn.log_softmax(above + log_posterior)
 

@@ -7,7 +7,7 @@ the order of blocks of one cell, to rounding.
 
 import dataclasses
 import functools
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
 import jax
@@ -252,7 +252,7 @@ class _Network:
         def one(x, layer):
             params, k, v = layer
             rest = (jnp.zeros((), bool), c_BCD, jnp.asarray(angles), present, visible, image, Past(k, v, place))
-            x, past = block.apply({"params": params}, x, *rest)
+            x, past = cast(tuple[Array, Past], block.apply({"params": params}, x, *rest))
             return x, (past.k_BMHK, past.v_BMHK)
 
         return jax.lax.scan(one, x, (self.params[name], *kept))
@@ -277,7 +277,8 @@ class _Network:
 
     def cell(self, shown, said, below_before, above_before):
         """One cell through the layers below and above: what is below, log p of its ids, and what the next is given."""
-        arch, after = self.model.arch, ([], [])
+        arch = self.model.arch
+        after: tuple[list[Array], list[Array]] = ([], [])
         below = shown
         if arch.cell_layers:
             below = self.dense("cells_in", shown)

@@ -33,7 +33,7 @@ def text_in_order(
     assert order is not None
     index, context = jax.device_put((index, context), batch_sharding(denoiser.mesh))
     if order.block == 1:
-        how = Draw(np.float32(settings.temperature), np.float32(settings.top_p))
+        how = Draw(settings.temperature, settings.top_p)
         ids = _letter_by_letter(denoiser.model, config, order, denoiser.params, key, how, index, context)
     else:
         grid = time_grids(settings.grid, np.full(1, TEXT), settings.steps, config.diffusion.noise_scale)[:, 0]
@@ -56,8 +56,9 @@ def _letter_by_letter(
     model: JiT, config: Config, order: DecisionOrder, params: Params, key, how: Draw, index, context: Context | None
 ):
     given = jnp.zeros((len(index), order.codec.capacity), jnp.int32)
-    conditions = _conditions(config, len(index))
-    return write(model, params, order, _keys(key, index), given, given > 0, how, *conditions, context).ids
+    type_id, label = _conditions(config, len(index))
+    keys = _keys(key, index)
+    return write(model, params, order, keys, given, given > 0, how, type_id, label, context).ids
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
