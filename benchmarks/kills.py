@@ -34,9 +34,9 @@ from typing import Any
 
 from etils import epath
 from jax._src import compiler, distributed
+from pixjax.training.checkpoint import Checkpoints, saved_steps
 
 from pixjax.cli import main as pixjax
-from pixjax.training.checkpoint import Checkpoints, saved_steps
 from pixjax.training.train import train  # noqa: F401 (imported before the forks)
 
 CONFIG = pathlib.Path(__file__).with_name("tiny_config.py")

@@ -67,6 +67,25 @@ def parse_time_law(text: str) -> tuple[str, tuple[float, ...]]:
     return name, parameters
 
 
+def parse_blocks(text: str) -> dict[str, float]:
+    """`whole`, a number of cells, or a mixture such as `1:0.6,8:0.1,whole:0.3`, as the share of each."""
+    shares: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, share = part.strip().partition(":")
+        known = name == "whole" or (name.isdecimal() and int(name) > 0)
+        try:
+            value = float(share or 1)
+        except ValueError:
+            value = math.nan
+        _require(
+            known and value > 0 and math.isfinite(value) and name not in shares and ("," not in text or bool(share)),
+            f"blocks {text!r} are unknown: write whole, a number of cells such as 1, or shares of several, as in "
+            "1:0.6,8:0.1,whole:0.3",
+        )
+        shares[name] = value
+    return {name: share / sum(shares.values()) for name, share in shares.items()}
+
+
 def parse_grid(text: str) -> tuple[str, tuple[float, ...]]:
     """`uniform`, `log_snr[:MIN:MAX]` or `edm[:SIGMA_MIN:SIGMA_MAX[:RHO]]`, as its name and its numbers."""
     name, *numbers = text.split(":")
@@ -221,6 +240,22 @@ class TimeConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class BlocksConfig:
+    """How many cells of a text canvas are decided together, one block after another: `whole` (all at once), a number
+    (`1`: letter by letter), or shares of canvases, `1:0.6,8:0.1,whole:0.3`. Images are one block.
+    """
+
+    text: str = "whole"
+
+    def __post_init__(self):
+        parse_blocks(self.text)
+
+    @property
+    def shares(self) -> dict[str, float]:
+        return parse_blocks(self.text)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class DiffusionConfig:
     loss: Literal["v", "x"] = "v"  # v: MSE of x over max(1-t, t_eps)²; x: plain MSE
     noise_scale: float = 1.0
@@ -228,6 +263,7 @@ class DiffusionConfig:
     text_loss: Literal["cross_entropy", "pixels"] = "cross_entropy"  # of a codebook head; pixels: as any canvas
     text_weight: float = 1.0  # of a text canvas in the loss, where an image has 1
     time: TimeConfig = dataclasses.field(default_factory=TimeConfig)
+    blocks: BlocksConfig = dataclasses.field(default_factory=BlocksConfig)  # in which orders text is learned
 
     def __post_init__(self):
         _require(self.noise_scale > 0, f"diffusion.noise_scale={self.noise_scale} has to be positive")
@@ -315,11 +351,25 @@ class GridConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class SampledBlocksConfig:
+    text: str = ""  # one of those in diffusion.blocks.text; the first of them unless given
+
+    def __post_init__(self):
+        _require(
+            not self.text or len(parse_blocks(self.text)) == 1,
+            f"sampling.blocks.text={self.text!r} are several: a canvas is made in one order",
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class SamplingConfig:
     sampler: Literal["heun", "euler", "dpm++", "stochastic"] = "heun"
     steps: int = 50
     batch_size: int = 16  # canvases denoised at once
     grid: GridConfig = dataclasses.field(default_factory=GridConfig)
+    blocks: SampledBlocksConfig = dataclasses.field(default_factory=SampledBlocksConfig)  # of text
+    temperature: float = 1.0  # of text that is written letter by letter: 0 is always the likeliest
+    top_p: float = 1.0  # of it: of the likeliest ids that together have this share, and no others
     churn: float = 1.0  # of the stochastic sampler: 0 draws no noise anew, as euler; 1 all that it may, ancestral
     asymmetry: float = 0.0  # steps by which canvases run ahead of the time the network is told (Bit Diffusion)
     guidance: float = 1.0  # how much of what a condition changes counts; 1: no guidance
@@ -332,9 +382,10 @@ class SamplingConfig:
     def __post_init__(self):
         _require(self.steps > 0, f"sampling.steps={self.steps} has to be positive")
         _require(self.batch_size > 0, f"sampling.batch_size={self.batch_size} has to be positive")
+        _require(0 < self.top_p <= 1, f"sampling.top_p={self.top_p} has to be above 0 and at most 1")
         at_least_one = dict.fromkeys(("repeats", "stretch"), (1, math.inf))
         shares = dict.fromkeys(("churn", "project_from", "project_strength"), (0, 1))
-        anything = dict.fromkeys(("asymmetry", "guidance"), (0, math.inf))
+        anything = dict.fromkeys(("asymmetry", "guidance", "temperature"), (0, math.inf))
         _require_range("sampling", self, **at_least_one, **shares, **anything)
         interval = self.guidance_interval
         _require(
@@ -360,6 +411,7 @@ class EvaluationConfig:
     test: tuple[str, ...] = ()  # sources that training never reads, on which figures are measured
     canvases: int = 512  # of each modality and set, at most
     samples: int = 64  # canvases generated of each modality
+    blocks: tuple[str, ...] = ()  # orders in which text is measured, the headline first; those it was trained for
     num_times: int = 16  # noisy canvases that the network denoises for each canvas of the likelihood
     batch_size: int = 64  # canvases denoised at once
     reference_characters: int = 2**25  # of training text, for n-grams, vocabulary and copied text
@@ -367,6 +419,12 @@ class EvaluationConfig:
     def __post_init__(self):
         for key in ("validation", "test"):
             object.__setattr__(self, key, split_sources(getattr(self, key)))
+        object.__setattr__(self, "blocks", tuple(part for text in self.blocks for part in text.split(",")))
+        for name in self.blocks:
+            _require(
+                name == "whole" or (name.isdecimal() and int(name) > 0),
+                f"evaluation.blocks={name!r} is no order: write whole, or a number of cells such as 1",
+            )
         counts = dict.fromkeys(("num_times", "batch_size", "reference_characters"), (1, math.inf))
         _require_range("evaluation", self, canvases=(2, math.inf), samples=(0, math.inf), **counts)
 
@@ -393,6 +451,11 @@ class Config:
             not self.training.type_dropout or (self.model.uses_condition and self.model.text_condition),
             f"training.type_dropout={self.training.type_dropout} hides the type, which has to mean neither text nor "
             "image then: set model.tagging='condition' or 'both', and model.text_condition=True",
+        )
+        _require(
+            self.diffusion.blocks.text == "whole" or (self.model.codebook_head and self.model.codebook_input),
+            f"diffusion.blocks.text={self.diffusion.blocks.text!r} needs the text head: set "
+            "model.codebook_head=True and model.codebook_input=True",
         )
         _require(
             self.data.context_pages <= self.model.context_canvases,

@@ -1,6 +1,7 @@
 """`pixjax.load`: a workdir becomes an object that denoises."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -13,10 +14,14 @@ from pixjax.checkpoints.checkpoint import Checkpoints
 from pixjax.checkpoints.run_files import find_workdir, read_class_names, read_run, read_text_share
 from pixjax.codec import IMAGE, TEXT, CanvasCodec, Modality
 from pixjax.config import Config, MeshConfig
+from pixjax.diffusion.proposal import even
 from pixjax.errors import InputError
 from pixjax.models import NO_LABEL, NO_TYPE, Context, JiT, Params, denoise
+from pixjax.models.order_bound import LOG_SNR_MIN, TextReader, bound_in_order, next_token_bits
 from pixjax.training.mesh import make_mesh, replicated
 from pixjax.training.state import init_params, make_model
+
+_SCORE_END = 6.0  # log-SNR at which a score's path ends: any is valid, and from here on letters are certain
 
 _denoise = jax.jit(denoise, static_argnums=0)
 
@@ -87,6 +92,47 @@ class Denoiser:
         type_id = jnp.broadcast_to(jnp.asarray(NO_TYPE if modality is None else modality, jnp.int32), (batch,))
         labels = jnp.broadcast_to(jnp.asarray(NO_LABEL if label is None else label, jnp.int32), (batch,))
         return _denoise(self.model, self.params, z, t, type_id, labels, context=context)
+
+    def score(self, texts: str | Sequence[str], *, blocks: str | int = "1", num_times: int = 16, seed: int = 0):
+        """How many bits each text takes, as the beginning of a canvas of its own.
+
+        Args:
+          texts: one, or several; each of as many tokens as a canvas holds, at most.
+          blocks: the order in which it is decided, one of those that the model was trained for.
+          num_times: draws of noise for each canvas, of which letter by letter needs none.
+
+        Returns:
+          For each text, float64: with `blocks="1"` the -log2 p of each of its tokens given those before it, exact
+          [tokens]; else an upper bound on their sum [1]. A single text has a single array.
+
+        Raises:
+          InputError: a text that is too long, or an order that the model was not trained for.
+        """
+        name, trained = str(blocks), list(self.config.diffusion.blocks.shares)
+        if self.model.codebook is None or not self.model.codebook.is_output:
+            raise InputError("this model has no text head (model.codebook_head=False), which gives probabilities")
+        if name not in trained:
+            raise InputError(f"blocks={name}: this model was trained for diffusion.blocks.text={','.join(trained)}")
+        of_texts = [self.codec.text_tokenizer.encode(text) for text in ([texts] if isinstance(texts, str) else texts)]
+        codec, longest = self.codec, max(map(len, of_texts), default=0)
+        if longest > codec.capacity:
+            raise InputError(f"a text has {longest} tokens, and a canvas holds {codec.capacity}: give it in parts")
+        ids = np.full((len(of_texts), codec.capacity), codec.pad_id, np.int32)
+        for row, tokens in zip(ids, of_texts, strict=True):
+            row[: len(tokens)] = tokens
+        canvases = codec.encode_ids(ids)
+        reader = TextReader.named(self.model, self.config, name)
+        if name == "1":
+            bits = next_token_bits(reader, self.params, canvases)
+            found = [row[: len(tokens)] for row, tokens in zip(bits, of_texts, strict=True)]
+        else:
+            mask = codec.mask_of_cells(np.arange(codec.capacity) < np.array([[len(tokens)] for tokens in of_texts]))
+            bound = bound_in_order(
+                reader, self.params, canvases, mask, num_times=num_times, proposal=even(LOG_SNR_MIN, _SCORE_END),
+                endpoints=(_SCORE_END,), seed=seed,
+            )  # fmt: skip
+            found = list(bound.total / np.log(2))
+        return found[0] if isinstance(texts, str) else found
 
     def _require_context(self, context) -> Context | None:
         if context is None:

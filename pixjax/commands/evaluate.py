@@ -11,6 +11,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--test", metavar="URI,…", help="held-out sources; evaluation.test of the config unless given")
     parser.add_argument("--validation", metavar="URI,…", help="sources on which choices are made, as the endpoint")
     parser.add_argument("--sources", metavar="URI,…", help="where the training sources lie now, if they were moved")
+    parser.add_argument("--blocks", metavar="N,…", help="orders of text: 1 is letter by letter, whole all at once")
     parser.add_argument("--num-samples", type=int, metavar="N", help="canvases generated of each modality")
     parser.add_argument("--num-canvases", type=int, metavar="N", help="held-out canvases of each modality, at most")
     parser.add_argument("--num-times", type=int, metavar="N", help="noisy versions of each canvas for its likelihood")
@@ -41,6 +42,7 @@ def run(args: argparse.Namespace) -> None:
     overrides = {
         "evaluation.test": _sources("--test", args.test),
         "evaluation.validation": _sources("--validation", args.validation),
+        "evaluation.blocks": None if args.blocks is None else (args.blocks,),
         "evaluation.samples": args.num_samples,
         "evaluation.canvases": args.num_canvases,
         "evaluation.num_times": args.num_times,

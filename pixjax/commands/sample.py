@@ -70,6 +70,9 @@ def _add_sampling(group: argparse._ArgumentGroup) -> None:
         metavar="GRID",
         help="of times: uniform, log_snr[:MIN:MAX] or edm[:SIGMA_MIN:SIGMA_MAX[:RHO]]; TEXT,IMAGE for one each",
     )
+    group.add_argument("--blocks", metavar="N", help="cells of text decided together: 1 is letter by letter, or whole")
+    group.add_argument("--temperature", type=float, metavar="T", help="letter by letter: 0 is always the likeliest")
+    group.add_argument("--top-p", type=float, metavar="SHARE", help="letter by letter: of the likeliest ids alone")
     group.add_argument("--churn", type=float, metavar="SHARE", help="of noise drawn anew by the stochastic sampler")
     group.add_argument("--asymmetry", type=float, metavar="STEPS", help="that canvases run ahead of the time told")
     group.add_argument("--guidance", type=float, metavar="SCALE", help="toward the prompt, the label or the modality")
@@ -173,6 +176,9 @@ def _changes(args: argparse.Namespace) -> dict[str, Any]:
         "sampler": args.sampler,
         "steps": args.steps,
         "grid": args.grid,
+        "blocks": args.blocks,
+        "temperature": args.temperature,
+        "top_p": args.top_p,
         "churn": args.churn,
         "asymmetry": args.asymmetry,
         "guidance": args.guidance,

@@ -10,18 +10,27 @@ if TYPE_CHECKING:
     from pixjax.data.batches import BatchIterator, make_batches
     from pixjax.data.context import CONTEXT_FIELDS
     from pixjax.data.images import CAUSES
-    from pixjax.data.sources import open_source, text_share
+    from pixjax.data.sources import modality_schedule, open_source, text_share
 
 _HOME = {
     "BatchIterator": "pixjax.data.batches",
     "make_batches": "pixjax.data.batches",
     "CAUSES": "pixjax.data.images",
     "CONTEXT_FIELDS": "pixjax.data.context",
+    "modality_schedule": "pixjax.data.sources",
     "open_source": "pixjax.data.sources",
     "text_share": "pixjax.data.sources",
 }
 
-__all__ = ["CAUSES", "CONTEXT_FIELDS", "BatchIterator", "make_batches", "open_source", "text_share"]
+__all__ = [
+    "CAUSES",
+    "CONTEXT_FIELDS",
+    "BatchIterator",
+    "make_batches",
+    "modality_schedule",
+    "open_source",
+    "text_share",
+]
 
 
 def __getattr__(name: str):

@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping
 
+import numpy as np
+from jaxtyping import Int64
+
 from pixjax.codec import IMAGE, TEXT, CanvasCodec, Modality
 from pixjax.codec.coverage import bytes_instead
 from pixjax.config import Config, DataConfig
 from pixjax.data.caption_pairs import CaptionPairs
+from pixjax.data.mixture import Mixture
 from pixjax.data.source import ImageSource, Source
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError
@@ -181,3 +185,10 @@ def text_share(config: Config) -> float:
     for uri, weight in source_weights(config).items():
         shares[modality_of(SourceUri.parse(uri))] += weight
     return shares[TEXT] / (shares[TEXT] + shares[IMAGE])
+
+
+def modality_schedule(config: Config) -> Int64[np.ndarray, " block"]:
+    """TEXT or IMAGE of each canvas of the stream, which repeats after a block."""
+    weights = source_weights(config)
+    modalities = np.array([modality_of(SourceUri.parse(uri)) for uri in weights])
+    return modalities[Mixture.from_weights(tuple(weights.values())).schedule]

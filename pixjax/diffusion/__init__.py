@@ -1,11 +1,12 @@
 """The Gaussian path between noise (t = 0) and a clean canvas (t = 1), learned as the clean canvas."""
 
+from pixjax.diffusion.decision_order import WHOLE, DecisionOrder
 from pixjax.diffusion.guidance import guide
 from pixjax.diffusion.infill import Known, keep_known
 from pixjax.diffusion.information import Information, no_information, remember, require_measurable, seen_information
 from pixjax.diffusion.legal_colors import matched_filter, project
 from pixjax.diffusion.loss import denoising_loss, reading_loss
-from pixjax.diffusion.path import Denoise, noisy
+from pixjax.diffusion.path import Denoise, noisy, noisy_blocks
 from pixjax.diffusion.sampler import ONCE, Frames, Repeats, sample
 from pixjax.diffusion.steps import Predict
 from pixjax.diffusion.time_grid import time_grid, time_grids
@@ -13,6 +14,8 @@ from pixjax.diffusion.time_law import sample_times, time_law
 
 __all__ = [
     "ONCE",
+    "WHOLE",
+    "DecisionOrder",
     "Denoise",
     "Frames",
     "Information",
@@ -25,6 +28,7 @@ __all__ = [
     "matched_filter",
     "no_information",
     "noisy",
+    "noisy_blocks",
     "project",
     "reading_loss",
     "remember",

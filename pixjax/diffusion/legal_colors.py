@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from pixjax.codec import CanvasCodec
+from pixjax.codec.scale import Array as AnyArray
 from pixjax.diffusion.path import MIN_TIME, Denoise, per_canvas, sigma_at
 from pixjax.diffusion.steps import Predict
 
@@ -86,3 +87,8 @@ def each_cell(codec: CanvasCodec, summarise: Callable[..., Array], y, sigma, log
     inputs = [jnp.moveaxis(values, 1, 0) for values in (cells, *per_cell)]
     together = max(1, min(codec.capacity, _POSTERIORS // (len(y) * codec.vocab_size)))
     return jnp.moveaxis(jax.lax.map(one, inputs, batch_size=together), 0, 1)
+
+
+def counted_cells(codec: CanvasCodec, mask: Bool[AnyArray, "batch height width"]) -> Bool[AnyArray, "batch capacity"]:
+    """The cells whose pixels a mask counts: all of a cell's, or none. NumPy or JAX."""
+    return mask.reshape(len(mask), -1)[:, codec.cell_index[:, 0]]

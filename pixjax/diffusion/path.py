@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pixjax.codec.scale import Array as AnyArray
+from pixjax.diffusion.decision_order import DecisionOrder
 
 MIN_TIME = 1e-4  # below it a canvas says nothing
 _MIN_SIGMA = 1e-4  # below it nothing changes: the nearest colour is certain
@@ -29,6 +30,19 @@ def noisy(
 ) -> Float[Array, "batch height width 3"]:
     """The canvas at time t. `x` is in [-1, 1], `noise` is standard normal."""
     return per_canvas(t) * x + per_canvas(1 - t) * noise_scale * noise
+
+
+def noisy_blocks(
+    x: Float[Array, "batch height width 3"],
+    noise: Float[Array, "batch height width 3"],
+    t: Float[Array, "batch blocks"],
+    order: DecisionOrder,
+    noise_scale: float = 1.0,
+) -> tuple[Float[Array, "batch height width 3"], Float[Array, "batch cells"]]:
+    """Text canvases whose blocks have times of their own, and the time of each cell. What is no cell stays clean."""
+    block = order.block_of_pixel
+    of_pixel = jnp.where(block >= 0, t[:, block], 1.0).reshape(*x.shape[:3], 1)
+    return of_pixel * x + (1 - of_pixel) * noise_scale * noise, t[:, order.block_of_cell]
 
 
 def time_at(log_snr: float | Float[AnyArray, "..."], noise_scale: float | Float[Array, ""]) -> Float[Array, "..."]:

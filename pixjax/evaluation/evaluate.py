@@ -14,6 +14,8 @@ import numpy as np
 
 from pixjax.checkpoints.load import Denoiser
 from pixjax.codec import IMAGE, TEXT, Modality
+from pixjax.diffusion import WHOLE
+from pixjax.diffusion.legal_colors import counted_cells
 from pixjax.errors import InputError
 from pixjax.evaluation.denoising import denoising_curves
 from pixjax.evaluation.external_networks import NO_REFERENCE_NETWORKS, ReferenceNetworks
@@ -23,8 +25,8 @@ from pixjax.evaluation.image_metrics import image_metrics, nearest_neighbours
 from pixjax.evaluation.inception import LAYER, RESIZE, Inception, inception_metrics
 from pixjax.evaluation.likelihood import evaluate_likelihood
 from pixjax.evaluation.ngrams import ngram_scale
+from pixjax.evaluation.order_likelihood import evaluate_order, passes_per_token
 from pixjax.evaluation.perplexity import perplexity
-from pixjax.evaluation.reconstruction import counted_cells
 from pixjax.evaluation.result_cache import ResultCache
 from pixjax.evaluation.text_metrics import text_metrics
 from pixjax.models import NO_LABEL, predict, type_condition
@@ -106,11 +108,21 @@ def measure(
         metrics[name] = {}
         if modality not in data.test or modality not in data.validation:
             continue
+        orders = _orders(denoiser) if modality == TEXT else [WHOLE]
+        if modality == TEXT and orders != [WHOLE]:
+            metrics |= _by_blocks(denoiser, data, orders, seed, counter, part, metrics)
+        if WHOLE not in orders:
+            continue
         likelihood = part(f"{name}_likelihood", functools.partial(_likelihood, denoiser, data, modality, seed, counter))
         metrics[name]["likelihood"] = {key: value for key, value in likelihood.items() if key != CANVAS_BITS}
-        metrics.setdefault(CANVAS_BITS, {})[name] = likelihood[CANVAS_BITS]
+        metrics.setdefault(CANVAS_BITS, {}).setdefault(name, {}).update(likelihood[CANVAS_BITS])
         headlines = HEADLINES[modality]
-        metrics |= {key: value for key, value in likelihood.items() if key.removesuffix("_stderr") in headlines}
+        found = {key: value for key, value in likelihood.items() if key.removesuffix("_stderr") in headlines}
+        if "by_blocks" in metrics[name]:
+            whole = found | {"is_exact": False, "passes_per_token": passes_per_token(denoiser, WHOLE)}
+            metrics[name]["by_blocks"] |= {WHOLE: whole}
+        if orders[0] == WHOLE:
+            metrics |= found
         metrics[name]["denoising"] = {
             label: part(
                 f"{name}_denoising_{label}", functools.partial(_denoising, model, data, modality, seed, counter)
@@ -165,6 +177,43 @@ def measure(
         measure = functools.partial(_ngrams, data.training_text, texts)
         metrics["references"] = {"ngrams": part("ngrams", measure, references.also(test=digest))}
     return metrics | {"seconds": seconds, "notes": notes}, samples
+
+
+def _orders(denoiser: Denoiser) -> list[str]:
+    """The orders in which text is measured, the headline first."""
+    trained = list(denoiser.config.diffusion.blocks.shares)
+    orders = list(denoiser.config.evaluation.blocks or trained)
+    if unknown := [name for name in orders if name not in trained]:
+        raise InputError(f"--blocks={unknown[0]}: this model was trained for diffusion.blocks.text={','.join(trained)}")
+    return orders
+
+
+def _by_blocks(
+    denoiser: Denoiser, data: HeldOutData, orders: list[str], seed: int, counter: EvaluationCounter, part, metrics
+):
+    """Bits of text in each order but the whole; the first of them is the headline, which says so in `blocks`."""
+    test, validation = data.test[TEXT], data.validation[TEXT]
+    found: dict[str, Any] = {}
+    for name in orders:
+        if name == WHOLE:
+            continue
+        measure = functools.partial(
+            evaluate_order,
+            denoiser,
+            (test.canvases, test.mask),
+            name,
+            validation=(validation.canvases, validation.mask),
+            num_times=denoiser.config.evaluation.num_times,
+            seed=seed,
+            done=counter,
+        )
+        found[name] = dict(part(f"text_blocks_{name}", measure))
+        bits = metrics.setdefault(CANVAS_BITS, {}).setdefault("text", {})
+        bits[f"blocks={name}"] = found[name].pop(CANVAS_BITS)
+    metrics["text"] |= {"by_blocks": found}
+    headline = found.get(orders[0], {})
+    figures = {key: value for key, value in headline.items() if key.removesuffix("_stderr") in HEADLINES[TEXT]}
+    return figures | {"blocks": orders[0]}
 
 
 def _test_texts(denoiser: Denoiser, data: HeldOutData) -> list[str]:

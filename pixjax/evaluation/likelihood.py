@@ -15,12 +15,13 @@ from jaxtyping import Bool, Float, UInt8
 
 from pixjax.checkpoints.load import Denoiser
 from pixjax.codec import IMAGE, TEXT, CanvasCodec, Modality
+from pixjax.diffusion.bound import Bound, Draws
+from pixjax.diffusion.legal_colors import counted_cells
+from pixjax.diffusion.proposal import Proposal, even, fitted
 from pixjax.errors import InputError
-from pixjax.evaluation.bound import Bound, Draws
 from pixjax.evaluation.mix import ALONE, KNOWN, Mix, fit_mix
 from pixjax.evaluation.model_bound import LOG_SNR_MIN, Measured, Shares, figures_of, measure_bound
-from pixjax.evaluation.proposal import Proposal, even, fitted
-from pixjax.evaluation.reconstruction import counted_cells, unigram_log_prior
+from pixjax.evaluation.reconstruction import unigram_log_prior
 
 # From where no code can be read to where all can: the nearest colour is right above 3.5 for 27 letters, 13 for base256.
 ENDPOINTS = (-4.0, -2.0, 0.0, 2.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0)
@@ -82,7 +83,7 @@ def evaluate_likelihood(
         known = " and ".join(map(str, sorted(denoiser.modalities)))
         raise InputError(f"modality={Modality(modality)} is not what this model was trained on: it has {known}")
     codec = denoiser.codec
-    test, validation = _counted(codec, "test", *test), _counted(codec, "validation", *validation)
+    test, validation = counted_canvases(codec, "test", *test), counted_canvases(codec, "validation", *validation)
     measure = functools.partial(
         measure_bound,
         denoiser,
@@ -97,13 +98,13 @@ def evaluate_likelihood(
     everywhere = even(LOG_SNR_MIN, endpoints[-1])
     seen = measure(*validation, proposal=everywhere, ends=dict.fromkeys(figures, endpoints), tried=TRIED)
     unit = "token" if modality == TEXT else "dim"
-    chosen = choose(seen, figures, endpoints, _counts(codec, *validation, modality)[f"{unit}s"])
+    chosen = choose(seen, figures, endpoints, units(codec, *validation, modality)[f"{unit}s"])
 
     ends, shares, mix = chosen.ends, chosen.shares, chosen.mix
     measured = measure(*test, proposal=chosen.proposal, ends={name: (end,) for name, end in ends.items()})
-    counts = _counts(codec, *test, modality)
+    counts = units(codec, *test, modality)
     bounds = {name: measured.bound(name, share, (ends[name],)) for name, share in shares.items()}
-    found = {name: {"log_snr_max": ends[name]} | _figures(bound, counts) for name, bound in bounds.items()}
+    found = {name: {"log_snr_max": ends[name]} | figures_of_bound(bound, counts) for name, bound in bounds.items()}
     headline = figures[-1]
     curves = {name: measured.draws.integrand(share(measured.draws.log_snr)) for name, share in shares.items()}
     curves["matched_filter" if modality == TEXT else "noisy_canvas"] = measured.draws.integrand(KNOWN)
@@ -157,7 +158,7 @@ def _by_endpoint(bound: Bound, units: Float[np.ndarray, " n"]) -> Float[np.ndarr
     return (path + bound.reconstruction.sum(axis=0) / units[:tried].sum()) / np.log(2)
 
 
-def _counted(codec: CanvasCodec, name: str, canvases, mask) -> Canvases:
+def counted_canvases(codec: CanvasCodec, name: str, canvases, mask) -> Canvases:
     """The canvases, and the mask without the marker."""
     shape = (len(canvases), codec.canvas_size, codec.canvas_size)
     if canvases.shape != (*shape, 3) or mask.shape != shape or canvases.dtype != np.uint8:
@@ -174,7 +175,7 @@ def _counted(codec: CanvasCodec, name: str, canvases, mask) -> Canvases:
     return canvases, mask
 
 
-def _counts(codec: CanvasCodec, canvases, mask, modality: int) -> Counts:
+def units(codec: CanvasCodec, canvases, mask, modality: int) -> Counts:
     """What there is of each unit on each canvas."""
     counts = {"canvases": np.ones(len(canvases)), "dims": 3.0 * mask.sum(axis=(1, 2))}
     if modality != TEXT:
@@ -187,7 +188,7 @@ def _counts(codec: CanvasCodec, canvases, mask, modality: int) -> Counts:
     return counts | {"tokens": tokens, "characters": tokens * (characters / tokens.sum())}
 
 
-def _figures(bound: Bound, counts: Counts) -> dict[str, float]:
+def figures_of_bound(bound: Bound, counts: Counts) -> dict[str, float]:
     """Of a path that ends at the only endpoint of the bound."""
     terms = {
         "kl": bound.kl / np.log(2),

@@ -13,10 +13,11 @@ from jaxtyping import Float
 from pixjax.checkpoints.load import Denoiser
 from pixjax.codec import TEXT, CanvasCodec, to_float
 from pixjax.diffusion import matched_filter, reading_loss
+from pixjax.diffusion.bound import Bound, Draws, Reconstruct, draw, prior_kl, reconstruction_at
+from pixjax.diffusion.legal_colors import counted_cells
 from pixjax.diffusion.path import MIN_TIME, per_canvas
-from pixjax.evaluation.bound import Bound, Draws, Reconstruct, draw, prior_kl, reconstruction_at
-from pixjax.evaluation.proposal import Proposal
-from pixjax.evaluation.reconstruction import counted_cells, image_reconstruction, text_reconstruction
+from pixjax.diffusion.proposal import Proposal
+from pixjax.evaluation.reconstruction import image_reconstruction, text_reconstruction
 from pixjax.models import NO_LABEL, denoise, predict, type_condition
 from pixjax.training.mesh import batch_sharding
 

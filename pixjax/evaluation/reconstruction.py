@@ -12,9 +12,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, UInt8
 
 from pixjax.codec import CanvasCodec, to_float
-from pixjax.codec.scale import Array as AnyArray
-from pixjax.diffusion.legal_colors import each_cell
-from pixjax.evaluation.bound import Reconstruct
+from pixjax.diffusion.bound import Reconstruct
+from pixjax.diffusion.legal_colors import counted_cells, each_cell
 
 
 def text_reconstruction(codec: CanvasCodec, log_prior: Float[Array, " vocab"] | None = None) -> Reconstruct:
@@ -47,11 +46,6 @@ def image_reconstruction() -> Reconstruct:
         return jnp.sum(jnp.where(mask, jnp.moveaxis(rows, 0, 1), 0.0), axis=(1, 2))
 
     return reconstruct
-
-
-def counted_cells(codec: CanvasCodec, mask: Bool[AnyArray, "batch height width"]) -> Bool[AnyArray, "batch capacity"]:
-    """The cells whose pixels a mask counts: all of a cell's, or none. NumPy or JAX."""
-    return mask.reshape(len(mask), -1)[:, codec.cell_index[:, 0]]
 
 
 def unigram_log_prior(

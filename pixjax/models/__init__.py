@@ -2,7 +2,7 @@
 
 from pixjax.models.codebook import Codebook
 from pixjax.models.condition import text_types, type_condition
-from pixjax.models.jit import NO_LABEL, NO_TYPE, Context, JiT, Params, Prediction, denoise, predict
+from pixjax.models.jit import NO_LABEL, NO_TYPE, Context, JiT, Params, Prediction, Written, denoise, predict
 from pixjax.models.presets import VARIANTS, Architecture, architecture
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "JiT",
     "Params",
     "Prediction",
+    "Written",
     "architecture",
     "denoise",
     "predict",

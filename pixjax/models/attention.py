@@ -2,10 +2,13 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from pixjax.config import Attention
 from pixjax.models.dense import precision_of
+
+_NEVER = float(np.finfo(np.float32).min)  # finite: a token that is absent, and sees none that is there, stays a number
 
 
 def attend(
@@ -15,6 +18,7 @@ def attend(
     implementation: Attention,
     present: Bool[Array, "batch tokens"] | None = None,
     *,
+    visible: Bool[np.ndarray, "tokens tokens"] | None = None,
     causal: bool = False,
 ) -> Float[Array, "batch tokens heads head_width"]:
     """softmax(q·k / sqrt(head_width))·v, the softmax in float32.
@@ -24,25 +28,34 @@ def attend(
         `heads_first` moves the heads before the tokens, which XLA does not do by itself on a CPU; `auto` is that one
         on a CPU and `xla` elsewhere.
       present: tokens that may be attended to; None is all.
+      visible: which tokens (rows) may attend to which (columns), in every canvas; None is all.
       causal: whether a token attends to itself and those before it alone.
     """
     if implementation == "auto":
         implementation = "heads_first" if jax.default_backend() == "cpu" else "xla"
     if implementation == "heads_first":
-        return _heads_first(q, k, v, present, causal)
-    mask = None if present is None else present[:, None, None]
+        return _heads_first(q, k, v, _allowed(present, visible), causal)
+    mask = _allowed(present, visible)
     # It has no argument for the precision. cuDNN's takes no float32, and XLA's says of bfloat16 what it does itself.
     with jax.default_matmul_precision("highest" if q.dtype == jnp.float32 else None):
         return jax.nn.dot_product_attention(q, k, v, mask=mask, is_causal=causal, implementation=implementation)
 
 
-def _heads_first(q_BNHK, k_BNHK, v_BNHK, present_BM, causal):
+def _allowed(present_BM, visible_NM):
+    """Both of them, over [batch, heads, tokens, tokens]; None is all."""
+    if visible_NM is None:
+        return None if present_BM is None else present_BM[:, None, None]
+    visible = jnp.asarray(visible_NM)[None, None]
+    return visible if present_BM is None else visible & present_BM[:, None, None]
+
+
+def _heads_first(q_BNHK, k_BNHK, v_BNHK, allowed, causal):
     q, k, v = (jnp.swapaxes(x, 1, 2) for x in (q_BNHK * q_BNHK.shape[-1] ** -0.5, k_BNHK, v_BNHK))
     precision = precision_of(q.dtype)
     scores_BHNM = jnp.einsum("bhnk,bhmk->bhnm", q, k, precision=precision, preferred_element_type=jnp.float32)
-    if present_BM is not None:
-        scores_BHNM = jnp.where(present_BM[:, None, None], scores_BHNM, -jnp.inf)
+    if allowed is not None:
+        scores_BHNM = jnp.where(allowed, scores_BHNM, _NEVER)
     if causal:
-        scores_BHNM = jnp.where(jnp.tri(scores_BHNM.shape[-1], dtype=bool), scores_BHNM, -jnp.inf)
+        scores_BHNM = jnp.where(jnp.tri(scores_BHNM.shape[-1], dtype=bool), scores_BHNM, _NEVER)
     weights_BHNM = jax.nn.softmax(scores_BHNM).astype(v.dtype)
     return jnp.swapaxes(jnp.einsum("bhnm,bhmk->bhnk", weights_BHNM, v, precision=precision), 1, 2)

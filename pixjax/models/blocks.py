@@ -3,7 +3,10 @@
 Shape suffixes as in jit.py.
 """
 
+from typing import NamedTuple
+
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
@@ -25,20 +28,40 @@ def modulate(x_BND, shift_BND, scale_BND):
     return x_BND * (1 + scale_BND) + shift_BND
 
 
+class Past(NamedTuple):
+    """Keys and values of tokens that came before, with room for those that come now."""
+
+    k_BMHK: Array
+    v_BMHK: Array
+    place: int | Array  # of the first that comes now
+
+    def joined_by(self, k_BNHK, v_BNHK) -> "Past":
+        k, v = (
+            jax.lax.dynamic_update_slice_in_dim(old, new, self.place, axis=1)
+            for old, new in ((self.k_BMHK, k_BNHK), (self.v_BMHK, v_BNHK))
+        )
+        return Past(k, v, self.place)
+
+
 class Attention(nn.Module):
     arch: Architecture
 
     @nn.compact
-    def __call__(self, x_BND, angles_NP, present_BN):
+    def __call__(self, x_BND, angles_NP, present_BN, visible_NN=None, past: Past | None = None):
+        """Of the tokens alone; or, with a `past`, of them and of what is in it, which is returned with them in it."""
         arch = self.arch
         batch, tokens, width = x_BND.shape
         qkv = FusedDense(3, width, splits=shares_heads(arch.heads), dtype=arch.dtype, name="qkv")(x_BND)
         q, k, v = (x.reshape(batch, tokens, arch.heads, arch.head_width) for x in qkv)
         q = rotate(norm("q_norm")(q), angles_NP).astype(arch.dtype)
         k = rotate(norm("k_norm")(k), angles_NP).astype(arch.dtype)
-        out_BNHK = attend(q, k, v, arch.attention, present_BN)
+        if past is not None:
+            past = past.joined_by(k, v)
+            k, v, _ = past
+        out_BNHK = attend(q, k, v, arch.attention, present_BN, visible=visible_NN)
         proj = dense(width, dtype=arch.dtype, kernel_init=_xavier, name="proj")
-        return by_canvas(proj(out_BNHK.reshape(x_BND.shape)))
+        out = by_canvas(proj(out_BNHK.reshape(x_BND.shape)))
+        return out if past is None else (out, past)
 
 
 class SwiGLU(nn.Module):
@@ -58,14 +81,17 @@ class Block(nn.Module):
 
     arch: Architecture
     deterministic: bool
-    context_tokens: int = 0  # the last ones: patches of clean canvases
+    runs: tuple[int, ...]  # how many tokens follow each condition: of the canvas, of clean canvases
 
     @nn.compact
-    def __call__(self, x_BND, drops: Array, c_BCD, angles_NP, present_BN, image_BN):
+    def __call__(
+        self, x_BND, drops: Array, c_BCD, angles_NP, present_BN, visible_NN, image_BN, past: Past | None = None
+    ):
         """`drops` is a scalar: whether this layer, one of the middle half, uses dropout.
 
-        `c_BCD` is one condition for all tokens, or two: of the canvas, and of the context that follows it. `image_BN`
-        says with `Architecture.modality_mlp` which tokens are known to be of an image.
+        `c_BCD` is one condition for each run of tokens. `present_BN` says which tokens are there, `visible_NN` which
+        see which; None is all. `image_BN` says with `Architecture.modality_mlp` which are known to be of an image.
+        Returns the tokens, and the `past` with them in it.
         """
         arch = self.arch
 
@@ -77,17 +103,18 @@ class Block(nn.Module):
         x_BND = by_canvas(x_BND)
         to_modulation = dense(6 * arch.width, dtype=arch.dtype, kernel_init=_zeros, name="modulation")
         modulation = by_canvas(to_modulation(nn.silu(c_BCD)))
-        if self.context_tokens:
-            of_canvas, of_context = jnp.split(modulation, 2, axis=1)
-            own = x_BND.shape[1] - self.context_tokens
+        if len(self.runs) > 1:
+            of_runs = jnp.split(modulation, len(self.runs), axis=1)
             modulation = jnp.concatenate(
-                [jnp.repeat(of_canvas, own, axis=1), jnp.repeat(of_context, self.context_tokens, axis=1)], axis=1
+                [jnp.repeat(m, n, axis=1) for m, n in zip(of_runs, self.runs, strict=True)], axis=1
             )
         shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = jnp.split(modulation.astype(jnp.float32), 6, axis=-1)
         h = modulate(norm("norm1")(x_BND), shift_a, scale_a).astype(arch.dtype)
-        x_BND = x_BND + gate_a * drop(Attention(arch, name="attention")(h, angles_NP, present_BN))
+        heard = Attention(arch, name="attention")(h, angles_NP, present_BN, visible_NN, past)
+        heard, past = heard if past is not None else (heard, None)
+        x_BND = x_BND + gate_a * drop(heard)
         h = modulate(norm("norm2")(x_BND), shift_m, scale_m).astype(arch.dtype)
         out = SwiGLU(arch, name="mlp")(h, drop)
         if arch.modality_mlp:
             out = jnp.where(image_BN[..., None], SwiGLU(arch, name="mlp_image")(h, drop), out)
-        return by_canvas(x_BND + gate_m * out), None
+        return by_canvas(x_BND + gate_m * out), past

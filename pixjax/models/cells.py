@@ -5,15 +5,23 @@ a patch. Here every cell is mixed with its neighbours by the same weights, where
 the reading order, which also crosses the borders of patches.
 """
 
+from collections.abc import Sequence
+from typing import cast
+
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
+from flax.linen.dtypes import promote_dtype
 from jaxtyping import Array, Float
 
-from pixjax.models.dense import dense
+from pixjax.diffusion.decision_order import DecisionOrder
+from pixjax.models.dense import dense, precision_of
 from pixjax.models.on_mesh import by_canvas
 from pixjax.models.presets import Architecture
 
 _xavier = nn.initializers.xavier_uniform()
+
+Cells = Float[Array, "batch cells width"]
 
 
 class CellBlock(nn.Module):
@@ -22,12 +30,92 @@ class CellBlock(nn.Module):
     arch: Architecture
 
     @nn.compact
-    def __call__(self, x: Float[Array, "batch cells width"]) -> Float[Array, "batch cells width"]:
-        arch, width = self.arch, x.shape[-1]
-        h = nn.RMSNorm(epsilon=1e-6, dtype=jnp.float32, name="norm")(x).astype(arch.dtype)
-        reach, cells = arch.cell_reach, x.shape[1]
-        padded = jnp.pad(h, ((0, 0), (reach, reach), (0, 0)))
-        around = jnp.concatenate([padded[:, i : i + cells] for i in range(2 * reach + 1)], axis=-1)
-        h = nn.silu(by_canvas(dense(2 * width, dtype=arch.dtype, kernel_init=_xavier, name="mix")(around)))
-        out = dense(width, dtype=arch.dtype, kernel_init=nn.initializers.zeros_init(), name="out")(h)
-        return x + out.astype(jnp.float32)
+    def __call__(
+        self, x: Cells, clean: Cells | None = None, order: DecisionOrder | None = None
+    ) -> Cells | tuple[Cells, Cells]:
+        """Of a canvas that is decided in an order, two streams by the same weights: the noisy cells and the clean ones.
+
+        A noisy cell sees noisy neighbours of its own block and clean ones of earlier blocks; a clean one sees clean
+        ones up to its own block.
+        """
+        arch, width, reach = self.arch, x.shape[-1], self.arch.cell_reach
+        norm = nn.RMSNorm(epsilon=1e-6, dtype=jnp.float32, name="norm")
+        mix = _Mix(2 * reach + 1, 2 * width, arch.dtype, name="mix")
+        out = dense(width, dtype=arch.dtype, kernel_init=nn.initializers.zeros_init(), name="out")
+
+        def finish(mixed):
+            return out(nn.silu(by_canvas(mixed))).astype(jnp.float32)
+
+        h = norm(x).astype(arch.dtype)
+        if clean is None or order is None:
+            return x + finish(mix(_around(h, reach)))
+        g = norm(clean).astype(arch.dtype)
+        if order.block == 1:  # both streams see the same cells before, and beside them their own
+            later = [None] * (reach + 1)
+            before = mix([*_around(g, reach)[:reach], *later])
+            own = [mix([*later[1:], stream, *later[1:]], bias=False) for stream in (h, g)]
+            return x + finish(before + own[0]), clean + finish(before + own[1])
+        noisy_around, clean_around = [], []
+        for distance, noisy_there, clean_there in zip(
+            range(-reach, reach + 1), _around(h, reach), _around(g, reach), strict=True
+        ):
+            same, earlier = (where[:, None] for where in order.tap(distance))
+            noisy_around.append(jnp.where(same, noisy_there, jnp.where(earlier, clean_there, 0)))
+            clean_around.append(jnp.where(same | earlier, clean_there, 0))
+        return x + finish(mix(noisy_around)), clean + finish(mix(clean_around))
+
+
+class _Mix(nn.Module):
+    """A dense layer over the cells around; those that are None are zeros and cost nothing."""
+
+    taps: int
+    features: int
+    dtype: object
+
+    @nn.compact
+    def __call__(
+        self, around: Sequence[Float[Array, "batch cells width"] | None], bias: bool = True
+    ) -> Float[Array, "batch cells features"]:
+        present = {tap: there for tap, there in enumerate(around) if there is not None}
+        given, cells = list(present), jnp.concatenate(list(present.values()), axis=-1)
+        width = cells.shape[-1] // len(given)
+        kernel = self.param("kernel", _xavier, (self.taps * width, self.features))
+        offset = self.param("bias", nn.initializers.zeros_init(), (self.features,))
+        if len(given) < self.taps:
+            kernel = jnp.concatenate([kernel[tap * width : (tap + 1) * width] for tap in given])
+        cells, kernel, offset = promote_dtype(cells, kernel, offset, dtype=self.dtype)
+        dimensions = (((cells.ndim - 1,), (0,)), ((), ()))
+        mixed = jax.lax.dot_general(cells, kernel, dimensions, precision=precision_of(cells.dtype))
+        return mixed + offset if bias else mixed
+
+
+def _around(cells, reach: int) -> list:
+    """For each distance from -reach to reach, the cell there; zeros beyond both ends."""
+    padded = jnp.pad(cells, ((0, 0), (reach, reach), (0, 0)))
+    return [padded[:, first : first + cells.shape[1]] for first in range(2 * reach + 1)]
+
+
+def next_cell(
+    arch: Architecture,
+    params: dict,
+    before: Float[Array, "batch reach width"],
+    x: Float[Array, "batch width"],
+) -> tuple[Float[Array, "batch width"], Float[Array, "batch reach width"]]:
+    """`CellBlock` letter by letter: one cell, noisy or clean, from the clean ones before it.
+
+    Args:
+      params: of the `CellBlock`.
+      before: as this returned it for the cell before; zeros before the first.
+
+    Returns:
+      What the layer makes of the cell, and what the next one is given if this one is clean.
+    """
+    width, reach = x.shape[-1], arch.cell_reach
+    norm = nn.RMSNorm(epsilon=1e-6, dtype=jnp.float32)
+    h = cast(Array, norm.apply({"params": params["norm"]}, x)).astype(arch.dtype)
+    around = [*jnp.moveaxis(before, 1, 0)[:, :, None], h[:, None], *[None] * reach]
+    mix = _Mix(2 * reach + 1, 2 * width, arch.dtype)
+    mixed = cast(Array, mix.apply({"params": params["mix"]}, around))
+    out = nn.Dense(width, dtype=arch.dtype, precision=precision_of(arch.dtype))
+    heard = cast(Array, out.apply({"params": params["out"]}, nn.silu(mixed[:, 0])))
+    return x + heard.astype(jnp.float32), jnp.concatenate([before[:, 1:], h[:, None]], axis=1)

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from pixjax.codec import CanvasCodec
-from pixjax.diffusion.path import MIN_TIME, per_canvas, sigma_at
+from pixjax.diffusion.path import MIN_TIME, sigma_at
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,14 +33,20 @@ class Codebook:
         return jnp.isin(type_id, jnp.asarray(self.text_types))
 
     def log_posterior(
-        self, z: Float[Array, "batch height width 3"], t: Float[Array, " batch"]
+        self, z: Float[Array, "batch height width 3"], t: Float[Array, " batch"] | Float[Array, "batch cells"] | None
     ) -> Float[Array, "batch cells vocab"]:
-        """log p(id | the pixels of its cell) under a uniform prior, in nats."""
-        t = t.astype(jnp.float32)
-        y = z.astype(jnp.float32) / per_canvas(jnp.maximum(t, MIN_TIME))
-        cells = y.reshape(len(z), -1, 3)[:, self.codec.cell_index]
-        sigma = jnp.broadcast_to(sigma_at(t, self.noise_scale)[:, None], cells.shape[:2])
-        return self.codec.color_code.decode_soft(cells, sigma)
+        """log p(id | the pixels of its cell) under a uniform prior, in nats.
+
+        Args:
+          t: of the canvas, or of each cell; None: all is noise, which says nothing.
+        """
+        if t is None:
+            return jnp.full((len(z), self.codec.capacity, self.vocab_size), -np.log(self.vocab_size), jnp.float32)
+        t = t.astype(jnp.float32).reshape(len(z), -1)
+        cells = z.astype(jnp.float32).reshape(len(z), -1, 3)[:, self.codec.cell_index]
+        y = cells / jnp.maximum(t, MIN_TIME)[..., None, None]
+        sigma = jnp.broadcast_to(sigma_at(t, self.noise_scale), cells.shape[:2])
+        return self.codec.color_code.decode_soft(y, sigma)
 
     def at_pixels(self, values: Float[Array, "batch cells vocab"]) -> Float[Array, "batch height width vocab"]:
         """What belongs to a cell at each of its pixels; zero where no cell is."""

@@ -9,17 +9,19 @@ from typing import Any, NamedTuple, cast
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from pixjax.codec import IMAGE
+from pixjax.diffusion.decision_order import DecisionOrder
 from pixjax.models.blocks import Block, modulate, norm
-from pixjax.models.cells import CellBlock
 from pixjax.models.codebook import Codebook
 from pixjax.models.dense import dense
 from pixjax.models.on_mesh import by_canvas
 from pixjax.models.patches import patchify, unpatchify
 from pixjax.models.positions import rope_angles, sincos_table, time_features
 from pixjax.models.presets import Architecture
+from pixjax.models.text_layers import TextLayers
 
 Params = dict[str, Any]
 
@@ -43,35 +45,63 @@ class Context(NamedTuple):
     modality: Int[Array, "batch pages"] | None = None  # 0 text, 1 image; -1 (or None): not said
 
 
+class Written(NamedTuple):
+    """A text canvas that is decided in an order: what stands in it, and how noisy each cell is where it is decided."""
+
+    clean: Float[Array, "batch height width 3"]  # in [-1, 1]; of it a cell is told what is in earlier blocks, no more
+    t: Float[Array, "batch cells"] | None = None  # of each noisy cell; None: they are all noise, and say nothing
+
+
 class _Tokens(NamedTuple):
     """What goes through the blocks: a canvas, then its context; in-context tokens come before them."""
 
     x_BND: Float[Array, "batch tokens width"]
-    c_BCD: Float[Array, "batch conditions width"]  # of the canvas, and of its context
-    present_BN: Bool[Array, "batch tokens"] | None  # None: all of them
+    c_BCD: Float[Array, "batch conditions width"]  # of each run of tokens
+    runs: tuple[int, ...]
+    angles_NP: Float[np.ndarray, "tokens pairs"]
     image_BN: Bool[Array, "batch tokens"]  # known to be of an image
+    present_BN: Bool[Array, "batch tokens"] | None = None  # None: all of them
+    visible_NN: Bool[np.ndarray, "tokens tokens"] | None = None  # which (rows) see which (columns); None: all see all
 
-    def followed_by(self, clean_BPND, c_of_clean_1D, context: Context) -> "_Tokens":
+    def followed_by(self, clean_BPND, c_of_clean_1D, angles_ND, context: Context) -> "_Tokens":
+        """With context, which is seen by all. Where the canvas is decided in an order, context sees nothing of it."""
         batch, pages, patches, width = clean_BPND.shape
         own = jnp.ones(self.x_BND.shape[:2], bool)
         modality = jnp.full((batch, pages), NO_TYPE) if context.modality is None else context.modality
         c_of_clean = jnp.broadcast_to(c_of_clean_1D, (batch, 1, width))
-        return _Tokens(
-            jnp.concatenate([self.x_BND, clean_BPND.reshape(batch, -1, width)], axis=1),
-            jnp.concatenate([self.c_BCD, c_of_clean], axis=1),
-            jnp.concatenate([own, jnp.repeat(context.present, patches, axis=1)], axis=1),
-            jnp.concatenate([self.image_BN, jnp.repeat(modality == IMAGE, patches, axis=1)], axis=1),
+        return self._replace(
+            x_BND=jnp.concatenate([self.x_BND, clean_BPND.reshape(batch, -1, width)], axis=1),
+            c_BCD=jnp.concatenate([self.c_BCD, c_of_clean], axis=1),
+            runs=(*self.runs, pages * patches),
+            angles_NP=np.concatenate([self.angles_NP, *[angles_ND] * pages]),
+            image_BN=jnp.concatenate([self.image_BN, jnp.repeat(modality == IMAGE, patches, axis=1)], axis=1),
+            present_BN=jnp.concatenate([own, jnp.repeat(context.present, patches, axis=1)], axis=1),
+            visible_NN=_with_common(self.visible_NN, after=pages * patches),
         )
 
     def led_by(self, first_BND) -> "_Tokens":
-        """In-context tokens are always there, and of the modality of the canvas."""
-        always = jnp.ones(first_BND.shape[:2], bool)
-        return _Tokens(
-            jnp.concatenate([first_BND, self.x_BND], axis=1),
-            self.c_BCD,
-            None if self.present_BN is None else jnp.concatenate([always, self.present_BN], axis=1),
-            jnp.concatenate([always & self.image_BN[:, :1], self.image_BN], axis=1),
+        """In-context tokens are always there, and of the modality of the canvas; they are seen as context is."""
+        always, num = jnp.ones(first_BND.shape[:2], bool), first_BND.shape[1]
+        return self._replace(
+            x_BND=jnp.concatenate([first_BND, self.x_BND], axis=1),
+            runs=(self.runs[0] + num, *self.runs[1:]),
+            angles_NP=np.concatenate([np.zeros((num, self.angles_NP.shape[1]), np.float32), self.angles_NP]),
+            image_BN=jnp.concatenate([always & self.image_BN[:, :1], self.image_BN], axis=1),
+            present_BN=None if self.present_BN is None else jnp.concatenate([always, self.present_BN], axis=1),
+            visible_NN=_with_common(self.visible_NN, before=num),
         )
+
+
+def _with_common(visible_NN: np.ndarray | None, before: int = 0, after: int = 0) -> np.ndarray | None:
+    """With tokens at both ends that all others see, and that see of these only what is such a token as well."""
+    if visible_NN is None:
+        return None
+    common = np.pad(visible_NN.all(axis=0), (before, after), constant_values=True)
+    added = np.pad(np.zeros(len(visible_NN), bool), (before, after), constant_values=True)
+    wide = np.pad(visible_NN, ((before, after), (before, after)))
+    wide[added] = common
+    wide[:, added] = True
+    return wide
 
 
 _REMAT_POLICIES = {"full": None, "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable}
@@ -96,15 +126,15 @@ def predict(
     *,
     context: Context | None = None,
     previous: Float[Array, "batch height width 3"] | None = None,
+    written: Written | None = None,
+    order: DecisionOrder | None = None,
     dropout_key: jax.Array | None = None,
 ) -> Prediction:
-    """`JiT` as a pure function of its parameters; with a key it drops out, as in training."""
+    """`JiT.predict` as a pure function of its parameters; with a key it drops out, as in training."""
     rngs = {} if dropout_key is None else {"dropout": dropout_key}
-    drops_out = dropout_key is not None
-    conditions = (type_id, label, context, previous)
-    prediction = model.apply(
-        {"params": params}, z, t, *conditions, deterministic=not drops_out, rngs=rngs, method=JiT.predict
-    )
+    conditions = (type_id, label, context, previous, written)
+    options: dict[str, Any] = {"order": order, "deterministic": dropout_key is None, "rngs": rngs}
+    prediction = model.apply({"params": params}, z, t, *conditions, **options, method=JiT.predict)
     return cast(Prediction, prediction)
 
 
@@ -118,6 +148,7 @@ class JiT(nn.Module):
 
     arch: Architecture
     codebook: Codebook | None = None
+    orders: tuple[DecisionOrder, ...] = ()  # that text may be decided in, beside all at once
 
     def __call__(self, *inputs: Any, **conditions: Any) -> Float[Array, "batch height width 3"]:
         """The clean canvas that `predict` finds."""
@@ -132,7 +163,9 @@ class JiT(nn.Module):
         label: Int[Array, " batch"] | None = None,
         context: Context | None = None,
         previous: Float[Array, "batch height width 3"] | None = None,
+        written: Written | None = None,
         *,
+        order: DecisionOrder | None = None,
         deterministic: bool = True,
     ) -> Prediction:
         """The clean canvas x, in the scale of the data ([-1, 1]), float32, and with a codebook head what it reads.
@@ -144,10 +177,73 @@ class JiT(nn.Module):
           label: class of a natural image, -1 (or None) for none.
           context: at most `Architecture.context_canvases` clean canvases; None is none, and costs nothing.
           previous: the clean prediction of the step before, for `Architecture.self_condition`; None is all zeros.
+          order: in which the cells of text canvases are decided; None: all at once.
+          written: what an order needs to know. Each cell of z has a time of its own then, and t does not count.
         """
-        arch, codebook = self.arch, self.codebook
-        batch = z.shape[0]
-        condition_BD = self._condition(batch, type_id, label)
+        arch = self.arch
+        condition_BD = self._condition(z.shape[0], type_id, label)
+        embed, embed_time = self._embeddings()
+        text = None if self.codebook is None else TextLayers.of(arch, self.codebook)
+        if any(order.is_within_patches for order in self.orders):
+            first_patch = self.param("first_patch", _normal, (arch.width,))
+
+        angles = rope_angles(*arch.grid, arch.head_width, kind=arch.rope)
+        if order is None:
+            x = embed(z, previous)
+            if text is not None:
+                is_text = text.codebook.is_text(jnp.full(len(z), NO_TYPE) if type_id is None else type_id)
+                log_posterior_BCV = text.codebook.log_posterior(z, t)
+                cells = text.below(log_posterior_BCV)
+                if text.codebook.is_input:
+                    x += jnp.where(is_text[:, None, None], text.embed(cells), 0.0)
+            c_BCD = by_canvas(embed_time(t) + condition_BD)[:, None]
+            is_image = jnp.zeros(len(z), bool) if type_id is None else type_id == IMAGE
+            tokens = _Tokens(x, c_BCD, x.shape[1:2], angles, jnp.broadcast_to(is_image[:, None], x.shape[:2]))
+        else:
+            text, written = cast(TextLayers, text), cast(Written, written)
+            log_posterior_BCV = text.codebook.log_posterior(z, written.t)
+            # Letter by letter all is said of a cell without it, and its own noise comes in at the end alone.
+            shown = text.codebook.log_posterior(z, None) if order.block == 1 else log_posterior_BCV
+            cells, clean_cells = text.below_in_order(shown, written.clean, order)
+            c_of_clean = by_canvas(embed_time(jnp.ones(1)) + condition_BD)[:, None]
+            clean = embed(written.clean, clean=True) + text.embed(clean_cells)
+            if order.is_within_patches:
+                # What is said of a patch is said by the one before: it need not be shown, and one stream is enough.
+                first = jnp.broadcast_to(first_patch, (len(z), 1, arch.width))
+                x, c_BCD = jnp.concatenate([first, clean[:, :-1]], axis=1), c_of_clean
+                runs, places = x.shape[1:2], np.concatenate([np.zeros_like(angles[:1]), angles[:-1]])
+            else:
+                x = jnp.concatenate([embed(z) + text.embed(cells), clean], axis=1)
+                c_of_noisy = by_canvas(embed_time(jnp.zeros(1)) + condition_BD)[:, None]
+                c_BCD = jnp.concatenate([c_of_noisy, c_of_clean], axis=1)
+                runs, places = (clean.shape[1],) * 2, np.concatenate([angles, angles])
+            is_image_BN = jnp.zeros(x.shape[:2], bool)
+            tokens = _Tokens(x, c_BCD, runs, places, is_image_BN, visible_NN=order.visible_patches())
+        canvas_tokens, canvas_runs = tokens.x_BND.shape[1], len(tokens.runs)
+        tokens = self._with_context(tokens, embed, embed_time, angles, context)
+        tokens = self._transformer(tokens, condition_BD, deterministic)
+
+        x = tokens.x_BND[:, arch.in_context_tokens : arch.in_context_tokens + canvas_tokens]
+        to_modulation = dense(2 * arch.width, kernel_init=_zeros, name="out_modulation")
+        modulation = by_canvas(to_modulation(nn.silu(c_BCD)))
+        if canvas_runs > 1:
+            modulation = jnp.repeat(modulation, canvas_tokens // canvas_runs, axis=1)
+        shift, scale = jnp.split(modulation, 2, axis=-1)
+        x = modulate(norm("out_norm")(x), shift, scale)
+        if order is not None:
+            text = cast(TextLayers, text)
+            log_probs = text.read_in_order(x, cells, clean_cells, log_posterior_BCV, order)
+            return Prediction(text.codebook.mean(log_probs), log_probs)
+        out = by_canvas(dense(arch.patch[0] * arch.patch[1] * 3, kernel_init=_zeros, name="out")(x))
+        x_hat = unpatchify(out, arch.patch, arch.grid)
+        if text is None or not text.codebook.is_output:
+            return Prediction(x_hat)
+        log_probs = text.read(x, cells, log_posterior_BCV)
+        return Prediction(jnp.where(is_text[:, None, None, None], text.codebook.mean(log_probs), x_hat), log_probs)
+
+    def _embeddings(self):
+        """Of canvases, by patches and with their places, and of times."""
+        arch = self.arch
         time_in = dense(arch.width, kernel_init=_normal, name="time_in")
         time_out = dense(arch.width, kernel_init=_normal, name="time_out")
         embed_in = dense(arch.bottleneck, use_bias=False, dtype=arch.dtype, kernel_init=_xavier, name="embed_in")
@@ -158,88 +254,43 @@ class JiT(nn.Module):
             embed_previous = dense(
                 arch.bottleneck, use_bias=False, dtype=arch.dtype, kernel_init=_zeros, name="embed_previous"
             )
-            previous = jnp.zeros_like(z) if previous is None else previous
 
         def embed_time(t):
             return time_out(nn.silu(time_in(time_features(t))))
 
-        def embed(canvas, previous=None):
+        def embed(canvas, previous=None, *, clean=False):
             hidden = embed_in(patchify(canvas, arch.patch).astype(arch.dtype))
-            if previous is not None:
+            if arch.self_condition and not clean:
+                previous = jnp.zeros_like(canvas) if previous is None else previous
                 hidden += embed_previous(patchify(previous, arch.patch).astype(arch.dtype))
             return by_canvas(embed_out(hidden).astype(jnp.float32)) + table[None]
 
-        x = embed(z, previous if arch.self_condition else None)
-        if codebook is not None:
-            is_text = codebook.is_text(jnp.full(batch, NO_TYPE) if type_id is None else type_id)
-            log_posterior_BCV = codebook.log_posterior(z, t)
-            cells_BCW = self._cells_below(log_posterior_BCV)
-            if codebook.is_input:
-                x += jnp.where(is_text[:, None, None], self._embed_cells(cells_BCW), 0.0)
-        c_BCD = by_canvas(embed_time(t) + condition_BD)[:, None]
-        is_image = jnp.zeros(batch, bool) if type_id is None else type_id == IMAGE
-        tokens = _Tokens(x, c_BCD, None, jnp.broadcast_to(is_image[:, None], x.shape[:2]))
+        return embed, embed_time
+
+    def _with_context(self, tokens: _Tokens, embed, embed_time, angles, context: Context | None) -> _Tokens:
+        arch = self.arch
         if arch.context_canvases:
             segment = self.param("context_segment", _normal, (arch.context_canvases, arch.width))
             context_modality = self.param("context_modality", _normal, (NUM_TYPES, arch.width))
-        if context is not None:
-            pages = context.canvases.shape[1]
-            clean = embed(context.canvases.reshape(batch * pages, *z.shape[1:])).reshape(batch, pages, *table.shape)
-            clean += segment[None, :pages, None]
-            if context.modality is not None:
-                clean += _rows_or_zero(context_modality, context.modality)[:, :, None]
-            clean = jnp.where(context.present[..., None, None], clean, 0.0)
-            tokens = tokens.followed_by(clean, embed_time(jnp.ones(1)), context)
+        if context is None:
+            return tokens
+        batch, pages, *canvas = context.canvases.shape
+        clean = embed(context.canvases.reshape(batch * pages, *canvas), clean=True)
+        clean = clean.reshape(batch, pages, -1, arch.width) + segment[None, :pages, None]
+        if context.modality is not None:
+            clean += _rows_or_zero(context_modality, context.modality)[:, :, None]
+        clean = jnp.where(context.present[..., None, None], clean, 0.0)
+        return tokens.followed_by(clean, embed_time(jnp.ones(1)), angles, context)
 
+    def _transformer(self, tokens: _Tokens, condition_BD, deterministic: bool) -> _Tokens:
+        arch = self.arch
         start = arch.in_context_start if arch.in_context_tokens else 0
         if start:
-            tokens = self._blocks(tokens, 0, start, 0, deterministic, "blocks_before")
+            tokens = self._blocks(tokens, 0, start, deterministic, "blocks_before")
         if arch.in_context_tokens:
             place = self.param("in_context_position", _normal, (arch.in_context_tokens, arch.width))
             tokens = tokens.led_by(condition_BD[:, None] + place[None])
-        tokens = self._blocks(tokens, start, arch.depth, arch.in_context_tokens, deterministic, "blocks")
-        x = tokens.x_BND[:, arch.in_context_tokens : arch.in_context_tokens + len(table)]
-
-        to_modulation = dense(2 * arch.width, kernel_init=_zeros, name="out_modulation")
-        modulation = by_canvas(to_modulation(nn.silu(c_BCD[:, :1])))
-        shift, scale = jnp.split(modulation, 2, axis=-1)
-        x = modulate(norm("out_norm")(x), shift, scale)
-        pixels = arch.patch[0] * arch.patch[1]
-        out = by_canvas(dense(pixels * 3, kernel_init=_zeros, name="out")(x))
-        x_hat = unpatchify(out, arch.patch, arch.grid)
-        if codebook is None or not codebook.is_output:
-            return Prediction(x_hat)
-        log_probs = self._read_cells(x, cells_BCW, log_posterior_BCV)
-        return Prediction(jnp.where(is_text[:, None, None, None], codebook.mean(log_probs), x_hat), log_probs)
-
-    def _cells_below(self, log_posterior_BCV) -> Float[Array, "batch cells width"]:
-        """What the pixels of each cell say of it, and with `Architecture.cell_layers` also those of its neighbours."""
-        arch, cells = self.arch, jnp.exp(log_posterior_BCV)
-        if arch.cell_layers:
-            cells = dense(arch.cell_width, kernel_init=_xavier, name="cells_in")(cells)
-            for layer in range(arch.cell_layers):
-                cells = CellBlock(arch, name=f"cells_below_{layer}")(cells)
-        return cells
-
-    def _embed_cells(self, cells_BCW) -> Float[Array, "batch tokens width"]:
-        """The cells of each patch as a token."""
-        arch, codebook = self.arch, cast(Codebook, self.codebook)
-        patches = patchify(codebook.at_pixels(cells_BCW), arch.patch).astype(arch.dtype)
-        embed = dense(arch.width, use_bias=False, dtype=arch.dtype, kernel_init=_xavier, name="embed_ids")
-        return by_canvas(embed(patches).astype(jnp.float32))
-
-    def _read_cells(self, x_BND, cells_BCW, log_posterior_BCV) -> Float[Array, "batch cells vocab"]:
-        """log p(id) of each cell: the network's logits, from its tokens and what came from below, and the posterior."""
-        arch, codebook = self.arch, cast(Codebook, self.codebook)
-        values = arch.cell_width if arch.cell_layers else codebook.vocab_size
-        said = by_canvas(dense(arch.patch[0] * arch.patch[1] * values, kernel_init=_zeros, name="out_ids")(x_BND))
-        above = codebook.of_cells(unpatchify(said, arch.patch, arch.grid))
-        if arch.cell_layers:
-            above += cells_BCW
-            for layer in range(arch.cell_layers):
-                above = CellBlock(arch, name=f"cells_above_{layer}")(above)
-            above = dense(codebook.vocab_size, kernel_init=_zeros, name="cells_out")(above)
-        return jax.nn.log_softmax(above + log_posterior_BCV)
+        return self._blocks(tokens, start, arch.depth, deterministic, "blocks")
 
     def _condition(self, batch: int, type_id, label) -> Float[Array, "batch width"]:
         arch = self.arch
@@ -255,18 +306,15 @@ class JiT(nn.Module):
             condition += table[jnp.where(label < 0, arch.num_classes, label)]
         return condition
 
-    def _blocks(self, tokens: "_Tokens", first: int, last: int, unrotated: int, deterministic: bool, name: str):
+    def _blocks(self, tokens: _Tokens, first: int, last: int, deterministic: bool, name: str) -> _Tokens:
         """Blocks `first` to `last`. Their parameters are stacked along a leading layer axis."""
         arch, x_BND = self.arch, tokens.x_BND
-        patches = arch.grid[0] * arch.grid[1]
-        context_tokens = x_BND.shape[1] - unrotated - patches
         layers = jnp.arange(first, last)
         drops = (layers >= arch.depth // 4) & (layers < arch.depth // 4 * 3)
-        canvases = 1 + context_tokens // patches
-        angles = jnp.asarray(rope_angles(*arch.grid, arch.head_width, unrotated, canvases, kind=arch.rope))
-        rest = (tokens.c_BCD, angles, tokens.present_BN, tokens.image_BN)
+        visible = None if tokens.visible_NN is None else jnp.asarray(tokens.visible_NN)
+        rest = (tokens.c_BCD, jnp.asarray(tokens.angles_NP), tokens.present_BN, visible, tokens.image_BN)
         if not (arch.scan_layers or self.is_initializing()):
-            return tokens._replace(x_BND=self._unrolled(x_BND, drops, rest, deterministic, context_tokens, name))
+            return tokens._replace(x_BND=self._unrolled(x_BND, drops, rest, deterministic, tokens.runs, name))
         body = Block
         if arch.remat != "none":  # prevent_cse is not needed inside a scan
             body = nn.remat(Block, prevent_cse=False, policy=_REMAT_POLICIES[arch.remat])
@@ -274,18 +322,18 @@ class JiT(nn.Module):
             body,
             variable_axes={"params": 0},
             split_rngs={"params": True, "dropout": True},
-            in_axes=(0, nn.broadcast, nn.broadcast, nn.broadcast, nn.broadcast),
+            in_axes=(0, *[nn.broadcast] * len(rest)),
             length=last - first,
         )
-        x_BND, _ = scanned(arch, deterministic, context_tokens, name=name)(x_BND, drops, *rest)
+        x_BND, _ = scanned(arch, deterministic, tokens.runs, name=name)(x_BND, drops, *rest)
         return tokens._replace(x_BND=x_BND)
 
-    def _unrolled(self, x_BND, drops, rest, deterministic: bool, context_tokens: int, name: str):
+    def _unrolled(self, x_BND, drops, rest, deterministic: bool, runs: tuple[int, ...], name: str):
         """The same blocks one after another: compiled each, and without the copies that a scan makes."""
         body = Block
         if self.arch.remat != "none":
             body = nn.remat(Block, policy=_REMAT_POLICIES[self.arch.remat])
-        block = body(self.arch, deterministic, context_tokens, parent=None)
+        block = body(self.arch, deterministic, runs, parent=None)
         for layer in range(len(drops)):
             params = jax.tree.map(lambda p, layer=layer: p[layer], self.variables["params"][name])
             rngs = {"dropout": self.make_rng("dropout")} if self.arch.dropout and not deterministic else {}

@@ -55,7 +55,7 @@ def evaluation_report(
     """Everything in `metrics.json` that a person would look for, and the samples themselves."""
     sections = [Section("Summary", _summary(denoiser, metrics, baselines))]
     for title, blocks in (
-        ("Likelihood", _likelihood(metrics)),
+        ("Likelihood", (*_price_of_parallelism(metrics), *_likelihood(metrics))),
         ("Denoising", _denoising(metrics)),
         ("Text samples", _texts(denoiser.codec, samples, metrics)),
         ("Image samples", _images(samples, data, metrics)),
@@ -94,6 +94,8 @@ def _summary(denoiser: Denoiser, metrics: dict[str, Any], baselines: Sequence[Re
     ):
         if key in metrics and not (key == "bits_per_token" and metrics[key] == metrics.get("bits_per_char")):
             detail = "upper bound on held-out canvases"
+            if key != "bits_per_dim" and "blocks" in metrics:
+                detail = _of_order(metrics["blocks"])
             if key == "bits_per_char" and ngrams:
                 detail += f", {ngram_standing(metrics[key], ngrams)}"
             figures.append(Figure(name, bits(metrics[key], metrics[f"{key}_stderr"]), detail))
@@ -137,6 +139,33 @@ def _standing(caption: str, name: str, metrics: dict[str, Any], key: str, others
         caption=f"{caption}, lower is better",
         emphasised=(next(i for i, (_, row) in enumerate(rows) if row is mine),),
     )
+
+
+def _of_order(name: str) -> str:
+    known = {"1": "letter by letter, exact, of held-out canvases", "whole": "all at once, upper bound"}
+    return known.get(name, f"blocks of {name} cells, upper bound on held-out canvases")
+
+
+def _price_of_parallelism(metrics: dict[str, Any]) -> tuple[Block, ...]:
+    """Bits of text by order, against what sampling in it costs."""
+    orders = metrics.get("text", {}).get("by_blocks", {})
+    if not orders:
+        return ()
+    key = "bits_per_char" if all("bits_per_char" in order for order in orders.values()) else "bits_per_token"
+    rows = sorted(orders.items(), key=lambda row: row[1]["passes_per_token"])
+    passes = [order["passes_per_token"] for _, order in rows]
+    series = Series("text", passes, [order[key] for _, order in rows])
+    unit = key.replace("_", " ")
+    table = Table(
+        ("decided", unit, "passes a token", ""),
+        tuple(
+            (name, bits(order[key], order[f"{key}_stderr"]), f"{order['passes_per_token']:.3g}", _of_order(name))
+            for name, order in rows
+        ),
+        caption="The price of parallelism: held-out text by the order in which its cells are decided",
+    )
+    chart = Chart("text: the price of parallelism", "network passes a token, one after another", unit, (series,))
+    return (chart, table) if len(rows) > 1 else (table,)
 
 
 def _likelihood(metrics: dict[str, Any]) -> tuple[Block, ...]:

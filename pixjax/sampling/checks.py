@@ -2,12 +2,13 @@
 
 import dataclasses
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pixjax.checkpoints.load import Denoiser
-from pixjax.codec import Modality
-from pixjax.config import SamplingConfig
+from pixjax.codec import TEXT, Modality
+from pixjax.config import SampledBlocksConfig, SamplingConfig
+from pixjax.diffusion import WHOLE
 from pixjax.errors import InputError
 from pixjax.models import NO_LABEL
 from pixjax.sampling.infill import KnownPixels
@@ -77,11 +78,44 @@ def require_possible(
             f"sampling.project_from={settings.project_from} draws colours toward legal ones, and a codebook head says "
             "the mean legal colour already: leave it at 1"
         )
+    settings = dataclasses.replace(settings, blocks=_possible_blocks(denoiser, wanted, settings, given, changes))
     has_direction = prompted or label != NO_LABEL or denoiser.config.training.type_dropout > 0
     if settings.guidance != 1 and ("guidance" in changes or has_direction):
         _require_guidance(denoiser, prompted, label, settings.guidance)
     # What the config says of guidance holds where there is something to guide toward.
     return settings if has_direction else dataclasses.replace(settings, guidance=1.0)
+
+
+def _possible_blocks(
+    denoiser: Denoiser,
+    wanted: ModalityChoice,
+    settings: SamplingConfig,
+    given: KnownPixels | None,
+    changes: Mapping[str, Any],
+) -> SampledBlocksConfig:
+    """The order in which text is made: what is asked for, or the first that the model was trained for."""
+    trained = list(denoiser.config.diffusion.blocks.shares)
+    name = settings.blocks.text or trained[0]
+    if given is not None and name != WHOLE and not settings.blocks.text and WHOLE in trained:
+        name = WHOLE
+    if name not in trained:
+        raise InputError(f"--blocks={name}: this model was trained for diffusion.blocks.text={','.join(trained)}")
+    if given is not None and given.modality == TEXT and name != WHOLE:
+        raise InputError(
+            f"--infill with --blocks={name}: what is given may stand after what is filled in, which only canvases that "
+            f"are decided as a whole heed: {'add --blocks=whole' if WHOLE in trained else 'this model knows none'}"
+        )
+    for key in ("temperature", "top_p"):
+        if key in changes and name != "1" and wanted != "image":
+            flag = f"--{key.replace('_', '-')}={getattr(settings, key)}"
+            raise InputError(
+                f"{flag} is for text that is written letter by letter, not for --blocks={name}: leave it out"
+            )
+    if name != WHOLE and wanted != "image" and settings.guidance != 1 and "guidance" in changes:
+        raise InputError(
+            f"--guidance={settings.guidance} leads canvases that are decided as a whole: add --blocks=whole"
+        )
+    return SampledBlocksConfig(text=name)
 
 
 def _require_guidance(denoiser: Denoiser, prompted: bool, label: int, scale: float) -> None:

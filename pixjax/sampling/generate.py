@@ -14,10 +14,11 @@ from pixjax.checkpoints.load import Denoiser
 from pixjax.codec import IMAGE, TEXT, CanvasCodec, Modality, to_float, to_uint8
 from pixjax.codec.scale import Array as AnyArray
 from pixjax.config import Config, SamplingConfig
-from pixjax.diffusion import ONCE, Frames, Known, Repeats, guide, keep_known, project, sample, time_grids
+from pixjax.diffusion import ONCE, WHOLE, Frames, Known, Repeats, guide, keep_known, project, sample, time_grids
 from pixjax.models import NO_LABEL, NO_TYPE, Context, JiT, Params, denoise, type_condition
 from pixjax.sampling.checks import ModalityChoice, require_possible
 from pixjax.sampling.infill import KnownPixels
+from pixjax.sampling.text_in_order import text_in_order
 from pixjax.training.mesh import batch_sharding
 
 
@@ -73,6 +74,8 @@ def generate(
     key = jax.random.key(seed)
     asked = _asked(denoiser, wanted, num, key)
     run = functools.partial(_make_batch, denoiser, settings, wanted, given, trajectory)
+    if settings.blocks.text != WHOLE and TEXT in asked:
+        run = functools.partial(_make_parts, denoiser, settings, run, trajectory)
     batches = max(1, -(-num // settings.batch_size))
     batch = -(-num // (batches * denoiser.mesh.size)) * denoiser.mesh.size  # as even as may be
     size = denoiser.config.model.canvas_size
@@ -110,6 +113,21 @@ def _asked(denoiser: Denoiser, wanted: ModalityChoice, num: int, key: jax.Array)
         return np.full(num, Modality.of(wanted), np.int32)
     draws = jax.vmap(lambda i: jax.random.uniform(jax.random.fold_in(key, 2 * i + 1)))(jnp.arange(num))
     return np.where(np.asarray(draws) < denoiser.text_share, TEXT, IMAGE).astype(np.int32)
+
+
+def _make_parts(
+    denoiser: Denoiser, settings: SamplingConfig, run, trajectory: Sequence[int], index, modality, label, context, key
+) -> tuple[Array, Frames]:
+    """Text in its order, and images as a whole; where a batch has both, each is made of all of it and half is kept."""
+    made, kept = text_in_order(denoiser, settings, trajectory, index, context, key)
+    if (modality == TEXT).all():
+        return made, kept
+    image, of_image = run(index, np.full_like(modality, IMAGE), label, context, key)
+    is_text = (modality == TEXT)[:, None, None, None]
+    frames = Frames(
+        x_hat=jnp.where(is_text, kept.x_hat, of_image.x_hat), t=jnp.where(is_text[:, 0, 0, 0], kept.t, of_image.t)
+    )
+    return jnp.where(is_text, made, image), frames
 
 
 class _Method(NamedTuple):

@@ -61,6 +61,8 @@ class SampleRequest:
             of_text, _, of_image = both.partition(",")
             grid = {"text": of_text, "image": of_image or of_text}
             object.__setattr__(self, "changes", {**self.changes, "grid": grid})
+        if isinstance(name := self.changes.get("blocks"), str | int):
+            object.__setattr__(self, "changes", {**self.changes, "blocks": {"text": str(name)}})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -118,7 +118,10 @@ def _canvas_stderr(metric: str, pairs: Sequence[tuple[Run, Run]]) -> float:
 
 def _canvas_bits(metric: str, run: Run) -> Float[np.ndarray, " n"] | None:
     modality = "image" if metric.endswith("dim") else "text"
-    figure = "network" if metric.startswith("network") else found(run, (modality, "likelihood", "headline"))
+    figure: object = "network" if metric.startswith("network") else found(run, (modality, "likelihood", "headline"))
+    order = found(run, ("blocks",))
+    if modality == "text" and figure != "network" and order not in (None, "whole"):
+        figure = f"blocks={order}"
     bits = found(run, ("canvas_bits", modality, str(figure)))
     return None if bits is None else np.asarray(bits, np.float64)
 

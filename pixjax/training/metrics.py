@@ -21,6 +21,10 @@ def weighted(values: Float[Array, " batch"], weights: Real[Array, " batch"]) -> 
     return jnp.stack([jnp.sum(values * weights), jnp.sum(weights)])
 
 
+def of_text(values: Float[Array, " batch"], modality: Int[Array, " batch"]) -> Float[Array, "2"]:
+    return weighted(values, (modality == TEXT).astype(jnp.float32))
+
+
 def by_time(
     values: Float[Array, " batch"], weights: Real[Array, " batch"], t: Float[Array, " batch"]
 ) -> Float[Array, "bins 2"]:

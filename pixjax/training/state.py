@@ -10,7 +10,7 @@ import optax
 from pixjax.codec import CanvasCodec
 from pixjax.config import Config
 from pixjax.data import text_share
-from pixjax.diffusion import Information, no_information
+from pixjax.diffusion import DecisionOrder, Information, no_information
 from pixjax.errors import InputError
 from pixjax.models import Codebook, JiT, Params, architecture, text_types
 
@@ -44,7 +44,9 @@ def make_model(config: Config, codec: CanvasCodec | None = None) -> JiT:
         is_input=model.codebook_input,
         is_output=model.codebook_head,
     )
-    return JiT(architecture(model), codebook)
+    names = config.diffusion.blocks.shares
+    orders = (DecisionOrder.named(name, codebook.codec, model.patch) for name in names)
+    return JiT(architecture(model), codebook, tuple(order for order in orders if order))
 
 
 @functools.partial(jax.jit, static_argnums=0)

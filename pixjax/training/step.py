@@ -12,17 +12,22 @@ from jaxtyping import Array
 from pixjax.codec import TEXT, CanvasCodec, to_float
 from pixjax.config import Config
 from pixjax.diffusion import (
+    WHOLE,
+    DecisionOrder,
     Information,
     denoising_loss,
     noisy,
+    noisy_blocks,
     reading_loss,
     remember,
     sample_times,
     seen_information,
+    time_law,
 )
-from pixjax.models import NO_LABEL, NO_TYPE, Context, JiT, predict, type_condition
-from pixjax.training.metrics import denoising_metrics
+from pixjax.models import NO_LABEL, NO_TYPE, Context, JiT, Written, predict, type_condition
+from pixjax.training.metrics import denoising_metrics, of_text
 from pixjax.training.optimizer import learning_rate_schedule, update_ema
+from pixjax.training.rows import rows_by_order
 from pixjax.training.state import TrainState
 
 Batch = dict[str, Array]
@@ -30,6 +35,9 @@ Problem = dict[str, Any]  # arrays, and the `Context` or None; each has an axis 
 
 # fold_in(key, i) is split(key)[i]: this one is beyond what is split, so that a run without context draws as ever.
 _CONTEXT_KEY = 1_000
+_ORDER_KEY = 2_000  # and the size of its blocks
+
+_OF_CANVASES = ("loss", "mse", "correct", "tokens", "t", "modality", "is_read")
 
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]
 
@@ -46,6 +54,8 @@ def make_train_step(
     training, diffusion = config.training, config.diffusion
     schedule = learning_rate_schedule(training)
     cells = codec.cell_index[:, 0]
+    orders = {str(order.block): order for order in model.orders}
+    rows = rows_by_order(config) if orders else None
 
     def make_problem(batch: Batch, key: jax.Array, information: Information) -> Problem:
         """The batch, noised: what the model is given and what it should say."""
@@ -61,6 +71,25 @@ def make_train_step(
         label = jnp.where(hidden, NO_LABEL, batch["label"])
         problem = {"x": x, "z": z, "t": t, "modality": modality, "type_id": type_id, "label": label}
         return problem | {"mask": batch["loss_mask"], "context": make_context(batch, key)}
+
+    def part_by_order(problem: Problem, key: jax.Array) -> dict[str, Problem]:
+        """The canvases of each order, those that are decided in blocks with a time for each of these."""
+        if rows is None:
+            return {WHOLE: problem}
+        parts = {name: rows.take(name, problem) for name in rows.of}
+        for name, order in orders.items():
+            text = parts[name]
+            text["type_id"] = type_condition(config.model, text["modality"])  # it is known to be text
+            if order.block == 1:
+                t = jnp.zeros((len(text["x"]), order.codec.capacity))  # its noise says nothing, and need not be drawn
+            else:
+                law = time_law(diffusion.time.text, diffusion.noise_scale)
+                time_key, noise_key = jax.random.split(jax.random.fold_in(key, _ORDER_KEY + order.block))
+                of_block = law.sample(time_key, (len(text["x"]), order.num_blocks))
+                noise = jax.random.normal(noise_key, text["x"].shape)
+                text["z"], t = noisy_blocks(text["x"], noise, of_block, order, diffusion.noise_scale)
+            text |= {"t": jnp.mean(t, axis=1), "cell_t": t}
+        return parts
 
     def with_estimate(params, problem: Problem, predicts_twice: Array) -> Problem:
         """The problem with what the model makes of it at first, or zeros; no gradient goes through it."""
@@ -80,8 +109,10 @@ def make_train_step(
         present = batch["context_present"] & ~hidden[:, None]
         return Context(to_float(batch["context"]), present, batch["context_modality"])
 
-    def loss_fn(params, problem: Problem, dropout_key: jax.Array):
+    def losses(params, problem: Problem, order: DecisionOrder | None, dropout_key: jax.Array) -> Problem:
+        """What is wrong with each canvas that is decided in one order."""
         x, t, modality, mask = (problem[name] for name in ("x", "t", "modality", "mask"))
+        times = None if order is None or order.block == 1 else problem["cell_t"]
         prediction = predict(
             model,
             params,
@@ -91,6 +122,8 @@ def make_train_step(
             problem["label"],
             context=problem["context"],
             previous=problem.get("previous"),
+            written=None if order is None else Written(x, times),
+            order=order,
             dropout_key=dropout_key,
         )
         x_hat = prediction.x_hat
@@ -102,28 +135,40 @@ def make_train_step(
             # Text whose type is hidden is a canvas like any other: what it gets is the pixel head's.
             is_read = (modality == TEXT) & model.codebook.is_text(problem["type_id"])
             found = jnp.where(is_read[:, None], jnp.argmax(prediction.log_probs, axis=-1), found)
-            if diffusion.text_loss == "cross_entropy":
+            if diffusion.text_loss == "cross_entropy" or order is not None:
                 loss = jnp.where(is_read, reading_loss(prediction.log_probs, ids, counted), loss)
-        weighted = jnp.where(modality == TEXT, diffusion.text_weight, 1.0) * loss  # the log compares over weights
         right = found == ids
         correct, tokens = jnp.sum(right & counted, axis=1), jnp.sum(counted, axis=1)
-        seen = seen_information(diffusion.time, mse, t, is_read, diffusion.noise_scale)
-        return jnp.mean(weighted), (denoising_metrics(loss, mse, correct, tokens, t, modality), seen)
+        found = {"loss": loss, "mse": mse, "correct": correct, "tokens": tokens, "t": t, "modality": modality}
+        return found | {"is_read": is_read & (order is None)}
 
-    def gradient(params, problem: Problem, key: jax.Array, predicts_twice: Array):
+    def loss_fn(params, parts: dict[str, Problem], dropout_key: jax.Array):
+        of_parts = {name: losses(params, part, orders.get(name), dropout_key) for name, part in parts.items()}
+        all_of_them = {key: jnp.concatenate([of[key] for of in of_parts.values()]) for key in _OF_CANVASES}
+        loss, mse, correct, tokens, t, modality, is_read = (all_of_them[key] for key in _OF_CANVASES)
+        weighted = jnp.where(modality == TEXT, diffusion.text_weight, 1.0) * loss  # the log compares over weights
+        metrics = denoising_metrics(loss, mse, correct, tokens, t, modality)
+        if rows is not None:
+            metrics |= {
+                f"loss/text/blocks={name}": of_text(of["loss"], of["modality"]) for name, of in of_parts.items()
+            }
+        seen = seen_information(diffusion.time, mse, t, is_read, diffusion.noise_scale)
+        return jnp.mean(weighted), (metrics, seen)
+
+    def gradient(params, problems: dict[str, Problem], key: jax.Array, predicts_twice: Array):
         parts = training.accumulate
 
-        def grad_fn(params, problem, key):
-            if config.model.self_condition:
-                problem = with_estimate(params, problem, predicts_twice)
-            return jax.grad(loss_fn, has_aux=True)(params, problem, key)
+        def grad_fn(params, problems, key):
+            if config.model.self_condition and WHOLE in problems:
+                problems |= {WHOLE: with_estimate(params, problems[WHOLE], predicts_twice)}
+            return jax.grad(loss_fn, has_aux=True)(params, problems, key)
 
         if parts == 1:
-            return grad_fn(params, problem, key)
+            return grad_fn(params, problems, key)
 
         def part(index):
             # Every parts-th canvas, so that each device takes its part from what it holds.
-            mine = jax.tree.map(lambda v: v.reshape(-1, parts, *v.shape[1:])[:, index], problem)
+            mine = jax.tree.map(lambda v: v.reshape(-1, parts, *v.shape[1:])[:, index], problems)
             return grad_fn(params, mine, jax.random.fold_in(key, index))
 
         def add(total, index):
@@ -138,7 +183,8 @@ def make_train_step(
         problem_key, dropout_key, twice_key = jax.random.split(key, 3)
         predicts_twice = jax.random.bernoulli(twice_key, training.self_condition)
         problem = make_problem(batch, problem_key, state.information)
-        grads, (metrics, seen) = gradient(state.params, problem, dropout_key, predicts_twice)
+        problems = part_by_order(problem, problem_key)
+        grads, (metrics, seen) = gradient(state.params, problems, dropout_key, predicts_twice)
         norm = optax.global_norm(grads)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         rate = schedule(state.step)

@@ -8,10 +8,10 @@ import pytest
 from untrained import untrained
 
 from pixjax.codec import IMAGE, TEXT
+from pixjax.diffusion.proposal import even
 from pixjax.errors import InputError
 from pixjax.evaluation.likelihood import evaluate_likelihood
 from pixjax.evaluation.model_bound import LOG_SNR_MIN, measure_bound
-from pixjax.evaluation.proposal import even
 from pixjax.evaluation.reconstruction import unigram_log_prior
 
 ENDPOINTS = (-6.0, 2.0, 6.0)

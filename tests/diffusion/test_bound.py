@@ -9,9 +9,9 @@ import pytest
 
 from pixjax.codec import CanvasCodec, to_float
 from pixjax.diffusion import matched_filter
-from pixjax.evaluation.bound import Bound, draw, prior_kl, reconstruction_at
+from pixjax.diffusion.bound import Bound, draw, prior_kl, reconstruction_at
+from pixjax.diffusion.proposal import BINS, FLOOR, Proposal, even, fitted, stratified_log_snr
 from pixjax.evaluation.mix import ALONE, KNOWN, fit_mix
-from pixjax.evaluation.proposal import BINS, FLOOR, Proposal, even, fitted, stratified_log_snr
 from pixjax.evaluation.reconstruction import image_reconstruction, text_reconstruction
 
 CODEC = CanvasCodec("chars27", "radix:3:1", canvas_size=8, marker=False)

@@ -23,7 +23,7 @@ from jaxtyping import Array, Bool, Float, Int
 from pixjax.codec.scale import Array as AnyArray
 from pixjax.diffusion import noisy
 from pixjax.diffusion.path import Denoise, per_canvas, time_at
-from pixjax.evaluation.proposal import Proposal, stratified_log_snr
+from pixjax.diffusion.proposal import Proposal, stratified_log_snr
 
 # (x, mask, y, sigma) to -log p(x|y) of the counted pixels in nats [batch], where y = x + sigma·ε.
 Reconstruct = Callable[[Array, Array, Array, Array], Array]
