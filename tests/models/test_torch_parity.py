@@ -54,7 +54,9 @@ def golden():
 
 
 def split(stored):
-    return {k: v for k, v in stored.items() if k.startswith("net.")}, [jnp.asarray(stored[k]) for k in ("z", "t", "label")]
+    return {k: v for k, v in stored.items() if k.startswith("net.")}, [
+        jnp.asarray(stored[k]) for k in ("z", "t", "label")
+    ]
 
 
 @pytest.mark.parametrize("kind", KINDS)
