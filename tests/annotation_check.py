@@ -12,7 +12,7 @@ import jaxtyping
 import numpy as np
 from beartype import BeartypeConf, BeartypeHintOverrides, beartype
 
-CHECKED = ("pixjax.codec", "pixjax.data", "pixjax.diffusion", "pixjax.models")
+CHECKED = ("pixjax.codec", "pixjax.data", "pixjax.diffusion", "pixjax.models", "pixjax.training")
 
 # Numbers of NumPy are numbers, an int does where a float is asked for, and no real stream is a `typing.IO`.
 _MEANT = {

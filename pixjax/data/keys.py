@@ -5,10 +5,12 @@ crop, its flip) comes from a key folded from the seed and the row's position, so
 row at any time.
 """
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float64, Int64, UInt64
 
-Array = np.ndarray | np.generic  # arithmetic makes scalars of arrays without axes
+Array = Any  # of NumPy, or a scalar of NumPy: arithmetic makes one of an array without axes
 
 Keys = UInt64[Array, "..."]
 

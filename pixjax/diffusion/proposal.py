@@ -77,5 +77,5 @@ def stratified_log_snr(
     Each value by itself has the proposal's density, so that averages are unbiased; those of the first `counted`
     canvases together leave no gap (arXiv 2107.00630, appendix I.1).
     """
-    place = (jnp.arange(num_times) + jnp.arange(batch)[:, None] / counted) / num_times
+    place = (jnp.arange(num_times)[None] + jnp.arange(batch)[:, None] / counted) / num_times
     return proposal.quantile(jnp.mod(place + jax.random.uniform(key), 1.0))

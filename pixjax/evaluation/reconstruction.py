@@ -38,7 +38,7 @@ def image_reconstruction() -> Reconstruct:
     def reconstruct(x, mask, y, sigma):
         def nats(row):
             x_BW3, y_BW3 = row
-            scaled = (y_BW3[..., None] - levels) / sigma[:, None, None, None]
+            scaled = (y_BW3[..., None] - levels[None, None, None]) / sigma[:, None, None, None]
             log_all = jax.nn.logsumexp(-0.5 * jnp.square(scaled), axis=-1)
             return jnp.sum(0.5 * jnp.square((y_BW3 - x_BW3) / sigma[:, None, None]) + log_all, axis=-1)
 
