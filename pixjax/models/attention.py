@@ -13,12 +13,12 @@ _NEVER = float(np.finfo(np.float32).min)  # finite: a token that is absent, and 
 
 def attend(
     q: Float[Array, "batch tokens heads head_width"],
-    k: Float[Array, "batch tokens heads head_width"],
-    v: Float[Array, "batch tokens heads head_width"],
+    k: Float[Array, "batch seen heads head_width"],
+    v: Float[Array, "batch seen heads head_width"],
     implementation: Attention,
-    present: Bool[Array, "batch tokens"] | None = None,
+    present: Bool[Array, "batch seen"] | None = None,
     *,
-    visible: Bool[np.ndarray, "tokens tokens"] | None = None,
+    visible: Bool[Array, "tokens seen"] | None = None,
     causal: bool = False,
 ) -> Float[Array, "batch tokens heads head_width"]:
     """softmax(q·k / sqrt(head_width))·v, the softmax in float32.

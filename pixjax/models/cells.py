@@ -86,7 +86,7 @@ class _Mix(nn.Module):
         cells, kernel, offset = promote_dtype(cells, kernel, offset, dtype=self.dtype)
         dimensions = (((cells.ndim - 1,), (0,)), ((), ()))
         mixed = jax.lax.dot_general(cells, kernel, dimensions, precision=precision_of(cells.dtype))
-        return mixed + offset if bias else mixed
+        return mixed + offset[None, None] if bias else mixed
 
 
 def _around(cells, reach: int) -> list:

@@ -19,7 +19,7 @@ from pixjax.models.presets import Architecture
 _xavier = nn.initializers.xavier_uniform()
 _zeros = nn.initializers.zeros_init()
 
-Cells = Float[Array, "batch cells width"]
+Cells = Float[Array, "batch cells values"]
 LogProbs = Float[Array, "batch cells vocab"]
 
 
@@ -104,7 +104,7 @@ class TextLayers:
             above = self.leave(above)
         return jax.nn.log_softmax(above + log_posterior)
 
-    def _say(self, x_BND) -> Float[Array, "batch cells values"]:
+    def _say(self, x_BND) -> Cells:
         """What the tokens say of each cell."""
         said = by_canvas(self.out_ids(x_BND))
         return self.codebook.of_cells(unpatchify(said, self.arch.patch, self.arch.grid))

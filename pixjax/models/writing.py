@@ -87,7 +87,7 @@ def write(
             "given": given[:, index].T, "is_given": is_given[:, index].T,
         }  # fmt: skip
         histories, (ids, log_probs, below) = jax.lax.scan(write_cell, tuple(histories), slots)
-        token = network.embed_patch(ids.T, jnp.moveaxis(below, 0, 1), patch) + network.table[number]
+        token = network.embed_patch(ids.T, jnp.moveaxis(below, 0, 1), patch) + network.table[number][None]
         return (past, token[:, None], jnp.stack(histories), number + 1), (ids, log_probs)
 
     start = (past, first, histories, jnp.zeros((), jnp.int32))
@@ -194,7 +194,7 @@ class _Network:
             leading = 0
             if name == "blocks" and arch.in_context_tokens:
                 leading = arch.in_context_tokens
-                x = jnp.concatenate([condition[:, None] + self.params["in_context_position"], x], axis=1)
+                x = jnp.concatenate([condition[:, None] + self.params["in_context_position"][None], x], axis=1)
             angles = np.concatenate([np.zeros((leading, self._angles.shape[1]), np.float32), page_angles])
             there = jnp.concatenate([jnp.ones((batch, leading), bool), present], axis=1)
             room = there.shape[1] + self.num_patches
@@ -219,8 +219,8 @@ class _Network:
         arch = self.model.arch
         batch, pages, *canvas = context.canvases.shape
         flat = patchify(context.canvases.reshape(batch * pages, *canvas), arch.patch)
-        clean = (self._embed_pixels(flat) + self.table).reshape(batch, pages, -1, arch.width)
-        clean += self.params["context_segment"][:pages, None]
+        clean = (self._embed_pixels(flat) + self.table[None]).reshape(batch, pages, -1, arch.width)
+        clean += self.params["context_segment"][None, :pages, None]
         if context.modality is not None:
             table = self.params["context_modality"]
             said = jnp.where((context.modality >= 0)[..., None], table[jnp.maximum(context.modality, 0)], 0.0)
