@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from pixjax.cli import main
 from pixjax.codec import CanvasCodec
-from pixjax.data import json_rows, open_source
+from pixjax.data import open_source, row_formats
 from pixjax.data.bad_records import BadRow
 from pixjax.data.prepare import plan_preparation, prepare
 from pixjax.data.text_files import text_documents, text_parts
@@ -61,7 +61,7 @@ WRITERS = {
 
 @pytest.fixture
 def short_reads(monkeypatch):
-    monkeypatch.setattr(json_rows, "_BLOCK", 16)
+    monkeypatch.setattr(row_formats, "_BLOCK", 16)
 
 
 def require_documents(path, texts, key="?key=content"):

@@ -6,14 +6,14 @@ import pathlib
 import pytest
 
 import pixjax.configs
-from pixjax.codec import IMAGE, TEXT, CanvasCodec
+from pixjax.codec import IMAGE, TEXT, CanvasCodec, Modality
 from pixjax.config import Config
 from pixjax.config_file import load_config
 from pixjax.data import text_share
 from pixjax.data.demo import demo_documents
 from pixjax.data.sources import modality_of, open_source
 from pixjax.data.uri import SourceUri
-from pixjax.evaluation.held_out import NAMES, own_test, read_held_out
+from pixjax.evaluation.held_out import own_test, read_held_out
 from pixjax.study.study import read_study
 
 [FOLDER] = pixjax.configs.__path__
@@ -62,7 +62,7 @@ def test_ones_own_data_is_not_measured_on_the_demo_and_the_flag_that_measures_it
     assert own_test(config) == ("demo:images?part=held_out",)
     config = tiny_config(data={"sources": own}, evaluation={"test": own_test(config), "canvases": 8})
     notes = read_held_out(config, CanvasCodec(**config.codec_arguments()), frozenset((TEXT, IMAGE))).notes
-    [note] = [note for note in notes if note.startswith(f"no held-out {NAMES[TEXT]}")]
+    [note] = [note for note in notes if note.startswith(f"no held-out {Modality.TEXT}")]
     assert "bits" in note
     assert "--test=text:held_out/*.txt" in note
     assert "\n" not in note
