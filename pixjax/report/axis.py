@@ -19,7 +19,7 @@ class Axis:
     log: bool
     ticks: tuple[tuple[float, str], ...]
 
-    def place(self, value: Float[np.ndarray, "..."] | float) -> Float[np.ndarray, "..."] | float:
+    def place(self, value: Float[np.ndarray, "..."] | float) -> Float[np.ndarray, "..."]:
         """0 at the low end, 1 at the high end."""
         if self.log and self.high < 2 * self.low:  # the logarithms of the ends may differ in their last digits alone
             return np.log1p((value - self.low) / self.low) / np.log1p((self.high - self.low) / self.low)
