@@ -44,7 +44,7 @@ class PlottedSeries:
         return (run for run in np.split(there, breaks) if len(run))
 
     def downsampled(self, x_axis: Axis) -> "PlottedSeries":
-        kept = downsample(x_axis.place(self.x), np.stack([self.y, self.low, self.high]))
+        kept = downsample(np.asarray(x_axis.place(self.x)), np.stack([self.y, self.low, self.high]))
         cut = {name: getattr(self, name)[kept] for name in ("x", "y", "low", "high")}
         return dataclasses.replace(self, **cut)
 
@@ -205,7 +205,7 @@ def _paths(x_axis: Axis, y_axis: Axis, points: PlottedSeries) -> dict[str, str]:
     """The paths of a series' intervals, its lines and its dots."""
 
     def line(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> str:
-        places = zip((1000 * x_axis.place(x)).tolist(), _down(y_axis, y).tolist(), strict=True)
+        places = zip((1000 * np.asarray(x_axis.place(x))).tolist(), _down(y_axis, y).tolist(), strict=True)
         return "M" + "L".join(f"{across:.1f} {down:.1f}" for across, down in places)
 
     paths = {"band": "", "bar": "", "line": "", "dots": ""}
