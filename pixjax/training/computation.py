@@ -6,6 +6,7 @@ from pixjax.config import Config
 from pixjax.models import JiT
 from pixjax.models.flops import training_flops
 from pixjax.training.optimizer import optimizer_flops
+from pixjax.training.rows import rows_by_order
 from pixjax.training.state import init_params
 
 
@@ -15,8 +16,16 @@ def update_flops(config: Config, model: JiT) -> float:
     Once each, on however many devices: replicas of a model that orthogonalise the same matrices do no more by it.
     """
     shapes = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
-    per_canvas = training_flops(model.arch, config.training.self_condition, model.codebook)
-    return per_canvas * config.data.batch_size + optimizer_flops(config.training, shapes)
+    rows = {None: config.data.batch_size}
+    if model.orders:
+        by_order = rows_by_order(config)
+        orders = {str(order.block): order for order in model.orders}
+        rows = {orders.get(name): by_order.groups * len(of) for name, of in by_order.of.items()}
+    total = sum(
+        number * training_flops(model.arch, config.training.self_condition, model.codebook, order)
+        for order, number in rows.items()
+    )
+    return total + optimizer_flops(config.training, shapes)
 
 
 def flops_per_canvas(config: Config, model: JiT) -> float:
