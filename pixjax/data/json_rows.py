@@ -5,7 +5,7 @@ import dataclasses
 import json
 import re
 from collections.abc import Iterator, Sequence
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 from pixjax.data.bad_rows import BadRow
 from pixjax.data.content import TextPath, opened
@@ -73,7 +73,7 @@ class JsonFile:
             return "list"
         return "values" if isinstance(_parse_line(line, 0), BadRow) else "lines"
 
-    def _values(self, file: IO[bytes], place: int, *, listed: bool, begun: bool) -> Iterator[tuple[int, int, Any]]:
+    def _values(self, file: BinaryIO, place: int, *, listed: bool, begun: bool) -> Iterator[tuple[int, int, Any]]:
         decoder, text = json.JSONDecoder(), _Text(file, place)
         if listed and not begun:
             text.skip()
@@ -109,7 +109,7 @@ class JsonFile:
 class _Text:
     """A window of a file's text that grows at its end: `rest[at:]` is still to be read, and stands at byte `place`."""
 
-    def __init__(self, file: IO[bytes], place: int):
+    def __init__(self, file: BinaryIO, place: int):
         self._file = file
         self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         self.rest, self.at, self.place = "", 0, place

@@ -3,7 +3,7 @@
 import csv
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 from pixjax.data.bad_rows import BadRow
 from pixjax.data.content import TextPath, opened
@@ -88,7 +88,7 @@ def _by_column(columns: Sequence[str], row: Sequence[str], keys: Sequence[str]) 
 class _Lines:
     """Lines with their ends, whatever these are; `place` is the byte after, `number` the number of the last one."""
 
-    def __init__(self, file: IO[bytes], place: int, number: int = 0):
+    def __init__(self, file: BinaryIO, place: int, number: int = 0):
         self.place, self.number = place, number
         self._lines = self._split(file)
 
@@ -103,7 +103,7 @@ class _Lines:
         return line.decode("utf-8", "surrogateescape")
 
     @staticmethod
-    def _split(file: IO[bytes]) -> Iterator[bytes]:
+    def _split(file: BinaryIO) -> Iterator[bytes]:
         for line in file:
             if line.find(b"\r", 0, -2) < 0:
                 yield line
