@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from jaxtyping import TypeCheckError
 
-from pixjax.codec import to_uint8
 from pixjax.data.keys import permute
 from pixjax.diffusion.path import noisy
 from pixjax.diffusion.steps import State
@@ -19,7 +18,7 @@ ONE = jnp.zeros((2, 4, 4, 3))
 @pytest.mark.parametrize(
     "call",
     [
-        pytest.param(lambda: to_uint8(np.zeros((4, 4, 3), np.uint8)), id="a type"),
+        pytest.param(lambda: noisy(ONE.astype(int), ONE, jnp.zeros(2)), id="a type"),
         pytest.param(lambda: noisy(ONE, ONE[:1], jnp.zeros(2)), id="a size that differs"),
         pytest.param(lambda: patchify(ONE[0], (2, 2)), id="an axis too few"),
         pytest.param(lambda: permute(np.arange(3), "3", np.uint64(0)), id="a plain type"),

@@ -11,7 +11,7 @@ import threading
 import zipfile
 import zlib
 from collections.abc import Sequence
-from typing import IO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from etils import epath
 
@@ -228,7 +228,7 @@ class _SharedFile:
 
 
 @functools.lru_cache(maxsize=64)
-def _opened(shared: _SharedFile) -> IO[bytes]:
+def _opened(shared: _SharedFile) -> BinaryIO:
     """A data set may have more shards than a process may open files. What is dropped here is closed by whoever reads
     it last.
     """

@@ -9,7 +9,7 @@ import lzma
 import zipfile
 import zlib
 from collections.abc import Iterator
-from typing import IO, Any, Protocol, runtime_checkable
+from typing import Any, BinaryIO, Protocol, runtime_checkable
 
 from pixjax.errors import InputError
 
@@ -47,7 +47,7 @@ def plain_name(name: str) -> str:
 
 
 @contextlib.contextmanager
-def opened(path: TextPath, start: int = 0) -> Iterator[tuple[IO[bytes], int]]:
+def opened(path: TextPath, start: int = 0) -> Iterator[tuple[BinaryIO, int]]:
     """The content from byte `start` on, and the byte at which it stands: that after a byte order mark where it begins
     with one.
 
@@ -66,7 +66,7 @@ def opened(path: TextPath, start: int = 0) -> Iterator[tuple[IO[bytes], int]]:
         raise InputError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
 
 
-def _decompressed(raw: IO[bytes], name: str) -> Any:
+def _decompressed(raw: BinaryIO, name: str) -> Any:
     if name.endswith(".gz"):
         return io.BufferedReader(gzip.GzipFile(fileobj=raw), _BLOCK)
     if name.endswith(".bz2"):
@@ -90,7 +90,7 @@ def _recoded(file: io.BufferedReader, encoding: str) -> Iterator[bytes]:
         yield chunk.encode("utf-8")
 
 
-def _zstd_chunks(raw: IO[bytes]) -> Iterator[bytes]:
+def _zstd_chunks(raw: BinaryIO) -> Iterator[bytes]:
     try:
         import zstandard
     except ImportError:
@@ -110,7 +110,7 @@ def _zstd_chunks(raw: IO[bytes]) -> Iterator[bytes]:
         raise EOFError("it ends before its last frame does")
 
 
-def _zstd_chunks_of_arrow(raw: IO[bytes]) -> Iterator[bytes]:
+def _zstd_chunks_of_arrow(raw: BinaryIO) -> Iterator[bytes]:
     """What is there without the extra reads all but windows above 2**27 bytes."""
     try:
         import pyarrow
@@ -155,7 +155,7 @@ def _streamed(chunks: Iterator[bytes]) -> io.BufferedReader:
     return io.BufferedReader(_Chunks(chunks), _BLOCK)
 
 
-def _skip(file: IO[bytes], count: int) -> None:
+def _skip(file: BinaryIO, count: int) -> None:
     if file.seekable():
         file.seek(count)
         return

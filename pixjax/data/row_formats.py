@@ -8,7 +8,7 @@ import dataclasses
 import json
 import re
 from collections.abc import Iterator, Sequence
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 from pixjax.data.bad_records import BadRow
 from pixjax.data.content import TextPath, opened
@@ -98,7 +98,7 @@ def _by_column(columns: Sequence[str], row: Sequence[str], keys: Sequence[str]) 
 class _Lines:
     """Lines with their ends, whatever these are; `place` is the byte after, `number` the number of the last one."""
 
-    def __init__(self, file: IO[bytes], place: int, number: int = 0):
+    def __init__(self, file: BinaryIO, place: int, number: int = 0):
         self.place, self.number = place, number
         self._lines = self._split(file)
 
@@ -113,7 +113,7 @@ class _Lines:
         return line.decode("utf-8", "surrogateescape")
 
     @staticmethod
-    def _split(file: IO[bytes]) -> Iterator[bytes]:
+    def _split(file: BinaryIO) -> Iterator[bytes]:
         for line in file:
             if line.find(b"\r", 0, -2) < 0:
                 yield line
@@ -177,7 +177,7 @@ class JsonFile:
             return "list"
         return "values" if isinstance(_parse_line(line, 0), BadRow) else "lines"
 
-    def _values(self, file: IO[bytes], place: int, *, listed: bool, begun: bool) -> Iterator[tuple[int, int, Any]]:
+    def _values(self, file: BinaryIO, place: int, *, listed: bool, begun: bool) -> Iterator[tuple[int, int, Any]]:
         decoder, text = json.JSONDecoder(), _Text(file, place)
         if listed and not begun:
             text.skip()
@@ -213,7 +213,7 @@ class JsonFile:
 class _Text:
     """A window of a file's text that grows at its end: `rest[at:]` is still to be read, and stands at byte `place`."""
 
-    def __init__(self, file: IO[bytes], place: int):
+    def __init__(self, file: BinaryIO, place: int):
         self._file = file
         self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         self.rest, self.at, self.place = "", 0, place

@@ -3,6 +3,7 @@
 import jax
 
 from pixjax.config import Config
+from pixjax.diffusion import DecisionOrder
 from pixjax.models import JiT
 from pixjax.models.flops import training_flops
 from pixjax.training.optimizer import optimizer_flops
@@ -16,7 +17,7 @@ def update_flops(config: Config, model: JiT) -> float:
     Once each, on however many devices: replicas of a model that orthogonalise the same matrices do no more by it.
     """
     shapes = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
-    rows = {None: config.data.batch_size}
+    rows: dict[DecisionOrder | None, int] = {None: config.data.batch_size}
     if model.orders:
         by_order = rows_by_order(config)
         orders = {str(order.block): order for order in model.orders}

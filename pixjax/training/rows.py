@@ -48,9 +48,9 @@ def rows_by_order(config: Config) -> Rows:
     share = np.mean(schedule == TEXT)
 
     def fits(group: int) -> bool:
-        counts = np.array([group * share * s for s in shares.values()])
-        even = (np.abs(counts - np.round(counts)) < 1e-6).all() and group % config.training.accumulate == 0
-        return size % group == 0 and even and not (is_mixed and group % len(schedule))
+        counts = np.array([*(group * share * s for s in shares.values()), group]) / config.training.accumulate
+        even = (np.abs(counts - np.round(counts)) < 1e-6).all()
+        return bool(size % group == 0 and even and not (is_mixed and group % len(schedule)))
 
     group = next(filter(fits, range(1, size)), size)
     is_text = np.resize(schedule, group) == TEXT

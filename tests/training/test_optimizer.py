@@ -56,7 +56,7 @@ def test_muon_turns_the_matrices_of_blocks_and_nothing_else():
     scales = jnp.logspace(0, 1.5, 4)  # of the rows: far from orthogonal
     grads = {
         "blocks": {
-            "mlp": {"kernel": scales[:, None] * jax.random.normal(keys[0], (2, 4, 8)), "bias": jnp.ones((2, 8))}
+            "mlp": {"kernel": scales[None, :, None] * jax.random.normal(keys[0], (2, 4, 8)), "bias": jnp.ones((2, 8))}
         },
         "modulation": {"kernel": jax.random.normal(keys[1], (2, 4, 8))},
         "out": {"kernel": jax.random.normal(keys[2], (4, 3))},

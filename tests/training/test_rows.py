@@ -59,7 +59,7 @@ def test_text_is_shared_out_and_every_canvas_is_in_one_order(config_of, blocks, 
 def test_groups_are_as_small_as_the_shares_allow(config_of):
     """So that each device finds its part of every order among what it holds."""
     assert rows_by_order(config_of("1:0.5,whole:0.5", 32)).groups == 8
-    assert rows_by_order(config_of("1", 32, accumulate=2)).groups == 16
+    assert rows_by_order(config_of("1", 32, accumulate=2)).groups == 8
 
 
 @pytest.mark.parametrize(
