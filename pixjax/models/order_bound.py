@@ -99,7 +99,7 @@ def _path(reader: TextReader, num_times: int, params: Params, proposal: Proposal
     of_block = jax.nn.one_hot(reader.block_of_cell, blocks)
     place_key, noise_key = jax.random.split(key)
     offset = jax.random.uniform(place_key, (len(x), 1, blocks))
-    log_snr = proposal.quantile((jnp.arange(num_times)[:, None] + offset) / num_times)
+    log_snr = proposal.quantile((jnp.arange(num_times)[None, :, None] + offset) / num_times)
 
     def integrand(inputs):
         time_key, log_snr_BK = inputs
