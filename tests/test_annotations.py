@@ -10,7 +10,6 @@ from pixjax.data.keys import permute
 from pixjax.diffusion.path import noisy
 from pixjax.diffusion.steps import State
 from pixjax.models.patches import patchify
-from pixjax.training.metrics import weighted
 
 ONE = jnp.zeros((2, 4, 4, 3))
 
@@ -22,7 +21,6 @@ ONE = jnp.zeros((2, 4, 4, 3))
         pytest.param(lambda: noisy(ONE, ONE[:1], jnp.zeros(2)), id="a size that differs"),
         pytest.param(lambda: patchify(ONE[0], (2, 2)), id="an axis too few"),
         pytest.param(lambda: permute(np.arange(3), "3", np.uint64(0)), id="a plain type"),
-        pytest.param(lambda: weighted(jnp.zeros(2), jnp.zeros(3)), id="of training"),
     ],
 )
 def test_what_is_not_as_annotated_is_an_error(call):

@@ -61,13 +61,13 @@ class Bound:
     kl: Float[AnyArray, " batch"]
     log_snr: Float[AnyArray, "batch times"]
     contributions: Float[AnyArray, "batch times"]
-    reconstruction: Float[AnyArray, "batch endpoints"]
+    reconstruction: Float[AnyArray, "tried endpoints"]
     endpoints: tuple[float, ...]
 
     @property
     def diffusion(self) -> Float[AnyArray, "batch endpoints"]:
         """The integral up to each endpoint."""
-        below = self.log_snr[..., None] < np.asarray(self.endpoints)
+        below = self.log_snr[..., None] < np.asarray(self.endpoints)[None, None]
         return (self.contributions[..., None] * below).sum(axis=1)
 
     @property

@@ -18,7 +18,9 @@ from pixjax.diffusion.steps import Predict
 _POSTERIORS = 2**24  # probabilities held at once: a vocabulary times the cells of a batch may be far more
 
 
-def matched_filter(codec: CanvasCodec, noise_scale: float, log_prior: Float[Array, " vocab"] | None = None) -> Denoise:
+def matched_filter(
+    codec: CanvasCodec, noise_scale: float, log_prior: Float[AnyArray, " vocab"] | None = None
+) -> Denoise:
     """The mean legal colour of each cell given its noisy pixels and a unigram prior; black where no cell is."""
 
     def denoise(z, t):
@@ -63,7 +65,7 @@ def mean_colors(
     sigma: Float[Array, " batch"],
     *,
     elsewhere: Float[Array, "batch height width 3"],
-    log_prior: Float[Array, " vocab"] | None = None,
+    log_prior: Float[AnyArray, " vocab"] | None = None,
 ) -> Float[Array, "batch height width 3"]:
     """E[colours | y = colours + σ·ε] of each cell, and `elsewhere` where no cell is. All in [-1, 1]."""
     colors = jnp.asarray(codec.colors.reshape(codec.vocab_size, -1))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Num
 
 from pixjax.codec.scale import Array as AnyArray
 from pixjax.diffusion.decision_order import DecisionOrder
@@ -18,27 +18,27 @@ _MIN_SIGMA = 1e-4  # below it nothing changes: the nearest colour is certain
 Denoise = Callable[[Float[Array, "batch height width 3"], Float[Array, " batch"]], Float[Array, "batch height width 3"]]
 
 
-def per_canvas(t: Float[Array, " batch"]) -> Float[Array, "batch 1 1 1"]:
+def per_canvas(t: Float[AnyArray, " batch"]) -> Float[AnyArray, "batch 1 1 1"]:
     return t[:, None, None, None]
 
 
 def noisy(
-    x: Float[Array, "batch height width 3"],
-    noise: Float[Array, "batch height width 3"],
-    t: Float[Array, " batch"],
-    noise_scale: float | Float[Array, ""] = 1.0,
-) -> Float[Array, "batch height width 3"]:
+    x: Float[AnyArray, "batch height width 3"],
+    noise: Float[AnyArray, "batch height width 3"],
+    t: Float[AnyArray, " batch"],
+    noise_scale: float | Num[Array, ""] = 1.0,
+) -> Float[AnyArray, "batch height width 3"]:
     """The canvas at time t. `x` is in [-1, 1], `noise` is standard normal."""
     return per_canvas(t) * x + per_canvas(1 - t) * noise_scale * noise
 
 
 def noisy_blocks(
-    x: Float[Array, "batch height width 3"],
-    noise: Float[Array, "batch height width 3"],
-    t: Float[Array, "batch blocks"],
+    x: Float[AnyArray, "batch height width 3"],
+    noise: Float[AnyArray, "batch height width 3"],
+    t: Float[AnyArray, "batch blocks"],
     order: DecisionOrder,
     noise_scale: float = 1.0,
-) -> tuple[Float[Array, "batch height width 3"], Float[Array, "batch cells"]]:
+) -> tuple[Float[AnyArray, "batch height width 3"], Float[AnyArray, "batch cells"]]:
     """Text canvases whose blocks have times of their own, and the time of each cell. What is no cell stays clean."""
     block = order.block_of_pixel
     of_pixel = jnp.where(block >= 0, t[:, block], 1.0).reshape(*x.shape[:3], 1)

@@ -32,7 +32,7 @@ class Proposal:
         below = jnp.concatenate([jnp.zeros(1), jnp.cumsum(self.shares)])
         return jnp.interp(place, below / below[-1], self.edges)
 
-    def density(self, log_snr: Float[Array, "..."]) -> Float[Array, "..."]:
+    def density(self, log_snr: Float[AnyArray, "..."]) -> Float[Array, "..."]:
         width = self.edges[1] - self.edges[0]
         number = jnp.clip(((log_snr - self.edges[0]) / width).astype(jnp.int32), 0, len(self.shares) - 1)
         return jnp.asarray(self.shares)[number] / width

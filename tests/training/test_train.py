@@ -56,7 +56,7 @@ def test_a_stopped_run_continues_the_same_curve_to_the_same_parameters(finished,
     "careless",
     [
         pytest.param(lambda local, mesh: local, id="a batch that the step itself takes to the devices"),
-        pytest.param(lambda local, mesh: to_global(local, mesh) + 0, id="a number among arrays"),
+        pytest.param(lambda local, mesh: to_global(local, mesh) | local.dtype.type(0), id="a number among arrays"),
     ],
 )
 def test_a_transfer_that_is_hidden_in_a_step_ends_the_run(careless, tmp_path, tiny_config, monkeypatch):
