@@ -21,7 +21,7 @@ from pixjax.training.finetune import params_from
 from pixjax.training.mesh import make_mesh, replicated
 from pixjax.training.reporter import Reporter
 from pixjax.training.state import init_params, make_model
-from pixjax.training.train import to_global, train
+from pixjax.training.train import train
 
 
 def curve(workdir):
@@ -52,15 +52,26 @@ def test_a_stopped_run_continues_the_same_curve_to_the_same_parameters(finished,
         assert_same_params(load(workdir, ema=average).params, load(finished, ema=average).params)
 
 
-@pytest.mark.parametrize(
-    "careless",
-    [
-        pytest.param(lambda local, mesh: local, id="a batch that the step itself takes to the devices"),
-        pytest.param(lambda local, mesh: to_global(local, mesh) | local.dtype.type(0), id="a number among arrays"),
-    ],
-)
+def _steps_on_host_batches(monkeypatch):
+    monkeypatch.setattr("pixjax.training.train.to_global", lambda local, mesh: local)
+
+
+def _adds_a_number_of_the_host(monkeypatch):
+    def careless(*how):
+        step = jit_train_step(*how)
+
+        def with_number(state, batch):
+            state, metrics = step(state, batch)
+            return state, {name: value + 0 for name, value in metrics.items()}
+
+        return with_number
+
+    monkeypatch.setattr("pixjax.training.train.jit_train_step", careless)
+
+
+@pytest.mark.parametrize("careless", [_steps_on_host_batches, _adds_a_number_of_the_host])
 def test_a_transfer_that_is_hidden_in_a_step_ends_the_run(careless, tmp_path, tiny_config, monkeypatch):
-    monkeypatch.setattr("pixjax.training.train.to_global", careless)
+    careless(monkeypatch)
     with pytest.raises(Exception, match="Disallowed host-to-device transfer"):
         train(tiny_config(training={"steps": 2}), epath.Path(tmp_path))
 
