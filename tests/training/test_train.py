@@ -19,6 +19,7 @@ from pixjax.errors import InputError, RunError
 from pixjax.models import denoise
 from pixjax.training.finetune import params_from
 from pixjax.training.mesh import make_mesh, replicated
+from pixjax.training.placement import jit_train_step
 from pixjax.training.reporter import Reporter
 from pixjax.training.state import init_params, make_model
 from pixjax.training.train import train
