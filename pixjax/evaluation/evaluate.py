@@ -25,7 +25,7 @@ from pixjax.evaluation.image_metrics import image_metrics, nearest_neighbours
 from pixjax.evaluation.inception import LAYER, RESIZE, Inception, inception_metrics
 from pixjax.evaluation.likelihood import evaluate_likelihood
 from pixjax.evaluation.ngrams import ngram_scale
-from pixjax.evaluation.order_likelihood import evaluate_order, passes_per_token
+from pixjax.evaluation.order_likelihood import evaluate_order, passes_per_canvas, passes_per_token
 from pixjax.evaluation.perplexity import perplexity
 from pixjax.evaluation.result_cache import ResultCache
 from pixjax.evaluation.text_metrics import text_metrics
@@ -293,7 +293,9 @@ def _samples(
         sampling, num = denoiser.config.sampling, denoiser.config.evaluation.samples
         steps = np.unique(np.linspace(0, sampling.steps - 1, FRAMES).astype(int)).tolist()
         made = generate(denoiser, wanted, num, seed=seed, trajectory=steps, stop=counter.stop)
-        counter(num * sampling.steps * (2 if sampling.sampler == "heun" else 1) * (2 if sampling.guidance != 1 else 1))
+        order = sampling.blocks.text or next(iter(denoiser.config.diffusion.blocks.shares))
+        each = passes_per_canvas(denoiser, order if wanted == "text" else WHOLE)
+        counter(num * each * (2 if sampling.guidance != 1 else 1))
         shown = {"frames": made.frames[:FILMED], "frame_times": made.frame_times[:FILMED]}
         return vars(made) | shown
 

@@ -78,5 +78,12 @@ def passes_per_token(denoiser: Denoiser, blocks: str) -> float:
     return steps / capacity if blocks == WHOLE else steps / int(blocks)
 
 
+def passes_per_canvas(denoiser: Denoiser, blocks: str) -> int:
+    """What sampling computes for a canvas, in passes of the network through all of it."""
+    if blocks == "1":
+        return 1  # each token goes through it once
+    return _passes(denoiser.config.sampling) * (1 if blocks == WHOLE else -(-denoiser.codec.capacity // int(blocks)))
+
+
 def _passes(settings: SamplingConfig) -> int:
     return 2 * settings.steps - 1 if settings.sampler == "heun" else settings.steps

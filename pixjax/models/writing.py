@@ -32,7 +32,7 @@ class Draw(NamedTuple):
     top_p: float | Float[Array, ""] = 1.0  # of the likeliest ids that together have this share, the rest never
 
 
-class Written(NamedTuple):
+class Drawn(NamedTuple):
     ids: Int[Array, "batch cells"]
     log_probs: Float[Array, "batch cells"]  # of each id under the network, whatever `Draw` says
 
@@ -48,7 +48,7 @@ def write(
     type_id: Int[Array, " batch"] | None = None,
     label: Int[Array, " batch"] | None = None,
     context: Context | None = None,
-) -> Written:
+) -> Drawn:
     """Canvases of text, of which some cells may be given, and are heard by those after them.
 
     Args:
@@ -56,7 +56,7 @@ def write(
       keys: one a canvas.
     """
     network = _Network(model, params, order)
-    cells, condition = network.places, network.condition(len(given), type_id, label)
+    condition = network.condition(len(given), type_id, label)
     past, present = network.remember(condition, context)
     c_of_clean = (network.embed_time(jnp.ones(1)) + condition)[:, None]
     arch, book = model.arch, network.book
@@ -91,12 +91,12 @@ def write(
         return (past, token[:, None], jnp.stack(histories), number + 1), (ids, log_probs)
 
     start = (past, first, histories, jnp.zeros((), jnp.int32))
-    _, (ids, log_probs) = jax.lax.scan(write_patch, start, cells)
+    _, (ids, log_probs) = jax.lax.scan(write_patch, start, network.places)
 
     def by_cell(values):  # [patches, slots, batch]
         return values.reshape(-1, len(given))[network.slot_of_cell].T
 
-    return Written(ids=by_cell(ids), log_probs=by_cell(log_probs))
+    return Drawn(ids=by_cell(ids), log_probs=by_cell(log_probs))
 
 
 def _fold(keys, cell):
