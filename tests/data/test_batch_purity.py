@@ -198,7 +198,7 @@ def test_crops_and_flips_differ_from_epoch_to_epoch(tmp_path):
 
 
 RUN = """
-import hashlib, json, signal, sys
+import hashlib, json, os, signal, sys
 from pixjax.codec import CanvasCodec
 from pixjax.config import Config
 from pixjax.data import make_batches, open_source
@@ -206,7 +206,7 @@ from pixjax.errors import InputError
 
 if __name__ == "__main__":
     config = Config.from_dict(json.loads(sys.argv[1]))
-    state_file, steps = sys.argv[2], int(sys.argv[3])
+    state_file, steps, stays = sys.argv[2], int(sys.argv[3]), sys.argv[4:]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))
     signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
     with make_batches(config, CanvasCodec(**config.codec_arguments())) as batches:
@@ -219,14 +219,18 @@ if __name__ == "__main__":
             data = b"".join(batch[name].tobytes() for name in sorted(batch))
             print(step, hashlib.sha256(data).hexdigest(), flush=True)
             if batches.step % 4 == 0:
-                json.dump(batches.get_state(), open(state_file, "w"))
+                with open(state_file + ".new", "w") as file:
+                    json.dump(batches.get_state(), file)
+                os.replace(state_file + ".new", state_file)
+        if stays:
+            signal.pause()
 """
 
 
-def start(config, state_file, steps, tmp_path):
+def start(config, state_file, steps, tmp_path, *stays):
     script = tmp_path / "run.py"
     script.write_text(RUN)
-    command = [sys.executable, script, json.dumps(config.to_dict()), state_file, str(steps)]
+    command = [sys.executable, script, json.dumps(config.to_dict()), str(state_file), str(steps), *stays]
     root = str(pathlib.Path(__file__).resolve().parents[2])
     environment = {**os.environ, "PYTHONPATH": root}
     return subprocess.Popen(
@@ -249,7 +253,7 @@ def is_alive(pid: int) -> bool:
 def test_a_run_killed_between_checkpoints_goes_on_with_the_same_bytes(sources, tmp_path):
     whole = [digest(batch) for batch in take(make_config(sources), 12)]
     state_file = tmp_path / "state.json"
-    run = start(make_config(sources, workers=2), state_file, 1000, tmp_path)
+    run = start(make_config(sources, workers=2), state_file, 7, tmp_path, "and stays until it is killed")
     seen = {}
     while len(seen) < 7:  # a state was written at 4
         step, value = run.stdout.readline().split()

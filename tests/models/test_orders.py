@@ -133,3 +133,16 @@ def test_blocks_are_counted_in_places_of_the_canvas():
 def test_orders_that_cannot_be(block, options, patch, said):
     with pytest.raises(InputError, match=said):
         DecisionOrder(block, codec(**options), patch)
+
+
+@pytest.mark.parametrize("block", [1, 8])
+def test_how_blocks_are_compiled_changes_nothing_and_half_precision_little(block):
+    order = DecisionOrder(block, codec(marker=True), (1, 4))
+    ids = np.random.default_rng(4).integers(0, 27, (2, order.codec.capacity))
+    noisy, t = jnp.zeros((2, SIZE, SIZE, 3)), jnp.full(ids.shape, 0.4)
+    expected = log_probs(model_of(order), order, ids, noisy, t)
+    for changes in ({"scan_layers": False}, {"remat": "full"}, {"attention": "xla"}):
+        found = log_probs(model_of(order, **changes), order, ids, noisy, t)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    half = log_probs(model_of(order, dtype="bfloat16"), order, ids, noisy, t)
+    assert np.abs(np.exp(half) - np.exp(expected)).mean() < 0.02
