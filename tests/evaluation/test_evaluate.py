@@ -42,10 +42,12 @@ def test_the_figures_of_both_modalities_are_there(metrics):
 
 
 def test_the_evaluations_are_counted(metrics):
-    """Validation is a quarter of eight canvases, and fills a batch of four; a sample takes two steps of Heun."""
+    """Validation is a quarter of eight canvases, and fills a batch of four; a sample takes two steps of Heun,
+    the last of which is one of Euler.
+    """
     likelihood = 2 * (8 + 4) * 2
     denoising = 2 * 2 * 8 * len(metrics["text"]["denoising"]["raw"]["t"])
-    samples = 3 * 4 * 2 * 2
+    samples = 3 * 4 * (2 * 2 - 1)
     assert metrics["evaluations"] == likelihood + denoising + samples
 
 
