@@ -112,9 +112,8 @@ def _possible_blocks(
                 f"{flag} is for text that is written letter by letter, not for --blocks={name}: leave it out"
             )
     if name != WHOLE and wanted != "image" and settings.guidance != 1 and "guidance" in changes:
-        raise InputError(
-            f"--guidance={settings.guidance} leads canvases that are decided as a whole: add --blocks=whole"
-        )
+        remedy = "add --blocks=whole" if WHOLE in trained else "leave it out, as this model knows no other text"
+        raise InputError(f"--guidance={settings.guidance} leads canvases that are decided as a whole: {remedy}")
     return SampledBlocksConfig(text=name)
 
 

@@ -139,8 +139,8 @@ def make_train_step(
                 loss = jnp.where(is_read, reading_loss(prediction.log_probs, ids, counted), loss)
         right = found == ids
         correct, tokens = jnp.sum(right & counted, axis=1), jnp.sum(counted, axis=1)
-        found = {"loss": loss, "mse": mse, "correct": correct, "tokens": tokens, "t": t, "modality": modality}
-        return found | {"is_read": is_read & (order is None)}
+        of_canvases = {"loss": loss, "mse": mse, "correct": correct, "tokens": tokens, "t": t, "modality": modality}
+        return of_canvases | {"is_read": is_read & (order is None)}
 
     def loss_fn(params, parts: dict[str, Problem], dropout_key: jax.Array):
         of_parts = {name: losses(params, part, orders.get(name), dropout_key) for name, part in parts.items()}
@@ -160,7 +160,7 @@ def make_train_step(
 
         def grad_fn(params, problems, key):
             if config.model.self_condition and WHOLE in problems:
-                problems |= {WHOLE: with_estimate(params, problems[WHOLE], predicts_twice)}
+                problems = problems | {WHOLE: with_estimate(params, problems[WHOLE], predicts_twice)}
             return jax.grad(loss_fn, has_aux=True)(params, problems, key)
 
         if parts == 1:
