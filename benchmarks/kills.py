@@ -34,8 +34,8 @@ from typing import Any
 
 from etils import epath
 from jax._src import compiler, distributed
-from pixjax.training.checkpoint import Checkpoints, saved_steps
 
+from pixjax.checkpoints.checkpoint import Checkpoints, saved_steps
 from pixjax.cli import main as pixjax
 from pixjax.training.train import train  # noqa: F401 (imported before the forks)
 

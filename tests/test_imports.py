@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import importlib
 import pathlib
 
 import pytest
@@ -57,6 +58,18 @@ def imported(source: str) -> dict[str, int]:
     return found
 
 
+def defines(module: str, name: str) -> bool:
+    """Whether a module of the package has a name, or is a package that has a module of it."""
+    if f"{module}.{name}".lstrip(".") in FILES:
+        return True
+    if module not in FILES:
+        return False
+    try:
+        return hasattr(importlib.import_module(f"pixjax.{module}".rstrip(".")), name)
+    except ModuleNotFoundError as error:  # of an extra that is not installed
+        return not error.name.startswith("pixjax")
+
+
 IMPORTS = {name: imported(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
 
 
@@ -102,3 +115,15 @@ def test_imports_run_one_way():
             if mine != theirs and RANK[mine] <= RANK[theirs]:
                 against.append(f"{FILES[name].relative_to(PACKAGE.parent)}:{line} ({mine}) imports {other} ({theirs})")
     assert not against, "\n".join(against)
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "configs", "launch", "tests"])
+def test_what_others_import_from_the_package_is_there(folder):
+    missing = []
+    for path in sorted((PACKAGE.parent / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "pixjax":
+                module = node.module.partition(".")[2]
+                names = [alias.name for alias in node.names]
+                missing += [f"{path.name}: {node.module}.{name}" for name in names if not defines(module, name)]
+    assert not missing
