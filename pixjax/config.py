@@ -157,11 +157,6 @@ class ModelConfig:
         ) | dict.fromkeys(("cell_width", "cell_reach"), (1, math.inf))
         _require_range("model", self, **sizes, in_context_tokens=(-1, math.inf), in_context_start=(-1, math.inf))
         _require(
-            self.tagging != "marker" or not (self.codebook_head or self.codebook_input),
-            "model.codebook_head and model.codebook_input are for canvases known to be text, which a marker alone does "
-            "not tell: set model.tagging to 'condition' or 'both', or to 'none' for text alone",
-        )
-        _require(
             not self.modality_mlp or self.uses_condition,
             "model.modality_mlp=True goes by the type condition: set model.tagging to 'condition' or 'both'",
         )
@@ -261,12 +256,14 @@ class DiffusionConfig:
     noise_scale: float = 1.0
     t_eps: float = 0.05  # floor of 1-t in the v loss; sampling is not limited by it
     text_loss: Literal["cross_entropy", "pixels"] = "cross_entropy"  # of a codebook head; pixels: as any canvas
+    marker_first: float = 0.0  # share of canvases whose marker is clean from the start; above 0 it is decided first
     text_weight: float = 1.0  # of a text canvas in the loss, where an image has 1
     time: TimeConfig = dataclasses.field(default_factory=TimeConfig)
     blocks: BlocksConfig = dataclasses.field(default_factory=BlocksConfig)  # in which orders text is learned
 
     def __post_init__(self):
         _require(self.noise_scale > 0, f"diffusion.noise_scale={self.noise_scale} has to be positive")
+        _require_range("diffusion", self, marker_first=(0, 1))
         _require(self.text_weight > 0, f"diffusion.text_weight={self.text_weight} has to be positive")
         _require(0 < self.t_eps < 1, f"diffusion.t_eps={self.t_eps} has to be between 0 and 1")
 
@@ -446,6 +443,19 @@ class Config:
             self.model.uses_marker == self.codec.marker,
             f"model.tagging={self.model.tagging!r} and codec.marker={self.codec.marker} contradict each other: "
             f"set codec.marker={self.model.uses_marker}",
+        )
+        _require(
+            not self.diffusion.marker_first or self.codec.marker,
+            f"diffusion.marker_first={self.diffusion.marker_first} needs a marker: set model.tagging to 'marker' or "
+            "'both' and codec.marker=True",
+        )
+        _require(
+            self.model.tagging != "marker"
+            or self.diffusion.marker_first > 0
+            or not (self.model.codebook_head or self.model.codebook_input),
+            "model.codebook_head and model.codebook_input are for canvases known to be text, which a marker as noisy "
+            "as its canvas does not tell: set diffusion.marker_first=0.9, or model.tagging to 'condition' or 'both', "
+            "or to 'none' for text alone",
         )
         _require(
             not self.training.type_dropout or (self.model.uses_condition and self.model.text_condition),

@@ -295,10 +295,11 @@ class CanvasCodec:
         nothing = xp.zeros((*counted.shape[:-1], 1), bool)
         mask = xp.concatenate([cells, nothing], axis=-1)[..., self._source_of_pixel]
         mask = mask.reshape(*counted.shape[:-1], self.canvas_size, self.canvas_size)
-        return mask | xp.broadcast_to(xp.asarray(self._marker_pixels), mask.shape)
+        return mask | xp.broadcast_to(xp.asarray(self.marker_pixels), mask.shape)
 
     @functools.cached_property
-    def _marker_pixels(self) -> Bool[np.ndarray, "height width"]:
+    def marker_pixels(self) -> Bool[np.ndarray, "height width"]:
+        """Where the marker is; nowhere without one."""
         side = np.arange(self.canvas_size) < (self.marker_size if self.marker else 0)
         return side[:, None] & side
 

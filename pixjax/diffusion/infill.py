@@ -4,8 +4,9 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float
 
+from pixjax.codec.scale import Array
 from pixjax.diffusion.steps import Predict
 
 

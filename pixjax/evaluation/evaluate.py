@@ -29,7 +29,7 @@ from pixjax.evaluation.order_likelihood import evaluate_order, passes_per_canvas
 from pixjax.evaluation.perplexity import perplexity
 from pixjax.evaluation.result_cache import ResultCache
 from pixjax.evaluation.text_metrics import text_metrics
-from pixjax.models import NO_LABEL, predict, type_condition
+from pixjax.models import NO_LABEL, predict, tell
 from pixjax.sampling.generate import Generated, ModalityChoice, generate, require_possible
 from pixjax.training.mesh import batch_sharding
 
@@ -249,7 +249,7 @@ def _denoising(
     test = data.test[modality]
     devices = denoiser.mesh.size
     curves = denoising_curves(
-        jax.tree_util.Partial(_Tagged(denoiser), denoiser.params),
+        jax.tree_util.Partial(TaggedPredictor(denoiser), denoiser.params),
         denoiser.codec,
         test.canvases,
         np.full(len(test), modality, np.int32),
@@ -263,18 +263,18 @@ def _denoising(
     return {name: values.tolist() for name, values in curves.items()}
 
 
-class _Tagged:
-    """Denoising under the type condition of a known modality; equal for equal models, so that jit compiles it once."""
+class TaggedPredictor:
+    """Denoising where the modality is told; equal for equal models, so that jit compiles it once."""
 
     def __init__(self, denoiser: Denoiser):
-        self._model, self._config = denoiser.model, denoiser.config.model
+        self._model, self._config, self._codec = denoiser.model, denoiser.config, denoiser.codec
 
     def __call__(self, params, z, t, modality):
-        label = jnp.full(len(z), NO_LABEL, jnp.int32)
-        return predict(self._model, params, z, t, type_condition(self._config, modality), label)
+        z, type_id = tell(self._config, self._codec, z, modality)
+        return predict(self._model, params, z, t, type_id, jnp.full(len(z), NO_LABEL, jnp.int32))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Tagged) and vars(self) == vars(other)
+        return isinstance(other, TaggedPredictor) and vars(self) == vars(other)
 
     def __hash__(self) -> int:
         return hash((self._model, self._config))

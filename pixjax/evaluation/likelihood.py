@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from pixjax.checkpoints.load import Denoiser
-from pixjax.codec import IMAGE, TEXT, CanvasCodec, Modality
+from pixjax.codec import TEXT, CanvasCodec, Modality
 from pixjax.diffusion.bound import Bound, Draws
 from pixjax.diffusion.legal_colors import counted_cells
 from pixjax.diffusion.proposal import Proposal, even, fitted
@@ -168,8 +168,7 @@ def counted_canvases(codec: CanvasCodec, name: str, canvases, mask) -> Canvases:
         )
     if len(canvases) < 2:
         raise InputError(f"{len(canvases)} {name} canvas(es) have no standard error: give at least 2")
-    is_marker = np.any(codec.mark(canvases[:1], TEXT) != codec.mark(canvases[:1], IMAGE), axis=-1)
-    mask = mask & ~is_marker
+    mask = mask & ~codec.marker_pixels
     if not mask.any():
         raise InputError(f"the masks of the {name} canvases count no pixel: give canvases that hold something")
     return canvases, mask

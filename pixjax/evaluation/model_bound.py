@@ -18,7 +18,7 @@ from pixjax.diffusion.legal_colors import counted_cells
 from pixjax.diffusion.path import MIN_TIME, per_canvas
 from pixjax.diffusion.proposal import Proposal
 from pixjax.evaluation.reconstruction import image_reconstruction, text_reconstruction
-from pixjax.models import NO_LABEL, denoise, predict, type_condition
+from pixjax.models import NO_LABEL, denoise, predict, tell
 from pixjax.training.mesh import batch_sharding
 
 LOG_SNR_MIN = -10.0
@@ -108,11 +108,15 @@ def _decoder(figure: str, modality: int) -> str:
     return "levels" if modality != TEXT else figure
 
 
-def _network(model, config, modality: int, params, num: int):
-    """(z, t) to what is predicted under the type condition of a modality, without labels."""
-    type_id = type_condition(config.model, jnp.full(num, modality, jnp.int32))
-    label = jnp.full(num, NO_LABEL, jnp.int32)
-    return lambda function, z, t: function(model, params, z, t, type_id, label)
+def _network(model, config, codec: CanvasCodec, modality: int, params, num: int):
+    """(z, t) to what is predicted of canvases that are told to be of a modality, without labels."""
+    of_all, label = jnp.full(num, modality, jnp.int32), jnp.full(num, NO_LABEL, jnp.int32)
+
+    def ask(function, z, t):
+        z, type_id = tell(config, codec, z, of_all)
+        return function(model, params, z, t, type_id, label)
+
+    return ask
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3, 4))
@@ -132,7 +136,7 @@ def _draws(
 ) -> tuple[jax.Array, Draws]:
     """The prior's divergence, and the draws of (what is known without the network, the network)."""
     noise_scale, x = config.diffusion.noise_scale, to_float(canvas)
-    ask = _network(model, config, modality, params, len(canvas))
+    ask = _network(model, config, codec, modality, params, len(canvas))
 
     # What is known of x may be used: no colour lies outside, and clipping brings x̂ nearer to all that lie inside.
     def network(z, t):
@@ -154,7 +158,7 @@ def _decoded(
 ):
     """The nats of each canvas at the end of a path."""
     noise_scale = config.diffusion.noise_scale
-    ask = _network(model, config, modality, params, len(canvas))
+    ask = _network(model, config, codec, modality, params, len(canvas))
 
     def read(x, mask, y, sigma):
         """The codebook head as the decoder at the end of the path: -log p(ids | y), each cell by itself."""

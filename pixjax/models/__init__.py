@@ -1,7 +1,7 @@
 """The denoiser: `JiT` and the sizes that it comes in."""
 
 from pixjax.models.codebook import Codebook
-from pixjax.models.condition import text_types, type_condition
+from pixjax.models.condition import marker_first, tell, text_types, type_condition
 from pixjax.models.jit import NO_LABEL, NO_TYPE, Context, JiT, Params, Prediction, Written, denoise, predict
 from pixjax.models.presets import VARIANTS, Architecture, architecture
 
@@ -18,7 +18,9 @@ __all__ = [
     "Written",
     "architecture",
     "denoise",
+    "marker_first",
     "predict",
+    "tell",
     "text_types",
     "type_condition",
 ]

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from pixjax.codec import CanvasCodec
+from pixjax.codec import TEXT, CanvasCodec
 from pixjax.diffusion.path import MIN_TIME, sigma_at
 
 
@@ -24,13 +24,18 @@ class Codebook:
     text_types: tuple[int, ...]  # the type ids (or NO_TYPE) under which a canvas is known to be text
     is_input: bool  # the network also sees the probability of each id, cell by cell
     is_output: bool  # it says logits for text, not colours
+    reads_marker: bool = False  # a canvas whose marker is black, without any noise, is known to be text too
 
     @property
     def vocab_size(self) -> int:
         return self.codec.vocab_size
 
-    def is_text(self, type_id: Int[Array, " batch"]) -> Bool[Array, " batch"]:
-        return jnp.isin(type_id, jnp.asarray(self.text_types))
+    def is_text(self, type_id: Int[Array, " batch"], z: Float[Array, "batch height width 3"]) -> Bool[Array, " batch"]:
+        """Which canvases are known to be text, by their type condition or by their marker."""
+        told = jnp.isin(type_id, jnp.asarray(self.text_types))
+        if not self.reads_marker:
+            return told
+        return told | jnp.all(z == self.codec.mark(z, TEXT), axis=(1, 2, 3))
 
     def log_posterior(
         self, z: Float[Array, "batch height width 3"], t: Float[Array, " batch"] | Float[Array, "batch cells"] | None

@@ -191,7 +191,7 @@ class JiT(nn.Module):
         if order is None:
             x = embed(z, previous)
             if text is not None:
-                is_text = text.codebook.is_text(jnp.full(len(z), NO_TYPE) if type_id is None else type_id)
+                is_text = text.codebook.is_text(jnp.full(len(z), NO_TYPE) if type_id is None else type_id, z)
                 log_posterior_BCV = text.codebook.log_posterior(z, t)
                 cells = text.below(log_posterior_BCV)
                 if text.codebook.is_input:

@@ -23,7 +23,7 @@ from pixjax.diffusion.bound import Bound, prior_kl
 from pixjax.diffusion.legal_colors import counted_cells
 from pixjax.diffusion.path import time_at
 from pixjax.diffusion.proposal import Proposal, even, fitted
-from pixjax.models.condition import type_condition
+from pixjax.models.condition import tell
 from pixjax.models.jit import NO_LABEL, JiT, Params, Written, predict
 
 LOG_SNR_MIN = -10.0
@@ -64,8 +64,8 @@ class TextReader:
 
     def read(self, params: Params, x, z, t_of_block):
         """The probabilities of each cell, and the mean canvas; `t_of_block` None: all is noise."""
-        type_id = type_condition(self.config.model, jnp.full(len(x), TEXT, jnp.int32))
-        label = jnp.full(len(x), NO_LABEL, jnp.int32)
+        is_text, label = jnp.full(len(x), TEXT, jnp.int32), jnp.full(len(x), NO_LABEL, jnp.int32)
+        z, type_id = tell(self.config, self.codec, z, is_text)
         if self.order is None:
             return predict(self.model, params, z, t_of_block[:, 0], type_id, label)
         cell_t = None if t_of_block is None else t_of_block[:, self.order.block_of_cell]

@@ -15,7 +15,7 @@ from pixjax.codec import IMAGE, TEXT, CanvasCodec, Modality, to_float, to_uint8
 from pixjax.codec.scale import Array as AnyArray
 from pixjax.config import Config, SamplingConfig
 from pixjax.diffusion import ONCE, WHOLE, Frames, Known, Repeats, guide, keep_known, project, sample, time_grids
-from pixjax.models import NO_LABEL, NO_TYPE, Context, JiT, Params, denoise, type_condition
+from pixjax.models import NO_LABEL, NO_TYPE, Context, JiT, Params, denoise, marker_first, type_condition
 from pixjax.sampling.checks import ModalityChoice, require_possible
 from pixjax.sampling.infill import KnownPixels
 from pixjax.sampling.text_in_order import text_in_order
@@ -55,8 +55,8 @@ def generate(
     """Sample i depends on (seed, i) alone: but for rounding it is the same however many are made, on any devices.
 
     Args:
-      wanted: `any` lets a model with a marker choose by itself; with a type condition it is drawn by the
-        share of text in training.
+      wanted: `any` lets a model with a marker choose by itself; with a type condition, or a marker that is decided
+        first, it is drawn by the share of text in training.
       given: what is known of every canvas, whose modality is `wanted`: see `infill.py`.
       context: of each of the `num` samples (`pixjax.sampling.prompts`); None is none, and costs nothing.
       trajectory: steps, from 0, whose clean prediction is kept in `frames`.
@@ -173,15 +173,14 @@ def _make_batch(
         repeats=Repeats(settings.repeats, settings.stretch) if given and settings.repeats > 1 else ONCE,
         guides=settings.guidance != 1,
         projects=settings.project_from < 1,
-        chooses=wanted == "any" and codec.marker,
+        chooses=wanted == "any" and codec.marker and not config.diffusion.marker_first,
         hides_type=config.training.type_dropout > 0,
     )
-    # What the two tags change is the marker; where they agree nothing is known.
     canvas = np.broadcast_to(
         given.canvas if given else np.zeros((size, size, 3), np.uint8), (len(index), size, size, 3)
     )
-    is_marker = np.any(codec.mark(canvas, TEXT) != codec.mark(canvas, IMAGE), axis=-1)
-    mask = is_marker & (wanted != "any") | (given.known if given else False)
+    is_told = wanted != "any" or config.diffusion.marker_first > 0
+    mask = np.broadcast_to(codec.marker_pixels & is_told | (given.known if given else False), canvas.shape[:-1])
     # A canvas that chooses for itself goes the way of text, whose colours have to be met more closely.
     paced_as = np.full_like(modality, TEXT) if method.chooses and not config.model.uses_condition else modality
     batch = _Batch(
@@ -213,10 +212,11 @@ def _sample(
 ) -> tuple[Array, Frames]:
     noise_scale = config.diffusion.noise_scale
     conditions = {"type_id": type_condition(config.model, batch.modality), "label": batch.label}
-    conditions |= {"context": batch.context}
+    conditions |= {"modality": batch.modality, "context": batch.context}
 
     def network(z, t, previous, under):
         type_id, label, context = under["type_id"], under["label"], under["context"]
+        z = marker_first(config, codec, z, under["modality"])
         return denoise(model, params, z, t, type_id, label, context=context, previous=previous)
 
     def is_text(x_hat):
@@ -257,4 +257,4 @@ def _hidden(conditions: dict[str, Any], method: _Method) -> dict[str, Any]:
         context = context._replace(present=jnp.zeros_like(context.present))
     if method.hides_type:
         type_id = jnp.where(keeps_label | (label != NO_LABEL), type_id, NO_TYPE)
-    return {"type_id": type_id, "label": jnp.where(keeps_label, label, NO_LABEL), "context": context}
+    return conditions | {"type_id": type_id, "label": jnp.where(keeps_label, label, NO_LABEL), "context": context}

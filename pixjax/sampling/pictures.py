@@ -16,7 +16,7 @@ from pixjax.checkpoints.load import Denoiser
 from pixjax.codec import to_float, to_uint8
 from pixjax.diffusion import noisy
 from pixjax.errors import InputError
-from pixjax.models import type_condition
+from pixjax.models import tell
 from pixjax.sampling.generate import Generated
 
 TILE = 128  # pixels that a canvas is shown with, at least
@@ -53,13 +53,13 @@ def contact_sheet(
     x = to_float(jnp.asarray(canvas))
     noise = jax.random.normal(jax.random.key(seed), x.shape)
     columns, headings = [canvas], ["data"]
-    type_id = (
-        type_condition(denoiser.config.model, jnp.asarray(modality)) if denoiser.config.model.uses_condition else None
-    )
+    of_each, takes_type = jnp.asarray(modality, jnp.int32), denoiser.config.model.uses_condition
     for time in SHEET_TIMES:
         t = jnp.full(len(canvas), time)
         z = noisy(x, noise, t, denoiser.config.diffusion.noise_scale)
-        columns += [np.asarray(to_uint8(image)) for image in (z, denoiser.denoise(z, t, modality=type_id))]
+        z, type_id = tell(denoiser.config, denoiser.codec, z, of_each)
+        x_hat = denoiser.denoise(z, t, modality=type_id if takes_type else None)
+        columns += [np.asarray(to_uint8(image)) for image in (z, x_hat)]
         headings += [f"noisy, t = {time}", "denoised"]
     return grid(np.stack(columns, axis=1).reshape(-1, *canvas.shape[1:]), len(columns), headings)
 

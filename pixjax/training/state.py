@@ -43,6 +43,7 @@ def make_model(config: Config, codec: CanvasCodec | None = None) -> JiT:
         text_types=text_types(model),
         is_input=model.codebook_input,
         is_output=model.codebook_head,
+        reads_marker=config.diffusion.marker_first > 0,
     )
     names = config.diffusion.blocks.shares
     orders = (DecisionOrder.named(name, codebook.codec, model.patch) for name in names)

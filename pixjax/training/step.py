@@ -36,6 +36,7 @@ Problem = dict[str, Any]  # arrays, and the `Context` or None; each has an axis 
 # fold_in(key, i) is split(key)[i]: this one is beyond what is split, so that a run without context draws as ever.
 _CONTEXT_KEY = 1_000
 _ORDER_KEY = 2_000  # and the size of its blocks
+_MARKER_KEY = 1_001
 
 _OF_CANVASES = ("loss", "mse", "correct", "tokens", "t", "modality", "is_read")
 
@@ -70,7 +71,17 @@ def make_train_step(
             type_id, hidden = jnp.where(no_type, NO_TYPE, type_id), hidden | no_type
         label = jnp.where(hidden, NO_LABEL, batch["label"])
         problem = {"x": x, "z": z, "t": t, "modality": modality, "type_id": type_id, "label": label}
-        return problem | {"mask": batch["loss_mask"], "context": make_context(batch, key)}
+        problem |= {"mask": batch["loss_mask"], "context": make_context(batch, key)}
+        if diffusion.marker_first:
+            marker_key = jax.random.fold_in(key, _MARKER_KEY)
+            problem = with_marker(problem, jax.random.bernoulli(marker_key, diffusion.marker_first, modality.shape))
+        return problem
+
+    def with_marker(problem: Problem, is_first: Array) -> Problem:
+        """The problem with the markers of these canvases painted: they are given, and nothing to be learned."""
+        given = is_first[:, None, None] & codec.marker_pixels[None]
+        z = jnp.where(given[..., None], codec.mark(problem["z"], problem["modality"]), problem["z"])
+        return problem | {"z": z, "mask": problem["mask"] & ~given}
 
     def part_by_order(problem: Problem, key: jax.Array) -> dict[str, Problem]:
         """The canvases of each order, those that are decided in blocks with a time for each of these."""
@@ -132,8 +143,10 @@ def make_train_step(
         found = codec.decode_ids(jax.lax.stop_gradient(x_hat))[0]
         is_read = jnp.zeros(len(t), bool)
         if prediction.log_probs is not None and model.codebook:
-            # Text whose type is hidden is a canvas like any other: what it gets is the pixel head's.
-            is_read = (modality == TEXT) & model.codebook.is_text(problem["type_id"])
+            # Text of which nothing tells is a canvas like any other: what it gets is the pixel head's.
+            is_read = modality == TEXT  # in an order, for which it is known to be text
+            if order is None:
+                is_read &= model.codebook.is_text(problem["type_id"], problem["z"])
             found = jnp.where(is_read[:, None], jnp.argmax(prediction.log_probs, axis=-1), found)
             if diffusion.text_loss == "cross_entropy" or order is not None:
                 loss = jnp.where(is_read, reading_loss(prediction.log_probs, ids, counted), loss)

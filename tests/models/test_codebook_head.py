@@ -10,7 +10,7 @@ import pytest
 
 from pixjax import models
 from pixjax.codec import IMAGE, TEXT, CanvasCodec, to_float
-from pixjax.config import ModelConfig
+from pixjax.config import Config, ModelConfig
 from pixjax.diffusion import matched_filter, noisy
 from pixjax.errors import InputError
 from pixjax.models import NO_TYPE, Codebook, JiT, architecture, text_types
@@ -147,13 +147,14 @@ def test_which_canvases_are_known_to_be_text(changes, types):
     config = dataclasses.replace(MODEL, **changes)
     assert text_types(config) == types
     book = dataclasses.replace(codebook(), text_types=types)
-    found = book.is_text(jnp.array([NO_TYPE, TEXT, IMAGE]))
+    found = book.is_text(jnp.array([NO_TYPE, TEXT, IMAGE]), jnp.zeros((3, 8, 8, 3)))
     assert found.tolist() == [kind in types for kind in (NO_TYPE, TEXT, IMAGE)]
 
 
-def test_a_marker_alone_tells_too_late():
-    with pytest.raises(InputError, match="which a marker alone does not tell"):
-        dataclasses.replace(MODEL, tagging="marker", codebook_head=True)
+def test_a_marker_as_noisy_as_its_canvas_tells_too_late():
+    model = dataclasses.asdict(dataclasses.replace(MODEL, tagging="marker", codebook_head=True))
+    with pytest.raises(InputError, match="does not tell: set diffusion"):
+        Config.from_dict({"model": model})
 
 
 @pytest.mark.parametrize("codec", [LETTERS, PAIRS])
