@@ -293,7 +293,8 @@ class TrainingConfig:
     warmup_steps: int = 1_000
     decay: Literal["constant", "cosine"] = "constant"  # after the warm-up: constant, or cosine to zero at the last step
     weight_decay: float = 0.0
-    optimizer: Literal["adamw", "muon"] = "adamw"  # muon: for the matrices of the blocks; adamw for all else
+    optimizer: Literal["adamw", "muon"] = "adamw"  # muon: for matrices; adamw for all else
+    muon_matrices: Literal["blocks", "hidden"] = "blocks"  # hidden: of the text layers and the embeddings as well
     beta1: float = 0.9
     beta2: float = 0.95
     accumulate: int = 1  # parts that a batch is computed in, for a batch that does not fit into memory

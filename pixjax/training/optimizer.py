@@ -1,5 +1,8 @@
 """AdamW or Muon with a warm-up, and the averages of the parameters."""
 
+import functools
+import re
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -8,6 +11,7 @@ import optax.contrib
 from pixjax.config import TrainingConfig
 
 NEWTON_SCHULZ_STEPS = 5
+HIDDEN = re.compile("cells_(below|above)_|embed_ids|out_ids|embed_out")  # matrices outside of the blocks
 
 
 def learning_rate_schedule(config: TrainingConfig) -> optax.Schedule:
@@ -23,7 +27,8 @@ def make_optimizer(config: TrainingConfig) -> optax.GradientTransformation:
     """Clip by the global norm, then AdamW; biases, norms and embeddings are not decayed.
 
     With `optimizer="muon"` the matrices of the blocks follow Muon (Jordan et al. 2024), its steps as long as AdamW's,
-    so that one learning rate serves both (arXiv 2502.16982); all else AdamW with Nesterov's momentum. Its products are
+    so that one learning rate serves both (arXiv 2502.16982); all else AdamW with Nesterov's momentum. Those of the
+    layers over cells, of the text head and of the patch embedding do so with `muon_matrices="hidden"`. Its products are
     the only ones on float32 that are left at the device's own precision, one bfloat16 pass on a TPU: Newton-Schulz is
     meant for bfloat16, and what it finds has singular values of 0.7 to 1.2 in float32 as well.
 
@@ -42,7 +47,7 @@ def make_optimizer(config: TrainingConfig) -> optax.GradientTransformation:
             adam_b1=b1,
             adam_b2=b2,
             ns_steps=NEWTON_SCHULZ_STEPS,
-            muon_weight_dimension_numbers=_matrices_of_blocks,
+            muon_weight_dimension_numbers=functools.partial(_matrices, config),
             consistent_rms=0.2,
         )
         descend = optax.chain(muon, optax.add_decayed_weights(-decay, mask=decayed))
@@ -69,17 +74,18 @@ def optimizer_flops(config: TrainingConfig, params) -> int:
         m, n = sorted((value.shape[axes.reduction_axis], value.shape[axes.output_axis]))
         return value.size // (m * n) * (4 * m * m * n + 2 * m**3)
 
-    steps = jax.tree.map(a_step, params, _matrices_of_blocks(params))
+    steps = jax.tree.map(a_step, params, _matrices(config, params))
     return NEWTON_SCHULZ_STEPS * sum(jax.tree.leaves(steps))
 
 
-def _matrices_of_blocks(params):
-    """Which axes of the stacked matrices are in and out; None for what is not one of them."""
+def _matrices(config: TrainingConfig, params):
+    """Which axes of Muon's matrices are in and out, those of the blocks being stacked; None for what is not one."""
     matrix = optax.contrib.MuonDimensionNumbers(reduction_axis=-2, output_axis=-1)
 
     def axes(path, value):
         names = [part.key for part in path]
-        return matrix if names[-1] == "kernel" and value.ndim == 3 and "modulation" not in names else None
+        is_hidden = value.ndim == 3 or (config.muon_matrices == "hidden" and HIDDEN.match(names[0]))
+        return matrix if names[-1] == "kernel" and is_hidden and "modulation" not in names else None
 
     return jax.tree_util.tree_map_with_path(axes, params)
 

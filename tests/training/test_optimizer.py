@@ -1,5 +1,7 @@
 """The learning rate over a run, what is decayed, and the averages."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -70,6 +72,27 @@ def test_muon_turns_the_matrices_of_blocks_and_nothing_else():
         assert 0.6 < singular.min() <= singular.max() < 1.3
     del updates["blocks"]["mlp"]["kernel"], others["blocks"]["mlp"]["kernel"]
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), updates, others)
+
+
+@pytest.mark.parametrize("matrices", ["blocks", "hidden"])
+def test_which_matrices_follow_muon(tiny_config, matrices):
+    """Those that move otherwise than under AdamW with Nesterov's momentum."""
+    text = {"codebook_head": True, "codebook_input": True, "cell_layers": 1, "cell_width": 8, "tagging": "condition"}
+    config = tiny_config(model=text, codec={"marker": False}, training={"optimizer": "muon", "muon_matrices": matrices})
+    like = jax.eval_shape(lambda: init_params(make_model(config), jax.random.key(0)))
+    muon = make_optimizer(dataclasses.replace(config.training, clip_norm=0.0))
+    nadamw = optax.nadamw(1.0, b1=config.training.beta1, b2=config.training.beta2, weight_decay=0.0)
+
+    @jax.jit
+    def moves():
+        params = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), like)
+        grads = optax.tree.random_like(jax.random.key(0), params, jax.random.normal)
+        return [optimizer.update(grads, optimizer.init(params), params)[0] for optimizer in (muon, nadamw)]
+
+    alike = jax.tree.map(lambda a, b: np.allclose(a, b, rtol=1e-4), *moves())
+    found = {path[0].key for path, is_alike in jax.tree_util.tree_leaves_with_path(alike) if not is_alike}
+    hidden = {"cells_below_0", "cells_above_0", "embed_ids", "out_ids", "embed_out"}
+    assert found == {"blocks"} | (hidden if matrices == "hidden" else set())
 
 
 def test_the_optimizers_products_are_those_that_the_compiler_counts():
