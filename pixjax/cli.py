@@ -79,7 +79,7 @@ def _run(arguments: list[str]) -> tuple[int, bool]:
         peers.leave(code)
     except (Exception, KeyboardInterrupt) as error:
         if others := peers.current():
-            others.settle(0.0 if isinstance(error, InputError | RunError | KeyboardInterrupt) else 5.0)
+            others.settle(5.0 if _may_come_from_a_loss(error) else 0.0)
         try:
             code, line = outcome_of(error)
         except Exception:
@@ -90,6 +90,13 @@ def _run(arguments: list[str]) -> tuple[int, bool]:
         print(f"pixjax: {line}", file=sys.stderr)
         peers.leave(code, line)
     return code, getattr(args, "prints_its_product", False)
+
+
+def _may_come_from_a_loss(error: BaseException) -> bool:
+    """Of another process: what a library raised, also where it is told as an error of the run."""
+    if isinstance(error, RunError):
+        return error.__cause__ is not None
+    return not isinstance(error, InputError | KeyboardInterrupt)
 
 
 if __name__ == "__main__":

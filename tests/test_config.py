@@ -14,7 +14,7 @@ from pixjax.errors import InputError
 
 PACKAGED = (
     "demo", "mixed64_marker", "mixed64_condition", "text64", "finetune_mixed64", "letters16", "letters27_best",
-    "mixed_best", "small", "text8_best",
+    "mixed_best", "mixed_best_marker", "small", "text8_best",
 )  # fmt: skip
 
 

@@ -1,12 +1,16 @@
 """The watch between processes, over real sockets of this machine and with a beat of milliseconds."""
 
+import contextlib
 import socket
 import threading
 import time
+import types
+from unittest import mock
 
 import pytest
 
-from pixjax import peers
+from pixjax import cli, peers
+from pixjax.errors import InputError, RunError
 from pixjax.peers import LOST_PEER, SILENCE, Line, Peers, named
 
 BEAT = 0.05
@@ -109,3 +113,29 @@ def test_one_process_alone_watches_nobody():
     assert peers.start() == ""
     assert peers.current() is None
     peers.leave(1, "it does not end here")
+
+
+def raised(error: Exception, cause: Exception | None = None) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "waits"),
+    [
+        (ValueError("Gloo AllGather failed"), True),
+        (raised(RunError("a checkpoint could not be begun"), ValueError("Gloo AllGather failed")), True),
+        (RunError("the loss is not finite"), False),
+        (InputError("no such file"), False),
+        (KeyboardInterrupt(), False),
+    ],
+)
+def test_an_error_that_may_come_from_a_lost_process_waits_for_the_watch(monkeypatch, error, waits):
+    """A collective that breaks is raised before the watch has seen who was lost, also within a save."""
+    waited = []
+    monkeypatch.setattr(peers, "current", lambda: types.SimpleNamespace(settle=waited.append))
+    monkeypatch.setattr(peers, "leave", lambda *_: None)
+    monkeypatch.setattr(cli, "make_parser", lambda: types.SimpleNamespace(parse_args=mock.Mock(side_effect=error)))
+    with contextlib.suppress(ValueError, KeyboardInterrupt):
+        cli.main(["train"])
+    assert [seconds > 0 for seconds in waited] == [waits]

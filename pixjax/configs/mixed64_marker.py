@@ -3,7 +3,7 @@
     pixjax train --config=mixed64_marker --workdir=runs/marker \
         --config.data.sources='text:books/*.txt,images:photos'
 
-The denoiser gets no condition. What it generates says by its own top-left pixel how it is to be decoded.
+The denoiser gets no condition. The marker is decided before the canvas, and says how it is to be decoded.
 Cost and result: not measured at full length; `--config.model.variant=Ti --config.training.steps=300` is a first try
 on a CPU.
 """
@@ -15,4 +15,5 @@ def get_config():
     config = _mixed64.get_config()
     config.model.tagging = "marker"
     config.codec.marker = True
+    config.diffusion.marker_first = 0.9
     return config

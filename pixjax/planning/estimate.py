@@ -9,7 +9,7 @@ from pixjax.checkpoints.checkpoint import most_checkpoints
 from pixjax.chips import GIB, Chip, parse_chips
 from pixjax.config import Config
 from pixjax.errors import InputError
-from pixjax.planning.footprint import Memory, measure_memory
+from pixjax.planning.footprint import Memory, measure_memory, smallest_mesh
 from pixjax.planning.machine import memory_of_this_machine
 from pixjax.planning.measure import matmul_flops
 from pixjax.planning.target import run_on_fake_cpus
@@ -93,11 +93,10 @@ def estimate(
         raise InputError(f"--hbm-gib={memory_gib:g} has to be a number above 0")
     limit = memory_gib * GIB if memory_gib else chip.memory * chip.usable if chip else memory_of_this_machine()
     mesh = mesh_shape(config.training.mesh, count)
-    canvases_per_device(config, mesh[0] * mesh[1])  # wrong input is told before anything is compiled
+    compiled_on = math.prod(smallest_mesh(config, mesh))  # wrong input is told before anything is compiled
     as_there = _as_compiled_for(config, chip)
-    replicas = min(mesh[0], 2)
     tell(f"compiling the training step for {chips}: minutes for a large model")
-    memory, rate = run_on_fake_cpus(replicas * mesh[1] * mesh[2], measure, as_there, chip, mesh, limit, libtpu)
+    memory, rate = run_on_fake_cpus(compiled_on, measure, as_there, chip, mesh, limit, libtpu)
     return compose(
         as_there,
         memory,

@@ -15,11 +15,13 @@ import jax
 from pixjax.chips import Chip
 from pixjax.codec import CanvasCodec
 from pixjax.config import Config, MeshConfig
-from pixjax.errors import RunError
+from pixjax.diffusion import WHOLE
+from pixjax.errors import InputError, RunError
 from pixjax.planning.target import Target, find_target
 from pixjax.training.mesh import make_mesh
 from pixjax.training.optimizer import make_optimizer
 from pixjax.training.placement import canvases_per_device, jit_train_step, place_batch, place_state
+from pixjax.training.rows import rows_by_order
 from pixjax.training.state import make_model
 from pixjax.training.step import make_train_step
 
@@ -66,14 +68,14 @@ def measure_memory(
 
     Args:
       mesh: the sizes of (data, fsdp, tensor). What a device holds depends on the first only through its share of the
-        batch, so that two such replicas stand for any number of them.
+        batch, so that a few such replicas stand for any number of them.
       limit: bytes that a device has.
       libtpu: compile for TPUs by their own compiler where it is installed.
 
     Raises `InputError` where the batch does not divide over the mesh.
     """
     wanted = canvases_per_device(config, mesh[0] * mesh[1])
-    compiled_mesh = (min(mesh[0], 2), *mesh[1:])
+    compiled_mesh = smallest_mesh(config, mesh)
     target = find_target(chip, math.prod(compiled_mesh), libtpu=libtpu)
     footprints: dict[int, Footprint | None] = {}
 
@@ -82,7 +84,7 @@ def measure_memory(
             footprints[canvases] = compile_step(config, target, compiled_mesh, canvases)
         return footprints[canvases]
 
-    unit = config.training.accumulate  # a device takes a canvas of each part
+    unit = _unit(config, compiled_mesh, wanted)
     canvases = wanted
     while measure(canvases) is None and canvases > unit:
         canvases = max(canvases // 2 // unit, 1) * unit
@@ -105,6 +107,38 @@ def measure_memory(
         is_exact=target.is_its_own,
         mesh=compiled_mesh,
     )
+
+
+def smallest_mesh(config: Config, mesh: tuple[int, int, int]) -> tuple[int, int, int]:
+    """That stands for a mesh: two replicas, or as many as give every decision order a canvas.
+
+    Raises `InputError` where the batch does not divide over the mesh, or is too small for the orders.
+    """
+    wanted = canvases_per_device(config, mesh[0] * mesh[1])
+    for data in range(min(mesh[0], 2), mesh[0]):
+        smaller = (data, *mesh[1:])
+        if _orders_fit(config, smaller, wanted):
+            return smaller
+    _orders_fit(config, mesh, wanted, refuse=True)
+    return mesh
+
+
+def _unit(config: Config, mesh: tuple[int, int, int], wanted: int) -> int:
+    """Of canvases on a device: one of each part of a batch, and some of each decision order."""
+    parts = config.training.accumulate
+    return next((n for n in range(parts, wanted, parts) if _orders_fit(config, mesh, n)), wanted)
+
+
+def _orders_fit(config: Config, mesh: tuple[int, int, int], canvases: int, *, refuse: bool = False) -> bool:
+    if config.diffusion.blocks.text == WHOLE:
+        return True
+    try:
+        rows_by_order(_with_batch(config, mesh, canvases))
+    except InputError:
+        if refuse:
+            raise
+        return False
+    return True
 
 
 def _largest_that_fits(

@@ -13,7 +13,7 @@ from pixjax.errors import InputError
 from pixjax.models.flops import training_flops
 from pixjax.models.presets import architecture
 from pixjax.planning import footprint
-from pixjax.planning.footprint import Footprint, compile_step, measure_memory
+from pixjax.planning.footprint import Footprint, compile_step, measure_memory, smallest_mesh
 from pixjax.planning.target import find_target
 from pixjax.training.optimizer import make_optimizer
 from pixjax.training.state import init_state, make_model
@@ -124,3 +124,21 @@ def test_tpus_own_compiler_is_used_where_it_is_installed(tiny_config):
     assert "TPU" in memory.compiler
     assert memory.state_per_device < memory.wanted.total < chip.memory
     assert memory.largest.total <= chip.memory
+
+
+def test_a_mesh_is_made_small_as_far_as_every_order_has_a_canvas(tiny_config):
+    """16 canvases on 16 devices, half of them text: with a mixture of orders two of them are no batch."""
+    head = {"tagging": "condition", "codebook_head": True, "codebook_input": True, "patch_size": "1x8"}
+    whole, mixed = (
+        tiny_config(
+            model=head, codec={"marker": False}, data={"batch_size": 16}, diffusion={"blocks": {"text": blocks}}
+        )
+        for blocks in ("whole", "1:0.75,whole:0.25")
+    )
+    assert smallest_mesh(whole, (16, 1, 1)) == (2, 1, 1)
+    data, *rest = smallest_mesh(mixed, (16, 1, 1))
+    assert 2 < data <= 16
+    assert rest == [1, 1]
+    few = dataclasses.replace(mixed, data=dataclasses.replace(mixed.data, batch_size=2))
+    with pytest.raises(InputError, match="too few for diffusion"):
+        smallest_mesh(few, (2, 1, 1))
