@@ -24,6 +24,7 @@ SMALLER = [
     "--config.model.depth=1",
     "--config.model.width=16",
     "--config.model.heads=1",
+    "--config.model.canvas_size=32",
     "--config.model.patch_size=16",
     "--config.model.in_context_tokens=1",
     "--config.data.batch_size=8",
