@@ -33,6 +33,8 @@ def get_config():
     config.codec.code = "radix:3:1"
     config.codec.layout = "patch"
     config.codec.marker_size = 4
+    config.diffusion.marker_first = 0.9
+    config.diffusion.blocks.text = "1:0.75,whole:0.25"
     config.diffusion.time.image = "logit_normal:-0.4:1.0"
     config.diffusion.time.text = "adaptive:-6:10"
     config.data.batch_size = 16
@@ -40,6 +42,7 @@ def get_config():
     config.evaluation.test = ("demo:text?part=held_out", "demo:images?part=held_out")
     config.training.steps = 500
     config.training.optimizer = "muon"
+    config.training.muon_matrices = "hidden"
     config.training.warmup_steps = 50
     config.training.learning_rate = 4e-3
     config.training.decay = "cosine"

@@ -36,13 +36,15 @@ def get_config():
     config.codec.code = "radix:3:1"
     config.codec.marker = False
     config.diffusion.time.text = "logit_normal:0.3:0.8"
+    config.diffusion.blocks.text = "1:0.75,whole:0.25"
     config.data.sources = ("demo:text?part=train",)
     config.data.batch_size = 32
     config.evaluation.test = ("demo:text?part=held_out",)
-    config.training.steps = 4500
+    config.training.steps = 2191
     config.training.optimizer = "muon"
+    config.training.muon_matrices = "hidden"
     config.training.learning_rate = 4e-3
-    config.training.warmup_steps = 100
+    config.training.warmup_steps = 136
     config.training.decay = "cosine"
     config.training.ema_decays = (0.995,)
     config.training.log_every = 50

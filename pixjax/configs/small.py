@@ -21,6 +21,7 @@ def get_config():
     config.codec.layout = "patch"
     config.codec.marker = True
     config.codec.marker_size = 2
+    config.diffusion.marker_first = 0.9
     config.diffusion.time.image = "logit_normal:-0.4:1.0"
     config.data.sources = ("demo:text?part=train", "demo:images")
     config.evaluation.test = ("demo:text?part=held_out", "demo:images?part=held_out")

@@ -5,9 +5,10 @@
         --config.evaluation.validation='text:letters27/valid.txt.gz' \\
         --config.evaluation.test='text:letters27/test.txt.gz,images:tiny-imagenet/val.zip'
 
-The recipe of `letters27_best` on 16x16 canvases in patches of 2x4, which serve both modalities, at matched samples and
-at as many updates (one of the image arm, which has no layers over cells, costs 0.3 of the others'); sized for two CPU
-cores. Cost, and the result of its first two seeds: docs/mixing.md.
+The recipe of `letters27_best` as it was before text was decided in reading order, all at once, on 16x16 canvases in
+patches of 2x4, which serve both modalities, at matched samples and at as many updates (one of the image arm, which has
+no layers over cells, costs 0.3 of the others'); sized for two CPU cores. Cost, and the result of its first two seeds:
+docs/mixing.md.
 """
 
 from pixjax.configs.letters27_best import get_config as letters27_best
@@ -18,6 +19,9 @@ NO_CODEBOOK = {"model.codebook_head": False, "model.codebook_input": False, "mod
 
 def get_base():
     config = letters27_best()
+    config.diffusion.blocks.text = "whole"
+    config.training.muon_matrices = "blocks"
+    config.training.warmup_steps = 100
     config.model.patch_size = "2x4"
     config.codec.layout = "patch"
     config.diffusion.time.image = "logit_normal:0.5:1.5"

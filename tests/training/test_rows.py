@@ -9,7 +9,9 @@ import pytest
 from pixjax.codec import TEXT, CanvasCodec
 from pixjax.config import Config
 from pixjax.data import make_batches
+from pixjax.diffusion.proposal import even
 from pixjax.errors import InputError
+from pixjax.models.order_bound import LOG_SNR_MIN, TextReader, bound_in_order, next_token_bits
 from pixjax.training.computation import update_flops
 from pixjax.training.optimizer import make_optimizer
 from pixjax.training.rows import rows_by_order
@@ -102,6 +104,41 @@ def test_all_orders_are_learned_in_one_update_and_accumulation_changes_nothing(c
         state, metrics = step(state, batch)
     for name in names:
         assert metrics[name][0] < 0.95 * expected[name][0], name
+
+
+def test_letters_without_order_stay_at_their_entropy(config_of):
+    """What a cell may not know would show here first: letters drawn apart from one another cannot be foretold."""
+    config = config_of(
+        "1:0.5,8:0.5",
+        32,
+        ["demo:text"],
+        warmup_steps=5,
+        learning_rate=1e-2,
+        steps=150,
+        decay="cosine",
+        optimizer="muon",
+    )
+    codec = CanvasCodec(**config.codec_arguments())
+    model, optimizer = make_model(config, codec), make_optimizer(config.training)
+    state, step = init_state(config, model, optimizer), jax.jit(make_train_step(config, codec, model, optimizer))
+    random, share = np.random.default_rng(0), np.array([0.5, 0.25, 0.125, 0.125])
+    entropy = -(share * np.log2(share)).sum()
+
+    def canvases(num):
+        ids = random.choice(4, size=(num, codec.capacity), p=share)
+        return codec.encode_ids(ids), np.ones((num, codec.canvas_size, codec.canvas_size), bool)
+
+    rest = {"modality": np.full(32, TEXT, np.int32), "label": np.full(32, -1, np.int32)}
+    for _ in range(150):
+        canvas, mask = canvases(32)
+        state, _ = step(state, {"canvas": canvas, "loss_mask": mask, **rest})
+    test, mask = canvases(32)
+    letters = next_token_bits(TextReader.named(model, config, "1"), state.params, test)
+    assert entropy - 0.05 < letters.mean() < entropy + 0.05
+    blocks, proposal = TextReader.named(model, config, "8"), even(LOG_SNR_MIN, 6.0)
+    bound = bound_in_order(blocks, state.params, test, mask, num_times=32, proposal=proposal, endpoints=(6.0,))
+    bits = bound.total.mean() / np.log(2) / codec.capacity
+    assert entropy - 0.05 < bits < entropy + 0.15
 
 
 def test_computation_is_counted_by_order(config_of):
