@@ -25,7 +25,7 @@ _LISTED = 60  # distinct x up to which a chart has a table of its numbers
 _LABEL_HEIGHT = 0.075  # of a reference, as a part of the plot
 
 _SIZE = (400, 230)  # of a drawing, in units of which its text is 10 high
-_PLOT = {"left": 0.11, "bottom": 0.1, "width": 0.87, "height": 0.83}  # the part of it that is inside of the axes
+_PLOT = {"left": 0.11, "bottom": 0.1, "width": 0.84, "height": 0.83}  # the part of it that is inside of the axes
 _TEXT = "text { font-family: system-ui, sans-serif !important; font-variant-numeric: tabular-nums }"
 
 References = Sequence[tuple[str, float]]
