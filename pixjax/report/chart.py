@@ -25,7 +25,7 @@ _LISTED = 60  # distinct x up to which a chart has a table of its numbers
 _LABEL_HEIGHT = 0.075  # of a reference, as a part of the plot
 
 _SIZE = (400, 230)  # of a drawing, in units of which its text is 10 high
-_PLOT = {"left": 0.11, "bottom": 0.1, "width": 0.84, "height": 0.83}  # the part of it that is inside of the axes
+_PLOT = (0.11, 0.1, 0.84, 0.83)  # the part of it inside of the axes: left, bottom, width, height
 _TEXT = "text { font-family: system-ui, sans-serif !important; font-variant-numeric: tabular-nums }"
 
 References = Sequence[tuple[str, float]]
@@ -33,7 +33,7 @@ References = Sequence[tuple[str, float]]
 # matplotlib draws with colours that stand for the variables of colors.css.
 _NAMES = ("panel", "muted", "rule", *(f"color-{i}" for i in range(COLORS)))
 _STAND_INS = {name: f"#01{i:02x}10" for i, name in enumerate(_NAMES)}
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "pixjax",  # without a salt names differ each time
     "font.sans-serif": ["DejaVu Sans"],  # it is there wherever matplotlib is; the reader's own font is shown
@@ -171,18 +171,18 @@ def draw(chart: Chart, drawn: Sequence[PlottedSeries], references: References) -
 
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(_SIZE[0] / 72, _SIZE[1] / 72), facecolor="none")
-        axes = figure.add_axes(tuple(_PLOT[side] for side in ("left", "bottom", "width", "height")))
+        axes = figure.add_axes(_PLOT)
         for index, points in enumerate(drawn):
             _draw_series(axes, index, points)
         for _, value in references:
             axes.axhline(value, color=_STAND_INS["muted"], linestyle=":", linewidth=1)
-        ends = {name: scale_axis(axes, name, log=log) for name, log in (("x", chart.x_log), ("y", chart.y_log))}
+        x_ends, y_ends = scale_axis(axes, "x", log=chart.x_log), scale_axis(axes, "y", log=chart.y_log)
         if chart.y_min is not None:
-            high = ends["y"][1]
-            axes.set_ylim(chart.y_min, high if high > chart.y_min else chart.y_min + (abs(chart.y_min) or 1))
-            ends["y"] = (*map(float, axes.get_ylim()), ends["y"][2])
+            low, high = chart.y_min, y_ends[1]
+            y_ends = (low, high if high > low else low + (abs(low) or 1), y_ends[2])
+            axes.set_ylim(*y_ends[:2])
         to_plot = axes.transData - axes.transAxes
-        heights = tuple(float(to_plot.transform((ends["x"][0], value))[1]) for _, value in references)
+        heights = tuple(float(to_plot.transform((x_ends[0], value))[1]) for _, value in references)
         content = io.BytesIO()
         figure.savefig(content, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     svg = content.getvalue().decode()
@@ -190,7 +190,7 @@ def draw(chart: Chart, drawn: Sequence[PlottedSeries], references: References) -
         svg = svg.replace(stand_in, f"var(--{name})")
     start = svg.index("<svg")
     svg = svg[start:].replace("<defs>", f"<defs><style>{color_rules()}{_TEXT}</style></defs><defs>", 1)
-    return Drawing(svg=svg.encode(), **ends, heights=heights)
+    return Drawing(svg=svg.encode(), x=x_ends, y=y_ends, heights=heights)
 
 
 def _draw_series(axes: "Axes", index: int, points: PlottedSeries) -> None:
@@ -234,8 +234,8 @@ def color_rules() -> str:
 
 def plot_rule() -> str:
     """The style of what lies over the plot of a drawing."""
-    sides = "; ".join(f"{side}: {100 * part:g}%" for side, part in _PLOT.items())
-    return f".plot {{ {sides} }}\n"
+    left, bottom, width, height = (f"{100 * part:g}%" for part in _PLOT)
+    return f".plot {{ left: {left}; bottom: {bottom}; width: {width}; height: {height} }}\n"
 
 
 def _reference_labels(references: References, heights: Sequence[float]) -> Iterator[str]:
