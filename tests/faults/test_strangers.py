@@ -482,7 +482,6 @@ def tensor(*shape: int, end: int = 8, kind: str = "F32") -> dict:
     ],
 )
 def test_weights_that_lie_about_themselves_are_refused(data, tmp_path, capsys):
-    pytest.importorskip("safetensors")
     (tmp_path / "lie.safetensors").write_bytes(data)
     arguments = ["convert", "--from=jit", str(tmp_path / "lie.safetensors"), f"--workdir={tmp_path}/run"]
     assert "does not read as safetensors" in require_one_line(capsys, arguments, 2)
