@@ -49,7 +49,7 @@ class ColorCode(abc.ABC):
         rgb is uint8, or float in [-1, 1]; whatever it holds, the ids are legal.
         """
         xp = rgb.__array_namespace__()
-        colors = xp.asarray(self.colors.reshape(self.vocab_size, -1))
+        colors = xp.asarray(self.colors.reshape(self.vocab_size, 3 * self.pixels))
         distance = xp.sqrt(xp.sum(xp.square(self._apart(rgb)), axis=-1))
         ids = xp.argmin(distance, axis=-1)
         to_chosen = xp.min(distance, axis=-1)
@@ -82,6 +82,6 @@ class ColorCode(abc.ABC):
         """The difference of a cell from the colours of every id."""
         xp = rgb.__array_namespace__()
         x = to_float(rgb) if is_uint8(rgb) else xp.clip(xp.where(xp.isnan(rgb), 0, rgb), -_FAR, _FAR)
-        x = x.astype(xp.float32).reshape(*x.shape[:-2], 1, -1)
-        colors = xp.asarray(self.colors.reshape(self.vocab_size, -1))
+        x = x.astype(xp.float32).reshape(*x.shape[:-2], 1, 3 * self.pixels)
+        colors = xp.asarray(self.colors.reshape(self.vocab_size, 3 * self.pixels))
         return x - colors.reshape(*[1] * (x.ndim - 2), *colors.shape)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pixjax.codec import ColorCode, parse_code
+from pixjax.codec.bulk import BulkPainter
 from pixjax.codec.radix import RadixCode
 from pixjax.errors import InputError
 
@@ -116,6 +117,7 @@ def decodes_all_at_once(code: ColorCode, seed: int) -> None:
     absurd = np.full((3, code.pixels, 3), [[[np.nan]], [[np.inf]], [[-np.inf]]], np.float32)
     ids, _ = code.decode(absurd)
     assert ((ids >= 0) & (ids < code.vocab_size)).all()
+    assert code.decode(absurd[:0])[0].shape == (0,)
 
 
 @settings(max_examples=80, deadline=None)
@@ -170,6 +172,11 @@ def test_a_code_that_only_lists_its_colours_keeps_what_a_code_promises(code, see
     decodes_to_the_nearest_colour(listed, seed, sigma)
     decodes_any_uint8(listed, seed)
     decodes_all_at_once(listed, seed)
+    side = 4 * code.pixels
+    cells = np.arange(side * side).reshape(-1, code.pixels)
+    painter = BulkPainter(listed, cells, side, (1, side))
+    ids = np.random.default_rng(seed).integers(0, code.vocab_size, (5, len(cells))).astype(np.int32)
+    assert (painter.nearest_ids(painter.paint(ids)) == ids).all()
 
 
 def test_the_margin_falls_from_one_to_nothing_half_way():
