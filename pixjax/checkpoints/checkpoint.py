@@ -102,11 +102,6 @@ class Checkpoints:
         """
         self._save(int(state.step), _items(state), data_state, config, codec, best)
 
-    def save_average(self, step: int, item: str, params: Params, config: Config, codec: CanvasCodec) -> None:
-        """One average alone, from which a model can be used but not trained on. Waits for it; raises as `save` does."""
-        self._save(step, {item: params}, {}, config, codec)
-        self.wait()
-
     def _save(
         self,
         step: int,
@@ -267,7 +262,7 @@ class Checkpoints:
     def _restore_verified(self, step: int, trees: Mapping[str, Any]) -> dict[str, Any]:
         meta = self.meta(step)
         for item, tree in trees.items():
-            self._require_same_tree(step, item, self.tree(step, item), describe_leaves(tree))
+            require_same_tree(self.workdir, item, self.tree(step, item), describe_leaves(tree))
         args = {item: ocp.args.StandardRestore(_abstract(tree)) for item, tree in trees.items()}
         restored = self._restore(step, **args)
         for item in trees:
@@ -301,15 +296,17 @@ class Checkpoints:
             folder = self._folder / str(step) / item
             raise self._damaged(step, f"{wrong[0]}{more} in {folder} is not what was saved")
 
-    def _require_same_tree(self, step: int, item: str, stored: Mapping[str, str], wanted: Mapping[str, str]) -> None:
-        differing = sorted(n for n in stored.keys() | wanted.keys() if stored.get(n) != wanted.get(n))
-        if differing:
-            name = differing[0]
-            raise InputError(
-                f"the checkpoint in {self.workdir} is of another architecture: {item} has {name} as "
-                f"{stored.get(name, 'absent')} there and {wanted.get(name, 'absent')} in this config "
-                f"({len(differing)} arrays differ): use the model.* of its {CONFIG_FILE}"
-            )
+
+def require_same_tree(workdir: epath.Path, item: str, stored: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+    """Raises `InputError` where the arrays of an item are not those of a model."""
+    differing = sorted(n for n in stored.keys() | wanted.keys() if stored.get(n) != wanted.get(n))
+    if differing:
+        name = differing[0]
+        raise InputError(
+            f"the checkpoint in {workdir} is of another architecture: {item} has {name} as "
+            f"{stored.get(name, 'absent')} there and {wanted.get(name, 'absent')} in this config "
+            f"({len(differing)} arrays differ): use the model.* of its {CONFIG_FILE}"
+        )
 
 
 def _is_out_of_reach(error: BaseException | None) -> bool:

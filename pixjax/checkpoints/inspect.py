@@ -5,7 +5,7 @@ from typing import Any
 
 from etils import epath
 
-from pixjax.checkpoints.checkpoint import Checkpoints
+from pixjax.checkpoints.published import open_checkpoints
 from pixjax.checkpoints.run_files import CONFIG_FILE, damaged_files, read_run
 from pixjax.errors import InputError
 
@@ -16,7 +16,7 @@ def describe(workdir: epath.Path) -> dict[str, Any]:
     Raises `InputError` without a checkpoint.
     """
     config, codec = read_run(workdir)
-    with Checkpoints(workdir) as checkpoints:
+    with open_checkpoints(workdir) as checkpoints:
         if not (steps := checkpoints.steps()):
             raise InputError(f"{workdir} has no checkpoint: train there first, or name another workdir")
         meta = checkpoints.meta(steps[-1])
@@ -50,5 +50,5 @@ def verify(workdir: epath.Path) -> dict[str, list[str]]:
     if not workdir.exists():
         raise InputError(f"{workdir} does not exist: give the --workdir of a training run")
     found = {CONFIG_FILE: damaged_files(workdir)}
-    with Checkpoints(workdir) as checkpoints:
+    with open_checkpoints(workdir) as checkpoints:
         return found | {f"checkpoint {step}": checkpoints.verify(step) for step in checkpoints.steps()}

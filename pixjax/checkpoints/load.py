@@ -10,7 +10,7 @@ import numpy as np
 from etils import epath
 from jaxtyping import Array, Float, Int
 
-from pixjax.checkpoints.checkpoint import Checkpoints
+from pixjax.checkpoints.published import open_checkpoints
 from pixjax.checkpoints.run_files import find_workdir, read_class_names, read_run, read_text_share
 from pixjax.codec import IMAGE, TEXT, CanvasCodec, Modality
 from pixjax.config import Config, MeshConfig
@@ -174,7 +174,7 @@ def load(workdir: str | epath.PathLike, *, ema: str = "", step: int | None = Non
     item = "params" if ema == "none" else f"ema_{ema or decays[0]}"
     model = make_model(config, codec)
     mesh = make_mesh(MeshConfig())
-    with Checkpoints(path) as checkpoints:
+    with open_checkpoints(path) as checkpoints:
         step = _choose_step(path, checkpoints.steps(), step)
         known = decays + ["none"] * ("params" in checkpoints.meta(step)["trees"])
         if ema not in ("", *known):
@@ -196,7 +196,7 @@ def load(workdir: str | epath.PathLike, *, ema: str = "", step: int | None = Non
 
 def keeps_raw(workdir: epath.Path, step: int) -> bool:
     """Whether a checkpoint has the parameters without averaging; that of an exported model has not."""
-    with Checkpoints(workdir) as checkpoints:
+    with open_checkpoints(workdir) as checkpoints:
         return "params" in checkpoints.meta(step)["trees"]
 
 

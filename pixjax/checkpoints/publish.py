@@ -4,8 +4,8 @@ import dataclasses
 
 from etils import epath
 
-from pixjax.checkpoints.checkpoint import Checkpoints
 from pixjax.checkpoints.load import load
+from pixjax.checkpoints.published import write_published
 from pixjax.checkpoints.run_files import write_run
 from pixjax.errors import InputError
 
@@ -35,17 +35,6 @@ def publish(workdir: str, folder: epath.Path, *, ema: str = "", step: int | None
     if unfinished.exists():
         raise InputError(f"{unfinished} exists, left by an export that did not end or is going on: remove it first")
     write_run(unfinished, config, denoiser.codec, denoiser.class_names)
-    with Checkpoints(unfinished, keep=training) as checkpoints:
-        checkpoints.save_average(denoiser.step, f"ema_{decay}", denoiser.params, config, denoiser.codec)
-    _forget_where(unfinished)
+    write_published(unfinished, denoiser.step, f"ema_{decay}", denoiser.params)
     unfinished.rename(folder)
     return f"step {denoiser.step}, average {decay}"
-
-
-def _forget_where(folder: epath.Path) -> None:
-    """Orbax marks what is whole by a file that names the machine's path; that it is there is all that counts."""
-    for path in folder.iterdir():
-        if path.is_dir():
-            _forget_where(path)
-        elif path.name == "commit_success.txt":
-            path.write_text("whole\n")

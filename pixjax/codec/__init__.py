@@ -9,7 +9,8 @@ marker (text or image). Each is a small module of pure maps that serve NumPy and
 """
 
 from pixjax.codec.canvas import CanvasCodec, Decoded
-from pixjax.codec.color import ColorCode, parse_code
+from pixjax.codec.codes import parse_code
+from pixjax.codec.color import ColorCode
 from pixjax.codec.modality import IMAGE, TEXT, Modality
 from pixjax.codec.scale import to_float, to_uint8
 

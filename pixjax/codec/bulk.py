@@ -12,6 +12,7 @@ from jaxtyping import Bool, Int, Integer, UInt8
 
 from pixjax.codec.color import ColorCode
 from pixjax.codec.nearest import nearest_level, to_units
+from pixjax.codec.radix import RadixCode
 
 _TOGETHER = 4  # canvases: what is intermediate stays in the cache, and below the size that malloc maps anew
 _FEW = 8  # slices that are still faster than an index
@@ -81,6 +82,9 @@ class BulkPainter:
         ids = np.empty((len(canvases), len(self.cell_index)), np.int32)
         for start in range(0, len(ids), _TOGETHER):
             some = canvases[start : start + _TOGETHER]
+            if not isinstance(self.code, RadixCode):
+                ids[start : start + _TOGETHER] = self.code.decode(some.reshape(len(some), -1, 3)[:, self.cell_index])[0]
+                continue
             number, illegal = self._numbers(self._pixel_numbers(some))
             target = ids[start : start + _TOGETHER]
             if illegal is None or not illegal.any():
@@ -112,9 +116,14 @@ class BulkPainter:
         cells = runs[0] if len(runs) == 1 else np.concatenate(runs, axis=1)
         return cells.reshape(len(canvases), *self.cell_index.shape)
 
+    @property
+    def _radix(self) -> RadixCode:
+        assert isinstance(self.code, RadixCode)
+        return self.code
+
     @functools.cached_property
     def _word_tables(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        code = self.code
+        code = self._radix
         digit = nearest_level(to_units(np.arange(256, dtype=np.uint8)), code.levels).astype(np.int64)
         red, green, blue = digit, digit * code.levels, digit * code.levels**2
         second = 1 << 32  # the upper half, read as the next int32 on a little-endian machine
@@ -129,7 +138,7 @@ class BulkPainter:
         self, pixel_numbers: Int[np.ndarray, "n capacity pixels"]
     ) -> tuple[Int[np.ndarray, "n capacity"], Bool[np.ndarray, "n capacity"] | None]:
         """What the digit strings count as, and which of them are no id's (None when every string is one's)."""
-        code, used = self.code, self._used_pixels
+        code, used = self._radix, self._used_pixels
         number = pixel_numbers[..., used - 1]
         number = np.take(self._counted, number) if code.order == "gray" else number
         for i in reversed(range(used - 1)):
@@ -147,12 +156,12 @@ class BulkPainter:
         return number, illegal
 
     def _named(self, number: Int[np.ndarray, "n capacity"]) -> Int[np.ndarray, "n capacity"]:
-        return np.take(self.code.id_of_number, number) if self.code.order == "permuted" else number
+        return np.take(self._radix.id_of_number, number) if self._radix.order == "permuted" else number
 
     @functools.cached_property
     def _counted(self) -> Int[np.ndarray, "twice_the_strings"]:
         """The number behind three Gray digits: first where the digits above count to an even number, then odd."""
-        levels = self.code.levels
+        levels = self._radix.levels
         number = np.arange(levels**3, dtype=np.int32)
         counted = []
         for above in (0, 1):
@@ -188,6 +197,6 @@ class BulkPainter:
     def _used_pixels(self) -> int:
         """Pixels of a cell that are ever other than black."""
         used = 1
-        while self.code.levels ** (3 * used) < self.code.vocab_size:
+        while self._radix.levels ** (3 * used) < self._radix.vocab_size:
             used += 1
         return used

@@ -11,7 +11,8 @@ from etils import epath
 from jaxtyping import Bool, Float, Int, Integer, Shaped, UInt8
 
 from pixjax.codec.bulk import BulkPainter
-from pixjax.codec.color import ColorCode, parse_code
+from pixjax.codec.codes import parse_code
+from pixjax.codec.color import ColorCode
 from pixjax.codec.description import describe, parse_description, settings_of
 from pixjax.codec.layout import cell_pixels
 from pixjax.codec.marker import paint_marker, read_marker

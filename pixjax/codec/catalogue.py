@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from pixjax.codec.color import ColorCode, smallest_levels
+from pixjax.codec.radix import RadixCode, smallest_levels
 
 VOCABULARIES = (27, 256, 8_000, 32_000, 50_257, 151_936)
 
@@ -14,7 +14,7 @@ class Entry:
     """A code and its price: `min_distance` is the smallest distance between two colours, on the scale [-1, 1]."""
 
     name: str
-    code: ColorCode
+    code: RadixCode
     tokens_per_canvas: int
     min_distance: float
 
@@ -25,19 +25,19 @@ def catalogue(vocab_size: int, canvas_size: int = 64, marker_size: int = 1) -> t
     From one pixel a token, with as many levels as it takes, to two levels (analog bits), with as many pixels.
     """
     available = canvas_size**2 - marker_size**2
-    entries = [_entry("base256", ColorCode(vocab_size=vocab_size, levels=256, pixels=1), available)]
+    entries = [_entry("base256", RadixCode(vocab_size=vocab_size, levels=256, pixels=1), available)]
     pixels, levels = 0, 257
     while levels > 2:
         pixels += 1
         fewer = smallest_levels(vocab_size, pixels)
         if fewer < levels and fewer <= 256:
-            code = ColorCode(vocab_size=vocab_size, levels=fewer, pixels=pixels)
+            code = RadixCode(vocab_size=vocab_size, levels=fewer, pixels=pixels)
             entries.append(_entry(f"radix:{fewer}:{pixels}", code, available))
             levels = fewer
     return tuple(entries)
 
 
-def _entry(name: str, code: ColorCode, available: int) -> Entry:
+def _entry(name: str, code: RadixCode, available: int) -> Entry:
     # Two ids that differ in the least significant digit by one level are the nearest, and there always are some;
     # in base256 nothing is nearer either.
     values = code.level_values[: code.vocab_size].astype(int)

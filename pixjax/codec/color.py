@@ -1,110 +1,43 @@
-"""Color codes: a token id as a string of digits, each digit the level of one channel of one pixel.
+"""What a colour code is: the map between token ids and the colours of a cell of so many pixels."""
 
-A code has L levels a channel and p pixels a token, so 3·p digits, the least significant first: in red of the
-first pixel. The levels are equally spaced over [0, 255] and rounded to uint8. `base256` is the code of 256
-levels and one pixel.
-"""
-
-import dataclasses
+import abc
 import functools
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped, UInt8
 
-from pixjax.codec.nearest import Box, level_values, nearest_legal, to_units
-from pixjax.codec.scale import Array, to_float
-from pixjax.codec.soft import log_posterior
-from pixjax.errors import InputError
+from pixjax.codec.scale import Array, is_uint8, to_float
 
-Order = Literal["counting", "gray", "permuted"]
-PERMUTATION_SEED = 27  # of the permuted order: part of the format, as a canvas has to be read years later
+_FAR = 1e4  # of a cell whose values are absurd, so that distances stay finite
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ColorCode:
-    """`levels` values a channel over `pixels` pixels a token, for ids in [0, vocab_size).
+class ColorCode(abc.ABC):
+    """A code has `vocab_size` ids, a colour for each, `parse`, and its name in `CODES` of `codes.py`.
 
-    order: how ids become digit strings. `counting`; `gray` (reflected Gray code: neighbouring ids differ in
-    one digit by one level); `permuted` (ids are shuffled by a fixed permutation, then counted, so that
-    nearness in colour means nothing). Raises `InputError` when the code does not hold the vocabulary.
+    The maps here go over all colours. A code that knows a shorter way to its nearest colour overrides them.
     """
 
+    form: ClassVar[str]  # how it is written, for errors
+    examples: ClassVar[tuple[str, ...]]  # which the tests of all codes go through; each holds 258 ids
+
     vocab_size: int
-    levels: int
-    pixels: int
-    order: str = "counting"
+    pixels: int  # of the cell of a token
 
-    def __post_init__(self):
-        if not 2 <= self.levels <= 256:
-            raise InputError(f"a code of {self.levels} levels a channel cannot be painted: choose 2 to 256")
-        if not 1 <= self.pixels <= 64:
-            raise InputError(f"a code of {self.pixels} pixels a token cannot be painted: choose 1 to 64")
-        if self.order not in get_args(Order):
-            raise InputError(f"digit order {self.order!r} is unknown: choose {', '.join(get_args(Order))}")
-        if self.levels**self.num_digits < self.vocab_size:
-            enough = smallest_levels(self.vocab_size, self.pixels)
-            remedy = f"{enough} levels" if enough <= 256 else f"{self.pixels + 1} pixels"
-            raise InputError(
-                f"a vocabulary of {self.vocab_size:,} does not fit into {self.levels} levels over "
-                f"{self.pixels} pixel(s), which hold {self.levels**self.num_digits:,}: choose at least {remedy}"
-            )
+    @classmethod
+    @abc.abstractmethod
+    def parse(cls, text: str, vocab_size: int) -> "ColorCode | None":
+        """None for a text that is not of this form; raises `InputError` where it does not hold the vocabulary."""
 
     @property
-    def num_digits(self) -> int:
-        return 3 * self.pixels
-
-    @property
-    def level_values(self) -> UInt8[np.ndarray, "levels"]:
-        return level_values(self.levels)
-
-    @functools.cached_property
-    def permutation(self) -> Int[np.ndarray, "vocab"]:
-        """The number that each id counts as."""
-        return np.random.Generator(np.random.PCG64(PERMUTATION_SEED)).permutation(self.vocab_size).astype(np.int32)
-
-    @functools.cached_property
-    def digits(self) -> UInt8[np.ndarray, "vocab digits"]:
-        """The digit string of every id, the least significant digit first."""
-        numbers = np.arange(self.vocab_size, dtype=np.int64)
-        return self._string(self.permutation[numbers] if self.order == "permuted" else numbers)
-
-    def _string(self, number: Int[np.ndarray, "n"]) -> UInt8[np.ndarray, "n digits"]:
-        digits = np.zeros((*number.shape, self.num_digits), np.uint8)
-        for i in range(self.num_digits):
-            rest = number // self.levels
-            digit = number - rest * self.levels
-            if self.order == "gray":
-                digit = np.where(rest % 2, self.levels - 1 - digit, digit)
-            digits[..., i] = digit
-            number = rest
-        return digits
-
-    @functools.cached_property
+    @abc.abstractmethod
     def codebook(self) -> UInt8[np.ndarray, "vocab pixels 3"]:
-        """The colours of every id."""
-        return self.level_values[self.digits].reshape(self.vocab_size, self.pixels, 3)
+        """The colours of every id, all different. Computed once: a `functools.cached_property`."""
 
     @functools.cached_property
-    def boxes(self) -> tuple[Box, ...]:
-        """The digit strings of all ids, as disjoint boxes (see `nearest.py`)."""
-        top = self.levels - 1
-        boxes = []
-        rest = self.vocab_size
-        for i in range(self.num_digits + 1):
-            rest, digit = divmod(rest, self.levels)
-            if digit == 0:
-                continue
-            # The digits above i are those of vocab_size, digit i is any smaller one, the digits under i are
-            # free.
-            lower = self._string(np.array([rest * self.levels ** (i + 1)], np.int64))[0].astype(np.int32)
-            upper = lower.copy()
-            lower[:i], upper[:i] = 0, top
-            if i < self.num_digits:
-                reflected = self.order == "gray" and rest % 2
-                lower[i : i + 1], upper[i] = (top - (digit - 1), top) if reflected else (0, digit - 1)
-            boxes.append(Box(i, lower, upper))
-        return tuple(boxes)
+    def colors(self) -> Float[np.ndarray, "vocab pixels 3"]:
+        """The colours of every id, in [-1, 1]."""
+        return to_float(self.codebook)
 
     def encode(self, ids: Int[Array, "*batch"]) -> UInt8[Array, "*batch pixels 3"]:
         """The colours of ids that lie in [0, vocab_size)."""
@@ -115,20 +48,17 @@ class ColorCode:
 
         rgb is uint8, or float in [-1, 1]; whatever it holds, the ids are legal.
         """
-        units: Float[Array, "*batch digits"] = to_units(rgb.reshape(*rgb.shape[:-2], self.num_digits))
-        digits, margin = nearest_legal(units, self.levels, self.boxes)
-        return self.ids_of(digits), margin
-
-    def ids_of(self, digits: Int[Array, "*batch digits"]) -> Int[Array, "*batch"]:
-        """The ids of legal digit strings, int32."""
-        xp = digits.__array_namespace__()
-        number = xp.zeros(digits.shape[:-1], xp.int32)
-        for i in reversed(range(self.num_digits)):
-            digit = digits[..., i].astype(xp.int32)
-            if self.order == "gray":
-                digit = xp.where(number % 2 == 1, self.levels - 1 - digit, digit)
-            number = number * self.levels + digit
-        return xp.asarray(self.id_of_number)[number] if self.order == "permuted" else number
+        xp = rgb.__array_namespace__()
+        colors = xp.asarray(self.colors.reshape(self.vocab_size, 3 * self.pixels))
+        distance = xp.sqrt(xp.sum(xp.square(self._apart(rgb)), axis=-1))
+        ids = xp.argmin(distance, axis=-1)
+        to_chosen = xp.min(distance, axis=-1)
+        is_chosen = ids[..., None] == xp.arange(self.vocab_size).reshape(*[1] * ids.ndim, -1)
+        others = xp.where(is_chosen, xp.inf, distance)
+        other = xp.argmin(others, axis=-1)
+        between = xp.sqrt(xp.sum(xp.square(colors[ids] - colors[other]), axis=-1))
+        margin = (xp.min(others, axis=-1) - to_chosen) / between
+        return ids.astype(xp.int32), margin.astype(xp.float32)
 
     def decode_soft(
         self,
@@ -137,48 +67,21 @@ class ColorCode:
         log_prior: Float[Array, "vocab"] | None = None,
     ) -> Float[Array, "*batch vocab"]:
         """log p(id | rgb) in nats, for colours plus Gaussian noise of `sigma` on the scale [-1, 1]."""
-        flat = rgb.reshape(*rgb.shape[:-2], self.num_digits)
-        return log_posterior(flat, sigma, to_float(self.level_values), self.digits, log_prior)
+        xp = rgb.__array_namespace__()
+        apart = self._apart(rgb)
+        scale = xp.asarray(sigma, dtype=xp.float32)[..., None, None]
+        scale = scale.reshape(*[1] * (apart.ndim - scale.ndim), *scale.shape)
+        total = -0.5 * xp.sum(xp.square(apart / scale), axis=-1)
+        if log_prior is not None:
+            prior = xp.asarray(log_prior, dtype=xp.float32)
+            total = total + prior.reshape(*[1] * (total.ndim - 1), -1)
+        total = total - xp.max(total, axis=-1, keepdims=True)
+        return total - xp.log(xp.sum(xp.exp(total), axis=-1, keepdims=True))
 
-    @functools.cached_property
-    def id_of_number(self) -> Int[np.ndarray, "vocab"]:
-        """The inverse of `permutation`."""
-        return np.argsort(self.permutation).astype(np.int32)
-
-    @functools.cached_property
-    def colors(self) -> Float[np.ndarray, "vocab pixels 3"]:
-        """The colours of every id, in [-1, 1]."""
-        return to_float(self.codebook)
-
-
-def smallest_levels(vocab_size: int, pixels: int) -> int:
-    """The smallest number of levels, 2 or more, whose strings of 3 · pixels digits hold the vocabulary."""
-    levels = max(2, int(vocab_size ** (1 / (3 * pixels))))
-    while levels ** (3 * pixels) < vocab_size:
-        levels += 1
-    return levels
-
-
-def parse_code(text: str, vocab_size: int) -> ColorCode:
-    """`base256`, or `radix:LEVELS|auto:PIXELS[:counting|gray|permuted]`.
-
-    Raises `InputError` for anything else, and for a vocabulary that the code does not hold.
-    """
-    if text == "base256":
-        return ColorCode(vocab_size=vocab_size, levels=256, pixels=1)
-    kind, *fields = text.split(":")
-    levels, pixels, order = [*fields, "counting"][:3] if len(fields) >= 2 else ("", "", "")
-    if kind != "radix" or len(fields) > 3 or not pixels.isdecimal() or not (levels.isdecimal() or levels == "auto"):
-        raise InputError(
-            f"code {text!r} is unknown: write base256, or radix:LEVELS:PIXELS[:counting|gray|permuted] "
-            "where LEVELS is a number or auto, for instance radix:auto:1"
-        )
-    if not 1 <= int(pixels) <= 64:
-        raise InputError(f"code {text!r} has {pixels} pixels a token: choose 1 to 64")
-    chosen = smallest_levels(vocab_size, int(pixels)) if levels == "auto" else int(levels)
-    if levels == "auto" and chosen > 256:
-        raise InputError(
-            f"a vocabulary of {vocab_size:,} does not fit into {pixels} pixel(s) of 256 levels: "
-            "choose more, as in radix:auto:2"
-        )
-    return ColorCode(vocab_size=vocab_size, levels=chosen, pixels=int(pixels), order=order)
+    def _apart(self, rgb: Shaped[Array, "*batch pixels 3"]) -> Float[Array, "*batch vocab digits"]:
+        """The difference of a cell from the colours of every id."""
+        xp = rgb.__array_namespace__()
+        x = to_float(rgb) if is_uint8(rgb) else xp.clip(xp.where(xp.isnan(rgb), 0, rgb), -_FAR, _FAR)
+        x = x.astype(xp.float32).reshape(*x.shape[:-2], 1, 3 * self.pixels)
+        colors = xp.asarray(self.colors.reshape(self.vocab_size, 3 * self.pixels))
+        return x - colors.reshape(*[1] * (x.ndim - 2), *colors.shape)

@@ -9,8 +9,8 @@ import math
 import numpy as np
 from jaxtyping import Float, Integer
 
-from pixjax.codec.color import ColorCode
 from pixjax.codec.nearest import nearest_legal, nearest_level, to_units
+from pixjax.codec.radix import RadixCode
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class ErrorRate:
     cells have slanted corners that are left out, far beyond the error rates of interest.
     """
 
-    def __init__(self, code: ColorCode):
+    def __init__(self, code: RadixCode):
         positions = code.level_values.astype(np.float64) / 127.5 - 1
         half_gaps = np.append(np.diff(positions) / 2, np.inf)
         kinds = np.zeros((code.vocab_size, code.num_digits), np.int64)
@@ -65,7 +65,7 @@ class ErrorRate:
 class _LegalStrings:
     """Which digit strings near those of the ids are themselves an id's."""
 
-    def __init__(self, code: ColorCode):
+    def __init__(self, code: RadixCode):
         self._code = code
         self._digits = code.digits.astype(np.int64)
 
@@ -87,12 +87,12 @@ def _phi(z: float) -> float:
 class NoisyTokens:
     """A fixed draw of uniform ids and standard normal noise, on which error rates at several σ are comparable."""
 
-    code: ColorCode
+    code: RadixCode
     ids: Integer[np.ndarray, "n"]
     noise: Float[np.ndarray, "n digits"]
 
     @classmethod
-    def draw(cls, code: ColorCode, samples: int, seed: int) -> "NoisyTokens":
+    def draw(cls, code: RadixCode, samples: int, seed: int) -> "NoisyTokens":
         random = np.random.default_rng(seed)
         ids = random.integers(0, code.vocab_size, samples)
         return cls(code, ids, random.standard_normal((samples, code.num_digits), dtype=np.float32))
@@ -116,7 +116,7 @@ class NoisyTokens:
         return int((self.code.ids_of(digits) != suspects.ids).sum())
 
 
-def measure_threshold(code: ColorCode, rate: float, guess: float, samples: int, seed: int) -> Threshold:
+def measure_threshold(code: RadixCode, rate: float, guess: float, samples: int, seed: int) -> Threshold:
     """σ at an error rate by Monte Carlo over `samples` tokens; `guess` is where to look (within a factor of 1.5)."""
     tokens = NoisyTokens.draw(code, samples, seed)
     top = 1.5 * guess
@@ -137,7 +137,7 @@ def measure_threshold(code: ColorCode, rate: float, guess: float, samples: int, 
     )
 
 
-def shannon_sigma(code: ColorCode) -> float:
+def shannon_sigma(code: RadixCode) -> float:
     """The largest σ at which any code could carry as many bits a channel at the power that this one's pixels have.
 
     C = ½ log2(1 + P / σ²) bits a real channel (Shannon 1949), P the mean square of the painted channels.
@@ -154,7 +154,7 @@ def zipf_log_prior(vocab_size: int) -> Float[np.ndarray, "vocab"]:
 
 
 def soft_and_hard_errors(
-    code: ColorCode, sigma: float, log_prior: Float[np.ndarray, "vocab"], samples: int, seed: int
+    code: RadixCode, sigma: float, log_prior: Float[np.ndarray, "vocab"], samples: int, seed: int
 ) -> tuple[float, float]:
     """Error rates of the most probable id given a unigram prior, and of the nearest colour, ids drawn from the prior.
 

@@ -5,13 +5,16 @@ import functools
 import os
 import sys
 
+from pixjax.data.schemes import SCHEMES
+
 _NAMED = 10  # of what was skipped in a shard
 
 HELP = "write a data source as sharded records, resized and tokenized once"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--source", required=True, metavar="URI", help="text:…, images:…, captions:…, tfds:…, demo:…")
+    schemes = ", ".join(f"{scheme}:…" for scheme in SCHEMES)
+    parser.add_argument("--source", required=True, metavar="URI", help=f"a data source: {schemes}")
     parser.add_argument("--out", required=True, metavar="DIR", help="read it as array_record:DIR")
     parser.add_argument("--canvas-size", type=int, default=64, help="pixels a side (64)")
     parser.add_argument("--shards", type=int, default=0, metavar="N", help="at most so many files (by size)")

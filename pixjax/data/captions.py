@@ -6,18 +6,20 @@ from collections.abc import Iterable, Sequence
 
 from etils import epath
 
-from pixjax.codec import IMAGE
+from pixjax.codec import IMAGE, Modality
 from pixjax.data.bad_records import BadRow
 from pixjax.data.class_folders import choose_split
 from pixjax.data.files import Files, JoinedFiles, open_files
 from pixjax.data.images import BadImage
 from pixjax.data.listed import match_names
+from pixjax.data.parquet_pictures import ParquetPictures, is_parquet
 from pixjax.data.paths import reach
 from pixjax.data.picture_files import read_picture
 from pixjax.data.picture_kinds import is_in_hidden, shown
 from pixjax.data.picture_list import PictureList, sample_key
-from pixjax.data.source import Picture
+from pixjax.data.source import ImageSource, Picture
 from pixjax.data.source_identity import digest, fingerprint_of_files
+from pixjax.data.source_spec import SourceSpec
 from pixjax.data.text_formats import ENDINGS, TABLES, open_rows, require_format
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError
@@ -67,6 +69,17 @@ def read_captions(path: epath.Path) -> dict[str, tuple[str, ...]]:
             raise InputError(f"{path}: the entry of {name} has neither 'captions', a list of texts, nor 'caption'")
         captions[name] = (*captions.get(name, ()), *found)
     return captions
+
+
+class CaptionsSpec(SourceSpec):
+    answers = True
+
+    def contents(self) -> Modality:
+        return IMAGE
+
+    def pictures(self, canvas_size: int) -> ImageSource:
+        kind = ParquetPictures if is_parquet(self.uri) else CaptionedPictures
+        return kind(self.uri, canvas_size=canvas_size)
 
 
 class CaptionedPictures:

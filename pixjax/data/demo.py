@@ -8,10 +8,11 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from pixjax.codec import IMAGE
+from pixjax.codec import IMAGE, TEXT, Modality
 from pixjax.data.images import BadImage
 from pixjax.data.source import Picture
 from pixjax.data.source_identity import digest
+from pixjax.data.source_spec import ListedDocuments, SourceSpec
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError, RunError
 
@@ -51,6 +52,20 @@ def demo_documents(part: str = "all") -> list[str]:
     if part not in chosen:
         raise InputError(f"demo:text has no part {part!r}: choose one of {', '.join(chosen)}")
     return chosen[part]
+
+
+class DemoSpec(SourceSpec):
+    def contents(self) -> Modality:
+        if self.uri.place not in ("text", "images"):
+            raise InputError(f"demo:{self.uri.place} does not exist: there are demo:text and demo:images")
+        return TEXT if self.uri.place == "text" else IMAGE
+
+    def parts(self, what: str = "text source", *, quiet: bool = False) -> list[ListedDocuments]:
+        self.uri.require_options("part")
+        return [ListedDocuments(demo_documents(self.uri.option("part", "all")))]
+
+    def pictures(self, canvas_size: int) -> "DemoViews":
+        return DemoViews(self.uri, canvas_size=canvas_size)
 
 
 class DemoViews:

@@ -10,7 +10,7 @@ from typing import Any
 from etils import epath
 
 from pixjax.codec import CanvasCodec
-from pixjax.codec.color import parse_code
+from pixjax.codec.codes import parse_code
 from pixjax.codec.coverage import Coverage
 from pixjax.codec.description import settings_of
 from pixjax.codec.layout import cell_pixels

@@ -19,6 +19,7 @@ from pixjax.data.paths import expand_glob
 from pixjax.data.rows import is_unicode, read_rows
 from pixjax.data.source import Pair, PairSource, Part, Picture
 from pixjax.data.source_identity import SAMPLED_BYTES, digest, sampled
+from pixjax.data.source_spec import Reader, SourceSpec
 from pixjax.data.text_formats import TABLES, open_rows, require_format
 from pixjax.data.token_stream import MemoryTokens
 from pixjax.data.uri import SourceUri
@@ -47,6 +48,24 @@ class _Entry(NamedTuple):
     @property
     def modality(self) -> Modality:
         return IMAGE if isinstance(self.answer, _Path) else TEXT
+
+
+class PairsSpec(SourceSpec):
+    answers = True
+
+    def contents(self) -> Modality:
+        return pairs_modality(self.uri)
+
+    def open(self, reader: Reader) -> "Pairs":
+        self.require_prompts(reader)
+        assert reader.codec is not None
+        return Pairs(
+            self.uri,
+            canvas_size=reader.canvas_size,
+            codec=reader.codec,
+            context_canvases=reader.context_canvases,
+            max_bad_fraction=reader.max_bad_fraction,
+        )
 
 
 class Pairs(PairSource):

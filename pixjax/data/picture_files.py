@@ -5,17 +5,28 @@ each in a webdataset shard.
 import zipfile
 from collections.abc import Iterable, Sequence
 
-from pixjax.codec import IMAGE
+from pixjax.codec import IMAGE, Modality
 from pixjax.data.class_folders import folders_alike
 from pixjax.data.files import Files, open_files
 from pixjax.data.images import BadImage, Pixels, decode_image
 from pixjax.data.labels import number_labels
+from pixjax.data.parquet_pictures import ParquetPictures, is_parquet
 from pixjax.data.picture_kinds import shown
 from pixjax.data.picture_labels import label_pictures
 from pixjax.data.picture_list import PictureList
-from pixjax.data.source import Picture
+from pixjax.data.source import ImageSource, Picture
 from pixjax.data.source_identity import digest, fingerprint_of_files
+from pixjax.data.source_spec import SourceSpec
 from pixjax.data.uri import SourceUri
+
+
+class ImagesSpec(SourceSpec):
+    def contents(self) -> Modality:
+        return IMAGE
+
+    def pictures(self, canvas_size: int) -> ImageSource:
+        kind = ParquetPictures if is_parquet(self.uri) else PictureFiles
+        return kind(self.uri, canvas_size=canvas_size)
 
 
 class PictureFiles:

@@ -28,8 +28,8 @@ from pixjax.data.manifest import MANIFEST, Manifest, Recipe, Shard, read_shard, 
 from pixjax.data.paths import reach
 from pixjax.data.shard_records import encode_picture, encode_windows, file_digest, write_shard
 from pixjax.data.source import ImageSource
+from pixjax.data.source_spec import spec_of, text_parts
 from pixjax.data.sources import modality_of, open_source
-from pixjax.data.text_files import text_parts
 from pixjax.data.token_stream import tokenize_documents
 from pixjax.data.uri import SourceUri
 from pixjax.data.worker import start_worker
@@ -85,7 +85,7 @@ def plan_preparation(
     uri = SourceUri.parse(source)
     if uri.scheme == "pairs":
         raise InputError(f"{uri} needs no preparing: name it in data.sources as it is")
-    if uri.scheme in ("captions", "array_record", "tfds") and uri.option("answer"):
+    if spec_of(uri).answers and uri.option("answer"):
         raise InputError(
             f"{uri}: pictures and captions are prepared once for both directions: leave out the option answer, and "
             f"read array_record:{out}?answer={uri.option('answer')}"

@@ -20,38 +20,45 @@ from pixjax.data.paths import reach
 from pixjax.data.shard_records import decode_picture, file_digest, id_type
 from pixjax.data.source import Picture
 from pixjax.data.source_identity import digest
+from pixjax.data.source_spec import SourceSpec
 from pixjax.data.token_stream import Span, TokenStream
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError
 from pixjax.paths import is_remote
 
 
-def prepared_modality(uri: SourceUri) -> Modality:
-    return TEXT if _find(uri)[1].recipe.kind == "text" else IMAGE
+class PreparedSpec(SourceSpec):
+    answers = True
 
+    def contents(self) -> Modality:
+        return TEXT if _find(self.uri)[1].recipe.kind == "text" else IMAGE
 
-def open_prepared_text(uri: SourceUri, codec: CanvasCodec) -> TokenStream:
-    """Raises `InputError` for shards of another tokenizer: their ids would mean other text."""
-    folder, manifest, shards = _find(uri)
-    recipe = manifest.recipe
-    assert recipe.codec is not None
-    if tokenizer_identity(recipe.codec) != tokenizer_identity(codec):
-        raise InputError(
-            f"{folder} was prepared with the tokenizer {recipe.codec['tokenizer']!r} of {recipe.codec['vocab_size']:,} "
-            f"tokens and the config has {codec.tokenizer!r} of {codec.vocab_size:,} (their sha256 differ): set "
-            "codec.tokenizer to the same file, or prepare again"
-        )
-    length = recipe.tokens_per_record
-    for shard in shards:
-        if shard.num_records != -(-shard.num_tokens // length):
+    def pictures(self, canvas_size: int) -> "PreparedPictures":
+        return PreparedPictures(self.uri, canvas_size=canvas_size)
+
+    def texts(self, codec: CanvasCodec, max_bad_fraction: float) -> TokenStream:
+        """Raises `InputError` for shards of another tokenizer: their ids would mean other text."""
+        folder, manifest, shards = _find(self.uri)
+        recipe = manifest.recipe
+        assert recipe.codec is not None
+        if tokenizer_identity(recipe.codec) != tokenizer_identity(codec):
             raise InputError(
-                f"{folder / MANIFEST} is damaged ({shard.num_tokens:,} tokens of {shard.file} are not "
-                f"{shard.num_records:,} records of {length:,}): prepare again"
+                f"{folder} was prepared with the tokenizer {recipe.codec['tokenizer']!r} of "
+                f"{recipe.codec['vocab_size']:,} tokens and the config has "
+                f"{codec.tokenizer!r} of {codec.vocab_size:,} (their sha256 differ): set "
+                "codec.tokenizer to the same file, or prepare again"
             )
-    coverage = coverage_of_shards(shards)
-    coverage.require(str(uri), bytes_instead(codec.code))
-    tokens = ShardedTokens(ShardFiles(folder, shards), id_type(codec.vocab_size), length)
-    return TokenStream(str(uri), tokens, capacity=codec.capacity, pad_id=codec.pad_id, coverage=coverage)
+        length = recipe.tokens_per_record
+        for shard in shards:
+            if shard.num_records != -(-shard.num_tokens // length):
+                raise InputError(
+                    f"{folder / MANIFEST} is damaged ({shard.num_tokens:,} tokens of {shard.file} are not "
+                    f"{shard.num_records:,} records of {length:,}): prepare again"
+                )
+        coverage = coverage_of_shards(shards)
+        coverage.require(str(self.uri), bytes_instead(codec.code))
+        tokens = ShardedTokens(ShardFiles(folder, shards), id_type(codec.vocab_size), length)
+        return TokenStream(str(self.uri), tokens, capacity=codec.capacity, pad_id=codec.pad_id, coverage=coverage)
 
 
 class PreparedPictures:

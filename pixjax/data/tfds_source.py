@@ -15,6 +15,7 @@ from pixjax.codec import IMAGE, TEXT, Modality
 from pixjax.data.images import BadImage, decode_image
 from pixjax.data.source import Picture
 from pixjax.data.source_identity import digest, sampled
+from pixjax.data.source_spec import SourceSpec
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError
 from pixjax.paths import user_path
@@ -26,9 +27,18 @@ _READ_AT_ONCE = 1024
 _PLACE = re.compile(r"([^:]+(?::[\d.*]+)?):([^:\d].*)")
 
 
-def tfds_modality(uri: SourceUri) -> Modality:
-    """IMAGE if there is an image among the features."""
-    return IMAGE if _Features.of(_builder(uri), uri).image else TEXT
+class TfdsSpec(SourceSpec):
+    answers = True
+
+    def contents(self) -> Modality:
+        """IMAGE if there is an image among the features."""
+        return IMAGE if _Features.of(_builder(self.uri), self.uri).image else TEXT
+
+    def parts(self, what: str = "text source", *, quiet: bool = False) -> list["TfdsDocuments"]:
+        return [TfdsDocuments(self.uri)]
+
+    def pictures(self, canvas_size: int) -> "TfdsPictures":
+        return TfdsPictures(self.uri, canvas_size=canvas_size)
 
 
 @dataclasses.dataclass(frozen=True)

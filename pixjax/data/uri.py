@@ -5,18 +5,9 @@ import os
 import re
 
 from pixjax.codec import Modality
+from pixjax.data.schemes import SCHEMES
 from pixjax.errors import InputError
 from pixjax.paths import is_remote, user_path
-
-SCHEMES = {
-    "demo": "demo:text or demo:images",
-    "text": "text:GLOB, text:FOLDER or text:FILE.zip of texts and tables",
-    "images": "images:FOLDER, images:FILE.zip, or images:GLOB of .tar shards or .parquet files",
-    "captions": "captions:FOLDER, captions:FILE.zip, or captions:GLOB of .tar shards or .parquet files",
-    "pairs": "pairs:GLOB of tables of prompts and answers",
-    "array_record": "array_record:GLOB of what pixjax prepare wrote",
-    "tfds": "tfds:NAME[/CONFIG]:SPLIT[?dir=FOLDER]",
-}
 
 # Only this form is taken for options: a glob may hold question marks of its own.
 _OPTIONS = re.compile(r"\?([a-z_]+=[^&]*(?:&[a-z_]+=[^&]*)*)$", re.DOTALL)
@@ -37,7 +28,9 @@ class SourceUri:
                 f"{text} is an address on the web: download it first, curl -LO '{address[1]}', and name the file"
             )
         if not colon or scheme not in SCHEMES or not place:
-            raise InputError(f"data source {text!r} is not one of: {'; '.join(SCHEMES.values())}")
+            raise InputError(
+                f"data source {text!r} is not one of: {'; '.join(known.form for known in SCHEMES.values())}"
+            )
         options: tuple[tuple[str, str], ...] = ()
         if (match := _OPTIONS.search(place)) and not _is_there(scheme, place):
             place = place[: match.start()]
@@ -71,4 +64,4 @@ class SourceUri:
 
 def _is_there(scheme: str, place: str) -> bool:
     """Whether a file or folder has this very name, its question mark included."""
-    return scheme not in ("demo", "tfds") and not is_remote(place) and os.path.lexists(user_path(place))
+    return SCHEMES[scheme].is_path and not is_remote(place) and os.path.lexists(user_path(place))

@@ -50,7 +50,8 @@ def require_writable(path: pathlib.Path) -> None:
         raise InputError(f"--out={path} is neither .pth nor .safetensors: choose one of these formats")
     if path.exists():
         raise InputError(f"--out={path} exists: remove it, or choose another name")
-    (_import_safetensors if path.suffix == ".safetensors" else _import_torch)()
+    if path.suffix in _PICKLED:
+        _import_torch()
 
 
 def write_jit_file(path: pathlib.Path, contents: JiTFile) -> None:
@@ -73,16 +74,9 @@ def _import_torch():
     return torch
 
 
-def _import_safetensors():
-    try:
-        import safetensors.numpy
-    except ImportError:
-        raise InputError("a .safetensors file needs its library: pip install safetensors") from None
-    return safetensors
-
-
 def _read_safetensors(path: pathlib.Path) -> JiTFile:
-    safetensors = _import_safetensors()
+    import safetensors
+
     try:
         with safetensors.safe_open(path, framework="np") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
@@ -99,13 +93,15 @@ def _read_safetensors(path: pathlib.Path) -> JiTFile:
 
 
 def _write_safetensors(path: pathlib.Path, contents: JiTFile) -> None:
+    from safetensors.numpy import save_file
+
     tensors = {
         f"{group}.{_WRAPPER}{name}": tensor
         for group, state_dict in contents.sets.items()
         for name, tensor in state_dict.items()
     }
     metadata = {"format": "pt", "args": json.dumps(dict(contents.args))}
-    _import_safetensors().numpy.save_file(tensors, path, metadata=metadata)
+    save_file(tensors, path, metadata=metadata)
 
 
 def _read_pickled(path: pathlib.Path) -> JiTFile:

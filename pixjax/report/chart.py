@@ -1,29 +1,59 @@
-"""Charts as SVG that fits any width: places are percentages of the plot, and text keeps its size.
+"""A chart as a `<figure>`: its curves drawn by matplotlib, its texts and numbers in HTML, where they wrap and are read.
 
-Lines live in a nested drawing of 1000 x 1000 that is stretched over the plot; the width of their strokes is not. A dot
-is a stroke of no length with round ends, for the same reason. Of a series no more points are drawn than can be seen.
+The drawing is an SVG image: nothing in it can act on the page, and it has no names that another chart could have too.
 """
 
+import base64
 import dataclasses
+import importlib.resources
+import io
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
-from pixjax.report.axis import Axis, make_axis
 from pixjax.report.blocks import Chart, Series
 from pixjax.report.text import DASH, escape, number, script_json, visible
 
-COLORS = 6  # of page.css; further series are dashed
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+COLORS = 6  # of colors.css; further series are dashed
 _DOTTED = 40  # points of a series up to which each gets a dot
-_DENSE = 1000  # points above which a line is faint, and their median is drawn over it
-_PARTS = 100  # of the axis, each with a median
 _LISTED = 60  # distinct x up to which a chart has a table of its numbers
-BUCKETS = 600  # of the axis, pixels that a chart is wide, about
-_LABEL_HEIGHT = 0.065  # of a reference, as a part of the plot
+_LABEL_HEIGHT = 0.075  # of a reference, as a part of the plot
+
+_SIZE = (400, 230)  # of a drawing, in units of which its text is 10 high
+_PLOT = (0.11, 0.1, 0.84, 0.83)  # the part of it inside of the axes: left, bottom, width, height
+_TEXT = "text { font-family: system-ui, sans-serif !important; font-variant-numeric: tabular-nums }"
 
 References = Sequence[tuple[str, float]]
+
+# matplotlib draws with colours that stand for the variables of colors.css.
+_NAMES = ("panel", "muted", "rule", *(f"color-{i}" for i in range(COLORS)))
+_STAND_INS = {name: f"#01{i:02x}10" for i, name in enumerate(_NAMES)}
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "pixjax",  # without a salt names differ each time
+    "font.sans-serif": ["DejaVu Sans"],  # it is there wherever matplotlib is; the reader's own font is shown
+    "font.size": 10,
+    "axes.edgecolor": _STAND_INS["muted"],
+    "axes.facecolor": _STAND_INS["panel"],
+    "axes.spines.left": False,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "axes.xmargin": 0.02,
+    "axes.formatter.limits": (-3, 6),
+    "grid.color": _STAND_INS["rule"],
+    "xtick.color": _STAND_INS["muted"],
+    "ytick.color": _STAND_INS["muted"],
+    "xtick.bottom": False,
+    "ytick.left": False,
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,35 +67,16 @@ class PlottedSeries:
     low: Float[np.ndarray, " n"]
     high: Float[np.ndarray, " n"]
 
-    def runs(self) -> Iterator[Int[np.ndarray, " run"]]:
-        """The indices of points to be joined; each by itself where none are."""
-        there = np.flatnonzero(~np.isnan(self.y))
-        breaks = np.flatnonzero(np.diff(there) > 1) + 1 if self.joined else np.arange(1, len(there))
-        return (run for run in np.split(there, breaks) if len(run))
-
-    def downsampled(self, x_axis: Axis) -> "PlottedSeries":
-        kept = downsample(np.asarray(x_axis.place(self.x)), np.stack([self.y, self.low, self.high]))
-        cut = {name: getattr(self, name)[kept] for name in ("x", "y", "low", "high")}
-        return dataclasses.replace(self, **cut)
-
-    def medians(self, x_axis: Axis, parts: int) -> "PlottedSeries":
-        """One point for each of so many equal parts of the axis, in its middle; a gap where all values are missing."""
-        part = np.minimum(np.floor(x_axis.place(self.x) * parts), parts - 1)
-        runs = np.split(np.arange(len(part)), np.flatnonzero(np.diff(part)) + 1)
-        there = [run[~np.isnan(self.y[run])] for run in runs]
-        return PlottedSeries(
-            name=self.name,
-            joined=True,
-            x=np.array([np.median(self.x[run]) for run in runs]),
-            y=np.array([np.median(self.y[run]) if len(run) else np.nan for run in there]),
-            low=np.full(len(runs), np.nan),
-            high=np.full(len(runs), np.nan),
-        )
+    @property
+    def alone(self) -> Bool[np.ndarray, " n"]:
+        """Whether no line reaches a point: those beside it are gaps, or none are joined."""
+        there = np.pad(~np.isnan(self.y), 1)
+        return there[1:-1] & ~(self.joined & (there[:-2] | there[2:]))
 
 
 def drawable(values: Float[np.ndarray, "..."], log: bool) -> Bool[np.ndarray, "..."]:
     """Finite, and positive for a log axis; not so extreme either that a difference would be infinite."""
-    return (np.abs(values) <= 1e300) & ((values >= 1e-300) if log else True)
+    return (np.abs(values) <= 1e200) & ((values >= 1e-200) if log else True)
 
 
 def plotted_series(series: Series, *, x_log: bool, y_log: bool) -> PlottedSeries:
@@ -89,71 +100,33 @@ def plotted_series(series: Series, *, x_log: bool, y_log: bool) -> PlottedSeries
     )
 
 
-def downsample(
-    place: Float[np.ndarray, " n"], curves: Float[np.ndarray, "curves n"], buckets: int = BUCKETS
-) -> Int[np.ndarray, " kept"]:
-    """Which of many points to draw, so that lines through them look as through all of them.
-
-    In each of `buckets` equal parts of the axis the first and the last point are kept, the lowest and the highest of
-    each curve (M4, Jugel et al., VLDB 2014), and the first that is nan, so that a gap stays. All are kept where there
-    are few.
-
-    Args:
-      place: of each point on the axis, from 0 to 1, ascending.
-      curves: what is drawn over it; nan is neither low nor high.
-    """
-    n = len(place)
-    if n <= 4 * buckets:
-        return np.arange(n)
-    kept: set[int] = set()
-    for run in np.split(np.arange(n), np.flatnonzero(np.diff(np.floor(place * buckets))) + 1):
-        values = curves[:, run]
-        gap = np.isnan(values)
-        lowest, highest = np.where(gap, np.inf, values).argmin(axis=1), np.where(gap, -np.inf, values).argmax(axis=1)
-        first_gap = gap.argmax(axis=1)[gap.any(axis=1)]
-        kept.update(run[[0, -1, *lowest, *highest, *first_gap]].tolist())
-    return np.array(sorted(kept))
-
-
 def chart_html(chart: Chart) -> str:
     """A `<figure>`: title, legend, plot, the numbers in a table where they are few, and as JSON for the readout."""
-    every = [plotted_series(series, x_log=chart.x_log, y_log=chart.y_log) for series in chart.series]
+    drawn = [plotted_series(series, x_log=chart.x_log, y_log=chart.y_log) for series in chart.series]
     references = [(name, y) for name, y in chart.references if drawable(np.array(y, float), chart.y_log)]
-    x = np.concatenate([np.zeros(0), *(points.x for points in every)])
-    y = np.concatenate([[y for _, y in references], *(part for one in every for part in (one.y, one.low, one.high))])
-    title, y = f'<figure class="chart"><figcaption>{escape(chart.title)}</figcaption>', y[~np.isnan(y)]
-    if not len(x) or not len(y):
+    title = f'<figure class="chart"><figcaption>{escape(chart.title)}</figcaption>'
+    if np.isnan(np.concatenate([np.zeros(0), *(points.y for points in drawn)])).all():
         return f'{title}<p class="nothing">There are no finite values to draw.</p></figure>'
-
-    x_axis = make_axis(x.tolist(), log=chart.x_log, tight=True)
-    y_axis = make_axis(y.tolist(), log=chart.y_log, low=chart.y_min)
-    drawn = [points.downsampled(x_axis) for points in every]
+    drawing = draw(chart, drawn, references)
     values = {
-        "x": [x_axis.low, x_axis.high, x_axis.log],
-        "y": [y_axis.low, y_axis.high, y_axis.log],
+        "x": drawing.x,
+        "y": drawing.y,
         "label": visible(chart.x_label),
         "series": [{"style": _style(i)} | _readout(points) for i, points in enumerate(drawn)],
     }
-    note = '<p class="note">Bold: the median of each hundredth of the axis.</p>'
+    image = base64.b64encode(drawing.svg).decode()
     return "".join(
         [
             title,
             _legend(drawn) if len(drawn) > 1 else "",
             f'<p class="y-label">{escape(chart.y_label)}</p>',
+            f'<div class="drawing"><img alt="" src="data:image/svg+xml;base64,{image}">',
             f'<svg class="plot" role="img" tabindex="0" aria-label="{escape(_description(chart))}">',
-            '<rect class="paper" width="100%" height="100%"/>',
-            *_axes(x_axis, y_axis),
-            f'<svg class="lines{" clipped" if np.any(y < y_axis.low) else ""}" width="100%" height="100%"'
-            ' viewBox="0 0 1000 1000" preserveAspectRatio="none">',
-            *(f'<path class="reference" d="M0 {_down(y_axis, value):.1f}h1000"/>' for _, value in references),
-            *(_lines(x_axis, y_axis, _style(i), *both) for i, both in enumerate(zip(every, drawn, strict=True))),
-            "</svg>",
-            *_reference_labels(y_axis, references),
+            *_reference_labels(references, drawing.heights),
             '<line class="cursor" y2="100%" visibility="hidden"/>',
             *(f'<circle class="cursor {_style(i)}" r="4.5" visibility="hidden"/>' for i in range(len(drawn))),
-            "</svg>",
+            "</svg></div>",
             f'<p class="x-label">{escape(chart.x_label)}</p>',
-            note if any(map(_dense, every)) else "",
             _numbers(chart.x_label, drawn),
             f'<script type="application/json">{script_json(values)}</script></figure>',
         ]
@@ -178,68 +151,100 @@ def _legend(drawn: Sequence[PlottedSeries]) -> str:
 # The drawing
 
 
-def _axes(x_axis: Axis, y_axis: Axis) -> Iterator[str]:
-    for value, label in y_axis.ticks:
-        y = _percent(1 - y_axis.place(value))
-        yield f'<line class="grid" x2="100%" y1="{y}" y2="{y}"/>'
-        yield f'<text x="0" dx="-8" y="{y}" dy=".34em" text-anchor="end">{label}</text>'
-    for value, label in x_axis.ticks:
-        x = _percent(x_axis.place(value))
-        yield f'<text x="{x}" y="100%" dy="1.6em" text-anchor="middle">{label}</text>'
-    yield '<line class="axis" x2="100%" y1="100%" y2="100%"/>'
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """svg: the plot and its ticks, the same for the same numbers.
+    x, y: the low end of an axis, its high end, and whether places between them go by the logarithm.
+    heights: of each reference in the plot, 0 at its bottom, 1 at its top.
+    """
+
+    svg: bytes
+    x: tuple[float, float, bool]
+    y: tuple[float, float, bool]
+    heights: tuple[float, ...]
 
 
-def _lines(x_axis: Axis, y_axis: Axis, style: str, points: PlottedSeries, drawn: PlottedSeries) -> str:
-    faint = " dense" if _dense(points) else ""
-    paths = [(f"{kind} {style}{faint}", path) for kind, path in _paths(x_axis, y_axis, drawn).items()]
-    if faint:
-        paths.append((f"line {style}", _paths(x_axis, y_axis, points.medians(x_axis, _PARTS))["line"]))
-    return "".join(f'<path class="{kind}" d="{path}"/>' for kind, path in paths if path)
+def draw(chart: Chart, drawn: Sequence[PlottedSeries], references: References) -> Drawing:
+    """Draws what has a point at least."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(_SIZE[0] / 72, _SIZE[1] / 72), facecolor="none")
+        axes = figure.add_axes(_PLOT)
+        for index, points in enumerate(drawn):
+            _draw_series(axes, index, points)
+        for _, value in references:
+            axes.axhline(value, color=_STAND_INS["muted"], linestyle=":", linewidth=1)
+        x_ends, y_ends = scale_axis(axes, "x", log=chart.x_log), scale_axis(axes, "y", log=chart.y_log)
+        if chart.y_min is not None:
+            low, high = chart.y_min, y_ends[1]
+            y_ends = (low, high if high > low else low + (abs(low) or 1), y_ends[2])
+            axes.set_ylim(*y_ends[:2])
+        to_plot = axes.transData - axes.transAxes
+        heights = tuple(float(to_plot.transform((x_ends[0], value))[1]) for _, value in references)
+        content = io.BytesIO()
+        figure.savefig(content, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    svg = content.getvalue().decode()
+    for name, stand_in in _STAND_INS.items():
+        svg = svg.replace(stand_in, f"var(--{name})")
+    start = svg.index("<svg")
+    svg = svg[start:].replace("<defs>", f"<defs><style>{color_rules()}{_TEXT}</style></defs><defs>", 1)
+    return Drawing(svg=svg.encode(), x=x_ends, y=y_ends, heights=heights)
 
 
-def _dense(points: PlottedSeries) -> bool:
-    return points.joined and len(points.x) > _DENSE
+def _draw_series(axes: "Axes", index: int, points: PlottedSeries) -> None:
+    """A line with its gaps, and dots where they are few or alone. An interval is a band, or a bar of a point alone."""
+    x, y, low, high, alone = points.x, points.y, points.low, points.high, points.alone
+    color = _STAND_INS[f"color-{index % COLORS}"]
+    dots = np.flatnonzero(alone | (len(x) <= _DOTTED)).tolist()
+    dashes = ("--" if index >= COLORS else "-") if points.joined else "none"
+    (line,) = axes.plot(x, y, color=color, linestyle=dashes, linewidth=1.5, gid=f"line-{index}")
+    line.set(marker="o", markersize=4.5, markeredgewidth=0, markevery=dots)
+    between, bars = ~alone & ~np.isnan(low), alone & ~np.isnan(low)
+    if between.any():
+        axes.fill_between(x, low, high, where=between, color=color, alpha=0.16, linewidth=0, gid=f"band-{index}")
+    if bars.any():
+        axes.vlines(x[bars], low[bars], high[bars], color=color, linewidth=1.2, gid=f"bars-{index}")
 
 
-def _paths(x_axis: Axis, y_axis: Axis, points: PlottedSeries) -> dict[str, str]:
-    """The paths of a series' intervals, its lines and its dots."""
+def scale_axis(axes: "Axes", name: str, *, log: bool) -> tuple[float, float, bool]:
+    """Scales the axis x or y to what is drawn. Gives its ends, and whether it is a log axis, with ticks at 1, 2 and 5
+    times the powers of ten up to a few of them; one that does not reach to twice its beginning stays linear.
+    """
+    from matplotlib.ticker import LogLocator, StrMethodFormatter
 
-    def line(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> str:
-        places = zip((1000 * np.asarray(x_axis.place(x))).tolist(), _down(y_axis, y).tolist(), strict=True)
-        return "M" + "L".join(f"{across:.1f} {down:.1f}" for across, down in places)
-
-    paths = {"band": "", "bar": "", "line": "", "dots": ""}
-    for run in points.runs():
-        x, y, low, high = points.x[run], points.y[run], points.low[run], points.high[run]
-        if len(run) == 1:
-            paths["bar"] += "" if np.isnan(low[0]) else line(x.repeat(2), np.append(low, high))
-        else:
-            paths["line"] += line(x, y)
-            certain = np.flatnonzero(~np.isnan(low))
-            for part in np.split(certain, np.flatnonzero(np.diff(certain) > 1) + 1):
-                around = np.append(low[part], high[part][::-1])
-                paths["band"] += line(np.append(x[part], x[part][::-1]), around) + "Z" if len(part) else ""
-        if len(run) == 1 or len(points.x) <= _DOTTED:
-            paths["dots"] += "".join(line(x[i : i + 1], y[i : i + 1]) + "h0" for i in range(len(run)))
-    return paths
+    low, high = getattr(axes.dataLim, f"interval{name}")
+    log = log and bool(high / low >= 2)
+    if log:
+        axes.set(**{f"{name}scale": "log"})
+        axis = getattr(axes, f"{name}axis")
+        axis.minorticks_off()
+        if high / low < 300:
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+    first, last = getattr(axes, f"get_{name}lim")()
+    return float(first), float(last), log
 
 
-def _down(y_axis: Axis, value: Float[np.ndarray, "..."] | float) -> Float[np.ndarray, "..."]:
-    """From the top, in thousandths of the plot; not too far out of it."""
-    return 1000 * np.clip(1 - y_axis.place(value), -9, 9)
+def color_rules() -> str:
+    """The colours of a page and of the drawings in it, by light and in the dark."""
+    return (importlib.resources.files(__package__) / "colors.css").read_text(encoding="utf-8")
 
 
-def _percent(place: Float[np.ndarray, ""] | float) -> str:
-    return f"{100 * place:.2f}%"
+def plot_rule() -> str:
+    """The style of what lies over the plot of a drawing."""
+    left, bottom, width, height = (f"{100 * part:g}%" for part in _PLOT)
+    return f".plot {{ left: {left}; bottom: {bottom}; width: {width}; height: {height} }}\n"
 
 
-def _reference_labels(y_axis: Axis, references: References) -> Iterator[str]:
+def _reference_labels(references: References, heights: Sequence[float]) -> Iterator[str]:
     """On the lines, from the lowest up; one that would lie over another moves up."""
     free = 0.0
-    for name, value in sorted(references, key=lambda reference: reference[1]):
-        place = max(float(y_axis.place(value)), free)
+    for height, (name, value) in sorted(zip(heights, references, strict=True)):
+        place = max(height, free)
         free = place + _LABEL_HEIGHT
-        at = f'x="100%" dx="-4" y="{_percent(1 - place)}" dy="-5" text-anchor="end"'
+        at = f'x="100%" dx="-4" y="{100 * (1 - place):.2f}%" dy="-5" text-anchor="end"'
         yield f'<text class="reference" {at}>{escape(name)} {number(value, 3)}</text>'
 
 

@@ -22,7 +22,7 @@ from pixjax.report.blocks import (
     Table,
     Trajectory,
 )
-from pixjax.report.chart import chart_html
+from pixjax.report.chart import chart_html, color_rules, plot_rule
 from pixjax.report.html import (
     column_rules,
     data_html,
@@ -49,7 +49,8 @@ def render(report: Report) -> str:
     here = importlib.resources.files(__package__)
     script = (here / "page.js").read_text(encoding="utf-8")
     sheets = ("shades.css", "page.css")  # what the page says of printing comes last, and counts
-    style = "".join((here / sheet).read_text(encoding="utf-8") for sheet in sheets) + column_rules()
+    style = color_rules() + "".join((here / sheet).read_text(encoding="utf-8") for sheet in sheets)
+    style += column_rules() + plot_rule()
     policy = (
         f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; "
         "base-uri 'none'; form-action 'none'"

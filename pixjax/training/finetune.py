@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from pixjax.checkpoints.checkpoint import Checkpoints
+from pixjax.checkpoints.published import open_checkpoints
 from pixjax.checkpoints.run_files import CONFIG_FILE, find_workdir, read_run
 from pixjax.codec import CanvasCodec
 from pixjax.config import Config
@@ -41,7 +41,7 @@ def params_from(origin: str, like: Params, config: Config, codec: CanvasCodec, m
         )
     origin_config, origin_codec = read_run(workdir)
     item = f"ema_{origin_config.training.ema_decays[0]}"
-    with Checkpoints(workdir) as checkpoints:
+    with open_checkpoints(workdir) as checkpoints:
         if not (steps := checkpoints.steps()):
             raise InputError(f"training.init_from={origin} has no checkpoint: train there first")
         tree = checkpoints.tree(steps[-1], item)
@@ -85,7 +85,7 @@ def origin_state(origin: str, step: int | None = None) -> dict[str, Any] | None:
     try:
         workdir = find_workdir(origin, "training.init_from")
         config, _ = read_run(workdir)
-        with Checkpoints(workdir) as checkpoints:
+        with open_checkpoints(workdir) as checkpoints:
             if step is None:
                 step = checkpoints.steps()[-1]
             digests = checkpoints.meta(step)["digests"][f"ema_{config.training.ema_decays[0]}"]

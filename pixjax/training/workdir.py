@@ -6,6 +6,7 @@ from typing import Any
 from etils import epath
 
 from pixjax.checkpoints.checkpoint import Checkpoints, DamagedCheckpoint, saved_steps
+from pixjax.checkpoints.published import is_published
 from pixjax.checkpoints.run_files import CODEC_FOLDER, CONFIG_FILE, damaged_files, require_no_links
 from pixjax.codec import CanvasCodec
 from pixjax.codec.tokenizer_files import BUILT_IN
@@ -45,6 +46,11 @@ def require_same_run(workdir: epath.Path, config: Config, codec: CanvasCodec) ->
       InputError: the workdir holds another run, with the keys that differ, or links to elsewhere.
     """
     require_no_links(workdir)
+    if is_published(workdir):
+        raise InputError(
+            f"{workdir} holds a published model, which training does not go on from: choose another --workdir, and "
+            f"start from its weights with --config.training.init_from={workdir}"
+        )
     stored_run = _stored_run(workdir)
     if stored_run is None:
         return []

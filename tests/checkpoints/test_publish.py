@@ -4,12 +4,18 @@ import jax
 import numpy as np
 import pytest
 from etils import epath
+from safetensors.numpy import load_file
 
 import pixjax
-from pixjax.checkpoints.run_files import find_workdir
+from pixjax.checkpoints.checkpoint import Checkpoints
+from pixjax.checkpoints.digests import named_leaves
+from pixjax.checkpoints.published import PublishedModel
+from pixjax.checkpoints.run_files import find_workdir, read_run, write_run
 from pixjax.cli import main
+from pixjax.errors import InputError
 from pixjax.training.finetune import params_from
 from pixjax.training.train import train
+from pixjax.training.workdir import require_same_run
 
 
 @pytest.fixture(scope="module")
@@ -30,11 +36,51 @@ def test_a_published_model_is_the_average_that_was_asked_for(workdir, tmp_path, 
     jax.tree.map(np.testing.assert_array_equal, published.params, original.params)
     assert (published.step, published.codec, published.text_share) == (3, original.codec, 1.0)
     assert not any(str(tmp_path).encode() in path.read_bytes() for path in out.rglob("*") if path.is_file())
-    items = {path.name for path in (out / "checkpoints" / "3").iterdir() if path.is_dir()}
-    assert items == {f"ema_{ema}", "config", "codec", "data", "meta"}
+    assert {path.name for path in out.iterdir()} == {
+        "model.safetensors", "config.json", "data.json", "sha256.json", "codec",
+    }  # fmt: skip
+    tensors = load_file(out / "model.safetensors")
+    assert tensors.keys() == named_leaves(original.params).keys()
     assert main(["inspect", f"--workdir={out}", "--verify"]) == 0
     assert main(["inspect", f"--workdir={out}"]) == 0
     assert f"{sum(x.size for x in jax.tree.leaves(original.params)):,}" in capsys.readouterr().out
+
+
+def test_what_is_wrong_with_a_published_file_is_said_in_one_line(workdir, tmp_path, tiny_config, capsys):
+    out = epath.Path(tmp_path / "small")
+    assert main(["export", "--to=workdir", f"--workdir={workdir}", f"--out={out}"]) == 0
+    whole = (out / "model.safetensors").read_bytes()
+    header = 8 + int.from_bytes(whole[:8], "little")
+    flipped = bytearray(whole)
+    flipped[(header + len(whole)) // 2] ^= 1
+    for damaged in (bytes(flipped), whole.replace(b'\\"step\\": 3', b'\\"step\\": 4'), whole[:-9], b"", whole[:header]):
+        assert damaged != whole
+        (out / "model.safetensors").write_bytes(damaged)
+        capsys.readouterr()
+        assert main(["sample", f"--workdir={out}", f"--out={tmp_path / 'samples'}"]) == 1
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert "model.safetensors is damaged" in line
+        assert "copy the model again" in line
+    (out / "model.safetensors").write_bytes(whole)
+    assert main(["inspect", f"--workdir={out}", "--verify"]) == 0
+    config, codec = read_run(out)
+    with pytest.raises(InputError, match="start from its weights with"):
+        require_same_run(out, config, codec)
+    wider = pixjax.load(workdir).params | {"more": jax.numpy.zeros(3)}
+    with PublishedModel(out) as model, pytest.raises(InputError, match="another architecture"):
+        model.restore_params(3, "ema_0.9", wider)
+
+
+def test_a_model_that_was_published_as_a_checkpoint_is_read(workdir, tmp_path):
+    """As earlier versions wrote it: one average in a folder of checkpoints."""
+    out = epath.Path(tmp_path / "small")
+    config, codec = read_run(epath.Path(workdir))
+    model = pixjax.load(workdir)
+    write_run(out, config, codec)
+    with Checkpoints(out, keep=config.training) as checkpoints:
+        checkpoints._save(3, {"ema_0.9": model.params}, {}, config, codec)
+        checkpoints.wait()
+    jax.tree.map(np.testing.assert_array_equal, pixjax.load(out).params, model.params)
 
 
 def test_another_run_of_the_same_architecture_starts_from_every_parameter(workdir):

@@ -3,19 +3,9 @@
 import itertools
 
 from pixjax.codec import CanvasCodec
+from pixjax.codec.codes import CODES as KINDS
 
-CODES = (
-    "base256",
-    "radix:auto:1",
-    "radix:auto:1:gray",
-    "radix:auto:1:permuted",
-    "radix:9:1:gray",
-    "radix:auto:2",
-    "radix:auto:2:gray",
-    "radix:3:3:permuted",
-    "radix:2:4:gray",
-    "radix:2:6",
-)
+CODES = tuple(dict.fromkeys(text for kind in KINDS.values() for text in kind.examples))
 MARKERS = ({"marker": False}, {"marker_size": 1}, {"marker_size": 3})
 
 

@@ -2,20 +2,23 @@
 
 import numpy as np
 import pytest
+from codecs_under_test import CODES as REGISTERED
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pixjax.codec import ColorCode, parse_code
+from pixjax.codec.bulk import BulkPainter
+from pixjax.codec.radix import RadixCode
 from pixjax.errors import InputError
 
-CODES = st.builds(
-    ColorCode,
+RADIX_CODES = st.builds(
+    RadixCode,
     vocab_size=st.integers(2, 60),
     levels=st.integers(4, 256),
     pixels=st.integers(1, 2),
     order=st.sampled_from(["counting", "gray", "permuted"]),
 ) | st.builds(
-    ColorCode,
+    RadixCode,
     vocab_size=st.integers(2, 512),
     levels=st.sampled_from([2, 3]),
     pixels=st.just(3),
@@ -56,9 +59,7 @@ def test_auto_is_the_smallest_number_of_levels(symbols, pixels, levels):
             parse_code(f"radix:{levels - 1}:{pixels}", symbols)
 
 
-@settings(max_examples=80, deadline=None)
-@given(code=CODES)
-def test_every_id_has_its_own_colour_and_comes_back(code):
+def has_a_colour_for_every_id(code: ColorCode) -> None:
     ids = np.arange(code.vocab_size, dtype=np.int32)
     colors = code.encode(ids)
     assert len(np.unique(colors.reshape(len(ids), -1), axis=0)) == len(ids)
@@ -70,19 +71,17 @@ def test_every_id_has_its_own_colour_and_comes_back(code):
 @settings(max_examples=40, deadline=None)
 @given(levels=st.integers(2, 9), share=st.floats(0.1, 1))
 def test_neighbours_in_gray_order_differ_by_one_step(levels, share):
-    code = ColorCode(vocab_size=max(2, int(levels**3 * share)), levels=levels, pixels=1, order="gray")
+    code = RadixCode(vocab_size=max(2, int(levels**3 * share)), levels=levels, pixels=1, order="gray")
     steps = np.abs(np.diff(code.digits.astype(int), axis=0))
     assert (steps.sum(axis=1) == 1).all()
 
 
 def test_the_permuted_order_is_part_of_the_format():
-    code = ColorCode(vocab_size=8, levels=2, pixels=1, order="permuted")
+    code = RadixCode(vocab_size=8, levels=2, pixels=1, order="permuted")
     assert code.permutation.tolist() == [1, 0, 2, 7, 3, 4, 6, 5]
 
 
-@settings(max_examples=120, deadline=None)
-@given(code=CODES, seed=st.integers(0, 2**32), sigma=st.sampled_from([0.05, 0.3, 1.0, 3.0]))
-def test_decoding_is_exactly_the_nearest_legal_colour(code, seed, sigma):
+def decodes_to_the_nearest_colour(code: ColorCode, seed: int, sigma: float) -> None:
     random = np.random.default_rng(seed)
     colors = code.colors[random.integers(0, code.vocab_size, 60)]
     x = (colors + sigma * random.normal(size=colors.shape)).astype(np.float32)
@@ -100,13 +99,84 @@ def test_decoding_is_exactly_the_nearest_legal_colour(code, seed, sigma):
     np.testing.assert_allclose(margin[clear], ((wrong - nearest) / between)[clear], atol=2e-3)
 
 
-@settings(max_examples=60, deadline=None)
-@given(code=CODES, seed=st.integers(0, 2**32))
-def test_any_uint8_pixels_decode_to_a_nearest_colour(code, seed):
+def decodes_any_uint8(code: ColorCode, seed: int) -> None:
     pixels = np.random.default_rng(seed).integers(0, 256, (60, code.pixels, 3), dtype=np.uint8)
     ids, _ = code.decode(pixels)
     distance, _ = brute_force(code, pixels / 127.5 - 1)
     assert np.allclose(np.take_along_axis(distance, ids[:, None], axis=1)[:, 0], distance.min(axis=1), atol=1e-9)
+
+
+def decodes_all_at_once(code: ColorCode, seed: int) -> None:
+    """Soft decoding agrees with the distances, and what is absurd decodes to some id."""
+    random = np.random.default_rng(seed)
+    x = random.normal(size=(20, code.pixels, 3)).astype(np.float32)
+    distance, _ = brute_force(code, x)
+    expected = -0.5 * (distance / 0.7) ** 2
+    expected -= np.logaddexp.reduce(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(code.decode_soft(x, 0.7), expected, atol=1e-3)
+    absurd = np.full((3, code.pixels, 3), [[[np.nan]], [[np.inf]], [[-np.inf]]], np.float32)
+    ids, _ = code.decode(absurd)
+    assert ((ids >= 0) & (ids < code.vocab_size)).all()
+    assert code.decode(absurd[:0])[0].shape == (0,)
+
+
+@settings(max_examples=80, deadline=None)
+@given(code=RADIX_CODES)
+def test_every_id_has_its_own_colour_and_comes_back(code):
+    has_a_colour_for_every_id(code)
+
+
+@settings(max_examples=120, deadline=None)
+@given(code=RADIX_CODES, seed=st.integers(0, 2**32), sigma=st.sampled_from([0.05, 0.3, 1.0, 3.0]))
+def test_decoding_is_exactly_the_nearest_legal_colour(code, seed, sigma):
+    decodes_to_the_nearest_colour(code, seed, sigma)
+
+
+@settings(max_examples=60, deadline=None)
+@given(code=RADIX_CODES, seed=st.integers(0, 2**32))
+def test_any_uint8_pixels_decode_to_a_nearest_colour(code, seed):
+    decodes_any_uint8(code, seed)
+
+
+@pytest.mark.parametrize("text", REGISTERED)
+@settings(max_examples=5, deadline=None)
+@given(vocab_size=st.integers(2, 64), seed=st.integers(0, 2**32), sigma=st.sampled_from([0.05, 0.3, 1.0, 3.0]))
+def test_every_code_of_the_registry_keeps_what_a_code_promises(text, vocab_size, seed, sigma):
+    code = parse_code(text, vocab_size)
+    has_a_colour_for_every_id(code)
+    decodes_to_the_nearest_colour(code, seed, sigma)
+    decodes_any_uint8(code, seed)
+    decodes_all_at_once(code, seed)
+
+
+class ListedColors(ColorCode):
+    """Of any colours: what a code is that says nothing but them."""
+
+    def __init__(self, codebook: np.ndarray):
+        self.vocab_size, self.pixels, _ = codebook.shape
+        self._codebook = codebook
+
+    @classmethod
+    def parse(cls, text: str, vocab_size: int) -> None: ...
+
+    @property
+    def codebook(self) -> np.ndarray:
+        return self._codebook
+
+
+@settings(max_examples=20, deadline=None)
+@given(code=RADIX_CODES, seed=st.integers(0, 2**32), sigma=st.sampled_from([0.05, 0.3, 1.0, 3.0]))
+def test_a_code_that_only_lists_its_colours_keeps_what_a_code_promises(code, seed, sigma):
+    listed = ListedColors(code.codebook[np.random.default_rng(seed).permutation(code.vocab_size)])
+    has_a_colour_for_every_id(listed)
+    decodes_to_the_nearest_colour(listed, seed, sigma)
+    decodes_any_uint8(listed, seed)
+    decodes_all_at_once(listed, seed)
+    side = 4 * code.pixels
+    cells = np.arange(side * side).reshape(-1, code.pixels)
+    painter = BulkPainter(listed, cells, side, (1, side))
+    ids = np.random.default_rng(seed).integers(0, code.vocab_size, (5, len(cells))).astype(np.int32)
+    assert (painter.nearest_ids(painter.paint(ids)) == ids).all()
 
 
 def test_the_margin_falls_from_one_to_nothing_half_way():

@@ -27,7 +27,7 @@ from pixjax.codec import CanvasCodec
 from pixjax.data import open_source
 from pixjax.data.images import BadImage, decode_image
 from pixjax.data.prepare import plan_preparation, prepare
-from pixjax.data.text_files import text_documents
+from pixjax.data.source_spec import text_documents
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError
 from pixjax.training.train import train
@@ -482,7 +482,6 @@ def tensor(*shape: int, end: int = 8, kind: str = "F32") -> dict:
     ],
 )
 def test_weights_that_lie_about_themselves_are_refused(data, tmp_path, capsys):
-    pytest.importorskip("safetensors")
     (tmp_path / "lie.safetensors").write_bytes(data)
     arguments = ["convert", "--from=jit", str(tmp_path / "lie.safetensors"), f"--workdir={tmp_path}/run"]
     assert "does not read as safetensors" in require_one_line(capsys, arguments, 2)

@@ -246,7 +246,6 @@ def test_a_bare_state_dict_is_read(tmp_path, contents):
 @pytest.mark.parametrize("name", ["cut.pth", "cut.safetensors", "text.pth", "text.safetensors", "no_such.pth", "a.npz"])
 def test_what_is_no_checkpoint_ends_in_one_line(name, tmp_path, contents, capsys):
     pytest.importorskip("torch")
-    pytest.importorskip("safetensors")
     path = tmp_path / name
     if name.startswith("cut"):
         write_jit_file(path, contents)

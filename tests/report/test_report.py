@@ -1,6 +1,7 @@
 """The report: harmless whatever it holds, self-contained, true to its numbers and canvases."""
 
 import base64
+import functools
 import hashlib
 import io
 import json
@@ -29,11 +30,12 @@ from pixjax.report import (
 )
 from pixjax.report.text import visible
 
+PNG = "data:image/png;base64,"
 INFINITE = (float("nan"), float("inf"), float("-inf"), None, np.float32("nan"))
 
 
 def image_of(uri: str) -> np.ndarray:
-    assert uri.startswith("data:image/png;base64,")
+    assert uri.startswith(PNG)
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
 
 
@@ -49,14 +51,19 @@ def skeleton(page: Page):
     return [(tag, sorted(attributes)) for tag, attributes, _ in page.elements]
 
 
-@settings(max_examples=40, deadline=None)
+@functools.cache
+def plain_skeleton():
+    return skeleton(Page(render(report_of("x word"))))
+
+
+@settings(max_examples=20, deadline=None)
 @given(TEXTS)
 @example(HOSTILE)
 @example("x--><!--<script>")
 def test_no_text_changes_the_structure_of_the_page(text):
     source = render(report_of(text)).encode().decode()  # it can be written
     page = Page(source)
-    assert skeleton(page) == skeleton(Page(render(report_of("x word"))))
+    assert skeleton(page) == plain_skeleton()
     assert json_blocks(page)
     assert visible(text) in page.texts("p")
     assert not re.search(r"[^\n\t\x20-\x7e\x80-\U0010ffff]|[\x80-\x9f\ud800-\udfff\u202a-\u202e]", source)
@@ -86,7 +93,8 @@ def test_what_is_not_finite_is_a_dash_or_a_gap_and_leaves_json_whole(value):
     assert [(series["x"], series["y"]) for series in chart["series"]] == [([0, 2], [1, 3]), ([], [])]
     assert inspector["margins"][0] == [0.25, None, 1]
     assert json.loads("".join(page.texts("pre")))["x"][1] is None
-    assert not any(re.search(r"nan|inf", attributes.get("d", "")) for _, attributes, _ in page.elements)
+    drawing = base64.b64decode(page.all("img", alt="")[0][1]["src"].partition(",")[2]).decode()
+    assert not re.search(r'="[^"]*(nan|inf)', drawing)
     assert "—" in page.texts("td")
     assert number(value) == "—"
 
@@ -148,7 +156,7 @@ def test_writing_makes_folders_and_leaves_the_old_page_when_it_fails(tmp_path):
 
 def test_canvases_come_through_exactly():
     page = Page(render(report_of("x")))
-    images = [image_of(attributes["src"]) for _, attributes, _ in page.all("img")]
+    images = [image_of(attributes["src"]) for _, attributes, _ in page.all("img") if PNG in attributes["src"]]
     gallery, films, buttons, view = images[:3], images[3:5], images[5:8], images[8]
     np.testing.assert_array_equal(gallery, CANVASES)
     np.testing.assert_array_equal(buttons, CANVASES)
