@@ -10,7 +10,7 @@ import hashlib
 import json
 import pathlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -100,11 +100,14 @@ class PublishedModel:
         except DamagedCheckpoint as error:
             return [str(error)]
         ((item, tree),) = self._content["trees"].items()
-        found, kept = describe_leaves(arrays), self._content["digests"][item]
-        if found == tree:
-            found, tree = digests_on_host(arrays), kept
-        wrong = sorted(name for name in found.keys() | tree.keys() if found.get(name) != tree.get(name))
+        wrong = _differing(describe_leaves(arrays), tree) or _differing(
+            digests_on_host(arrays), self._content["digests"][item]
+        )
         return [_damage(self.workdir / MODEL_FILE, f"{name} is not what was published") for name in wrong[:1]]
+
+
+def _differing(found: Mapping[str, Any], kept: Mapping[str, Any]) -> list[str]:
+    return sorted(name for name in found.keys() | kept.keys() if found.get(name) != kept.get(name))
 
 
 def _header(path: epath.Path) -> dict[str, Any]:
