@@ -27,7 +27,7 @@ def get_config():
     config.evaluation.test = ("demo:text?part=held_out", "demo:images?part=held_out")
     config.data.batch_size = 8
     config.data.text_ratio = 0.625
-    config.training.steps = 2000
+    config.training.steps = 1500
     config.training.learning_rate = 2e-3
     config.sampling.sampler = "stochastic"
     config.sampling.steps = 50
