@@ -99,11 +99,11 @@ class PublishedModel:
             arrays = self._arrays
         except DamagedCheckpoint as error:
             return [str(error)]
-        ((item, tree),) = self._content["trees"].items()
-        found, kept = describe_leaves(arrays), self._content["digests"][item]
-        if found == tree:
-            found, tree = digests_on_host(arrays), kept
-        wrong = sorted(name for name in found.keys() | tree.keys() if found.get(name) != tree.get(name))
+        ((item, kept),) = self._content["trees"].items()
+        found: dict[str, Any] = describe_leaves(arrays)
+        if found == kept:
+            found, kept = digests_on_host(arrays), self._content["digests"][item]
+        wrong = sorted(name for name in found.keys() | kept.keys() if found.get(name) != kept.get(name))
         return [_damage(self.workdir / MODEL_FILE, f"{name} is not what was published") for name in wrong[:1]]
 
 
