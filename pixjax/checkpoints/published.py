@@ -10,7 +10,7 @@ import hashlib
 import json
 import pathlib
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -99,15 +99,12 @@ class PublishedModel:
             arrays = self._arrays
         except DamagedCheckpoint as error:
             return [str(error)]
-        ((item, tree),) = self._content["trees"].items()
-        wrong = _differing(describe_leaves(arrays), tree) or _differing(
-            digests_on_host(arrays), self._content["digests"][item]
-        )
+        ((item, kept),) = self._content["trees"].items()
+        found: dict[str, Any] = describe_leaves(arrays)
+        if found == kept:
+            found, kept = digests_on_host(arrays), self._content["digests"][item]
+        wrong = sorted(name for name in found.keys() | kept.keys() if found.get(name) != kept.get(name))
         return [_damage(self.workdir / MODEL_FILE, f"{name} is not what was published") for name in wrong[:1]]
-
-
-def _differing(found: Mapping[str, Any], kept: Mapping[str, Any]) -> list[str]:
-    return sorted(name for name in found.keys() | kept.keys() if found.get(name) != kept.get(name))
 
 
 def _header(path: epath.Path) -> dict[str, Any]:
