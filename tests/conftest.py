@@ -17,6 +17,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import jax  # noqa: E402  (it reads the environment when it is imported)
 from annotation_check import check_annotations  # noqa: E402
+from forked import ForkServer  # noqa: E402
 
 check_annotations()
 jax.config.update("jax_numpy_rank_promotion", "raise")  # a missing axis is an error, not a broadcast
@@ -92,6 +93,14 @@ def workdir(tmp_path_factory, tiny_config) -> epath.Path:
     data = {"sources": ["demo:text?part=train", "demo:images"]}
     train(tiny_config(data=data, training={"steps": 2}, evaluation=EVALUATION), folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def fork_server(tmp_path_factory):
+    """Starts commands without the seconds that a new process imports for."""
+    server = ForkServer(tmp_path_factory.mktemp("forked"))
+    yield server
+    server.close()
 
 
 def _found(variable: str, *names: str) -> str | None:

@@ -1,15 +1,12 @@
 """The tiny run as a command of its own, so that it can be killed."""
 
 import json
-import os
 import pathlib
 import subprocess
-import sys
 import time
 
 import pytest
-
-TRAIN = [sys.executable, "-m", "pixjax.cli", "train"]
+from forked import Forked
 
 
 @pytest.fixture(scope="session")
@@ -22,8 +19,8 @@ def config_file(tmp_path_factory, tiny_config):
 
 
 @pytest.fixture(scope="session")
-def start(config_file, tmp_path_factory):
-    """`start(workdir, "training.steps=9")` is a running `pixjax train`, and `said(it)` what it has told so far.
+def start(config_file, fork_server, tmp_path_factory):
+    """`start(workdir, "training.steps=9")` is a running `pixjax train`, and `it.log` the file of what it tells.
 
     It writes to a file: a pipe that nobody reads would stop it.
     """
@@ -32,12 +29,10 @@ def start(config_file, tmp_path_factory):
         workdir: pathlib.Path, *settings: str, arguments: tuple[str, ...] = (), devices: int = 1, script: str = ""
     ):
         overrides = [f"--config.{setting}" for setting in settings]
-        train = [sys.executable, str(pathlib.Path(__file__).with_name(script)), "train"] if script else TRAIN
-        command = [*train, f"--config={config_file}", f"--workdir={workdir}", *arguments, *overrides]
-        environment = os.environ | {"JAX_NUM_CPU_DEVICES": str(devices)}
+        command = ["train", f"--config={config_file}", f"--workdir={workdir}", *arguments, *overrides]
         log = tmp_path_factory.mktemp("log") / "stderr"
-        with log.open("w") as file:
-            process = subprocess.Popen(command, env=environment, stderr=file, text=True)
+        script = script and str(pathlib.Path(__file__).with_name(script))
+        process = fork_server.start(command, log, devices=devices, script=script)
         process.log = log
         return process
 
@@ -48,7 +43,7 @@ def start(config_file, tmp_path_factory):
 def finish():
     """Waits for a process, and says how it ended and what it wrote."""
 
-    def wait(process: subprocess.Popen, code: int = 0) -> str:
+    def wait(process: Forked, code: int = 0) -> str:
         process.wait(timeout=300)
         said = process.log.read_text()
         assert process.returncode == code, said
@@ -61,7 +56,7 @@ def finish():
 def wait_for():
     """`wait_for(condition, process)` returns when it holds, and fails when the process ends or minutes pass before."""
 
-    def wait(condition, process: subprocess.Popen, seconds: float = 240.0) -> None:
+    def wait(condition, process: Forked | subprocess.Popen, seconds: float = 240.0) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             assert process.poll() is None, process.log.read_text() if hasattr(process, "log") else "it ended"

@@ -84,14 +84,3 @@ def test_a_process_that_does_not_come_is_named(tmp_path, address, start, finish)
     run = start(tmp_path / "run", arguments=(*process(address, 0), "--connect-seconds=3"))
     said = finish(run, code=1)
     assert "process 1 of 2 did not come" in said.splitlines()[-1]
-
-
-def test_a_checkpoint_of_eight_devices_continues_on_one_and_on_two_by_two(tmp_path, start, finish, curve):
-    workdir, alone = tmp_path / "run", tmp_path / "alone"
-    finish(start(workdir, "training.steps=3", "training.mesh.fsdp=8", devices=8))
-    finish(start(workdir, "training.steps=5"))
-    finish(start(workdir, "training.steps=7", "training.mesh.data=2", "training.mesh.fsdp=2", devices=4))
-    finish(start(alone, "training.steps=7"))
-    losses = [[line["loss"] for line in curve(folder)] for folder in (workdir, alone)]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
-    assert len(losses[0]) == 7

@@ -1,8 +1,6 @@
 """Runs that are killed or asked to stop: nothing is lost beyond the last checkpoint, and the curve is the same."""
 
 import contextlib
-import json
-import os
 import pathlib
 import random
 import signal
@@ -19,7 +17,6 @@ from pixjax.checkpoints.checkpoint import saved_steps
 from pixjax.checkpoints.load import load
 from pixjax.training.train import train
 
-FORKED = pathlib.Path(__file__).with_name("forked_run.py")
 KILLS = 6  # each costs a start; `benchmarks/kills.py` does hundreds
 
 
@@ -30,37 +27,21 @@ def is_saving(workdir: pathlib.Path) -> bool:
     return False
 
 
-def test_kill_9_in_the_middle_of_saves_loses_nothing_and_changes_no_bit(tmp_path, tiny_config, curve):
-    config = tiny_config(training={"steps": 24, "checkpoint_every": 2, "keep_checkpoints": 2})
-    (tmp_path / "config.json").write_text(json.dumps(config.to_dict()))
+def test_kill_9_in_the_middle_of_saves_loses_nothing_and_changes_no_bit(tmp_path, tiny_config, start, wait_for, curve):
+    settings = {"steps": 24, "checkpoint_every": 2, "keep_checkpoints": 2}
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    runs = subprocess.Popen(
-        [sys.executable, FORKED, tmp_path / "config.json", killed],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
-    moments, reached, kills = random.Random(0), 0, 0
-    while True:
-        print("start", file=runs.stdin, flush=True)
-        child = int(runs.stdout.readline())
+    moments, reached = random.Random(0), 0
+    for kills in range(KILLS + 1):
+        run = start(killed, *[f"training.{name}={value}" for name, value in settings.items()])
         if kills < KILLS:
-            deadline = time.monotonic() + 240
-            while not is_saving(killed):
-                assert runs.poll() is None
-                assert time.monotonic() < deadline, "nothing was saved for long"
-                time.sleep(0.002)
+            wait_for(lambda: is_saving(killed), run)
             time.sleep(moments.uniform(0.0, 0.06))  # a save takes about this long
-            os.kill(child, signal.SIGKILL)
-            kills += 1
-        status = int(runs.stdout.readline())
+            run.kill()
+        assert run.wait() == (-signal.SIGKILL if kills < KILLS else 0), run.log.read_text()
         steps = saved_steps(epath.Path(killed))
         assert not steps or steps[-1] >= reached  # what was complete stays
         reached = steps[-1] if steps else 0
-        if not os.WIFSIGNALED(status):
-            break
-    runs.communicate()
-    assert os.WEXITSTATUS(status) == 0
-    assert kills == KILLS
-    train(config, epath.Path(whole))
+    train(tiny_config(training=settings), epath.Path(whole))
     assert curve(killed) == curve(whole)
     for average in ("none", "0.9"):
         first, second = load(killed, ema=average), load(whole, ema=average)
@@ -77,13 +58,18 @@ def test_a_signal_before_the_first_step_ends_cleanly_too(tmp_path, start, finish
     assert not (tmp_path / "run" / "lock.json").exists()
 
 
-def test_a_signal_while_a_checkpoint_is_written_ends_cleanly(tmp_path, start, finish, wait_for):
-    workdir = tmp_path / "run"
-    run = start(workdir, "training.steps=100000", "training.checkpoint_every=1")
+def test_a_signal_while_a_checkpoint_is_written_exits_as_told_and_the_same_command_continues(
+    tmp_path, start, finish, wait_for, curve
+):
+    workdir, told = tmp_path / "run", ("--stopped-exit-code=42",)
+    run = start(workdir, "training.steps=100000", "training.checkpoint_every=1", arguments=told)
     wait_for(lambda: is_saving(workdir) and len(saved_steps(epath.Path(workdir))) > 1, run)
     run.send_signal(signal.SIGTERM)
-    assert "stopped by SIGTERM at step" in finish(run)
+    assert "stopped by SIGTERM at step" in finish(run, code=42)
     assert not is_saving(workdir)
+    stopped = saved_steps(epath.Path(workdir))[-1]
+    assert f"continuing at step {stopped}" in finish(start(workdir, f"training.steps={stopped + 2}", arguments=told))
+    assert [line["step"] for line in curve(workdir)] == list(range(1, stopped + 3))
 
 
 def test_a_signal_in_sampling_keeps_the_samples_that_are_made(tmp_path, tiny_config):

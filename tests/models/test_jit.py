@@ -54,6 +54,16 @@ def inputs(batch: int = 1):
     return z, jnp.full(batch, 0.4), jnp.full(batch, 1), jnp.full(batch, 2)
 
 
+def gradient(model: JiT, params):
+    return jax.jit(jax.grad(lambda p: jnp.sum(model.apply({"params": p}, *inputs()) ** 2)))(params)
+
+
+@pytest.fixture(scope="module")
+def small_gradient(small):
+    model, params, _ = small
+    return gradient(model, params)
+
+
 def test_output_starts_at_zero():
     model = JiT(architecture(SMALL))
     z, t, type_id, _ = inputs()
@@ -64,7 +74,7 @@ def test_output_starts_at_zero():
 def test_every_output_patch_depends_on_every_input_patch(small):
     _, _, apply = small
     z, *rest = inputs()
-    jacobian = jax.jacobian(lambda z: apply(z, *rest)[0])(z)[:, :, :, 0]  # out y x c, in y x c
+    jacobian = jax.jit(jax.jacobian(lambda z: apply(z, *rest)[0]))(z)[:, :, :, 0]  # out y x c, in y x c
     strength = np.abs(jacobian).reshape(2, 4, 2, 4, 3, 2, 4, 2, 4, 3).sum(axis=(1, 3, 4, 6, 8, 9))
     assert (strength > 0).all()
 
@@ -90,7 +100,8 @@ def test_untrained_explicit_type_equals_no_condition():
     params = random_params(model)
     z, t, *_ = inputs()
     params["type_embedding"] = params["type_embedding"].at[0].set(0.0)  # text: as it is initialised
-    out = [model.apply({"params": params}, z, t, jnp.array([type_id])) for type_id in (NO_TYPE, 0, 1)]
+    apply = jax.jit(lambda type_id: model.apply({"params": params}, z, t, type_id))
+    out = [apply(jnp.array([type_id])) for type_id in (NO_TYPE, 0, 1)]
     np.testing.assert_array_equal(out[0], out[1])
     assert np.abs(out[0] - out[2]).max() > 1e-3
 
@@ -107,7 +118,7 @@ def test_every_output_patch_depends_on_every_context_patch(with_context):
     apply, context = with_context
     z, t, *_ = inputs()
     out = lambda canvases: apply(z, t, Context(canvases, jnp.array([[True, True]])))[0]  # noqa: E731
-    jacobian = jax.jacobian(out)(context.canvases)[:, :, :, 0]
+    jacobian = jax.jit(jax.jacobian(out))(context.canvases)[:, :, :, 0]
     strength = np.abs(jacobian).reshape(2, 4, 2, 4, 3, 2, 2, 4, 2, 4, 3).sum(axis=(1, 3, 4, 7, 9, 10))
     assert (strength > 0).all()
 
@@ -162,15 +173,11 @@ def test_a_model_that_may_have_context_computes_nothing_for_it_without():
 
 
 @pytest.mark.parametrize("remat", ["none", "full"])
-def test_unrolled_layers_compute_what_scanned_layers_do(remat, small):
+def test_unrolled_layers_compute_what_scanned_layers_do(remat, small, small_gradient):
     model, params, _ = small
     unrolled = JiT(dataclasses.replace(model.arch, scan_layers=False, remat=remat))
-
-    def gradient(model):
-        return jax.jit(jax.grad(lambda p: jnp.sum(model.apply({"params": p}, *inputs()) ** 2)))(params)
-
     jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3), gradient(unrolled), gradient(model)
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3), gradient(unrolled, params), small_gradient
     )
 
 
@@ -250,14 +257,10 @@ def test_sincos_table_tells_rows_from_columns():
 
 
 @pytest.mark.parametrize("remat", ["full", "dots"])
-def test_recomputing_activations_changes_no_gradient(remat, small):
+def test_recomputing_activations_changes_no_gradient(remat, small, small_gradient):
     model, params, _ = small
-
-    def gradient(model):
-        return jax.jit(jax.grad(lambda p: jnp.sum(model.apply({"params": p}, *inputs()) ** 2)))(params)
-
-    grad, reference = gradient(JiT(dataclasses.replace(model.arch, remat=remat))), gradient(model)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3), grad, reference)
+    grad = gradient(JiT(dataclasses.replace(model.arch, remat=remat)), params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3), grad, small_gradient)
 
 
 def test_dropout_acts_in_the_middle_half_of_the_blocks_alone():
@@ -266,11 +269,12 @@ def test_dropout_acts_in_the_middle_half_of_the_blocks_alone():
     params = random_params(model)
     z, t, *_ = inputs()
 
+    @jax.jit
+    def output(params, key):
+        return model.apply({"params": params}, z, t, deterministic=False, rngs={"dropout": key})
+
     def outputs(params):
-        return [
-            model.apply({"params": params}, z, t, deterministic=False, rngs={"dropout": jax.random.key(seed)})
-            for seed in (0, 1)
-        ]
+        return [output(params, jax.random.key(seed)) for seed in (0, 1)]
 
     first, second = outputs(params)
     assert np.abs(first - second).max() > 1e-3

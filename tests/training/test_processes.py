@@ -1,15 +1,12 @@
-"""The command `pixjax train` in processes of its own: other devices, and signals."""
+"""The command `pixjax train` on other devices and in several processes."""
 
 import contextlib
 import json
-import os
-import signal
 import socket
-import subprocess
-import sys
-import time
 
+import numpy as np
 import pytest
+from forked import Forked
 
 
 @pytest.fixture(scope="module")
@@ -23,41 +20,31 @@ def config_file(tmp_path_factory, tiny_config):
     return path
 
 
-def command(config_file, workdir, *overrides: str) -> list[str]:
-    return [sys.executable, "-m", "pixjax.cli", "train", f"--config={config_file}", f"--workdir={workdir}", *overrides]
-
-
-def losses(workdir) -> list[float]:
-    return [json.loads(line)["loss"] for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-
-
-def run(arguments: list[str], devices: int = 1, **launcher: str) -> subprocess.Popen:
-    environment = os.environ | {"JAX_NUM_CPU_DEVICES": str(devices)} | launcher
-    return subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True)
-
-
-def finish(*processes: subprocess.Popen) -> list[str]:
-    errors = [process.communicate(timeout=300)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0] * len(processes), errors
-    return errors
-
-
 @pytest.fixture(scope="module")
-def reference(config_file, tmp_path_factory):
-    """The losses of ten steps on one device."""
-    workdir = tmp_path_factory.mktemp("reference")
-    finish(run(command(config_file, workdir, "--config.training.steps=10")))
-    return losses(workdir)
+def start(config_file, fork_server, tmp_path_factory):
+    """`start(workdir, "training.steps=9", devices=2, SLURM_JOB_ID="1")` is a running `pixjax train`."""
+
+    def begin(workdir, *settings: str, devices: int = 1, **launcher: str) -> Forked:
+        command = ["train", f"--config={config_file}", f"--workdir={workdir}", *(f"--config.{s}" for s in settings)]
+        log = tmp_path_factory.mktemp("log") / "stderr"
+        process = fork_server.start(command, log, devices=devices, **launcher)
+        process.log = log
+        return process
+
+    return begin
 
 
-@pytest.mark.parametrize(
-    ("devices", "mesh"), [(2, {"fsdp": 2}), (2, {"tensor": 2}), (8, {"data": 2, "fsdp": 2, "tensor": 2})]
-)
-def test_a_mesh_learns_what_one_device_learns(config_file, tmp_path, reference, devices, mesh):
-    axes = [f"--config.training.mesh.{axis}={size}" for axis, size in mesh.items()]
-    (error,) = finish(run(command(config_file, tmp_path, "--config.training.steps=10", *axes), devices))
-    assert f"on {devices} cpu device(s)" in error
-    assert losses(tmp_path) == pytest.approx(reference, rel=1e-4)
+def finish(*processes: Forked) -> list[str]:
+    codes = [process.wait() for process in processes]
+    said = [process.log.read_text() for process in processes]
+    assert codes == [0] * len(processes), said
+    return said
+
+
+def learned(workdir) -> list[tuple[float, float]]:
+    """The loss and the norm of the gradient, step by step."""
+    lines = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
+    return [(line["loss"], line["gradient_norm"]) for line in lines]
 
 
 def slurm(index: int, port: int) -> dict[str, str]:
@@ -76,32 +63,22 @@ def free_port(first: int, last: int) -> int:
     raise OSError(f"no port from {first} to {last} is free")
 
 
-def test_two_slurm_tasks_learn_what_one_process_learns_and_their_checkpoint_continues_on_one(
-    config_file, tmp_path, reference
-):
+def test_a_run_that_goes_on_with_other_devices_learns_what_one_device_learns(tmp_path, start):
+    """Three steps on each: the gradient of one is in the loss of the next. Two tasks are two processes."""
+    alone, run = tmp_path / "alone", tmp_path / "run"
+    finish(start(alone, "training.steps=15"))
+    expected = learned(alone)
     port = free_port(65536 - 2**12, 65536)
-    six = command(config_file, tmp_path, "--config.training.steps=6")
-    finish(*[run(six, **slurm(index, port)) for index in range(2)])
-    assert losses(tmp_path) == pytest.approx(reference[:6], rel=1e-4)
-    (error,) = finish(run(command(config_file, tmp_path, "--config.training.steps=10")))
-    assert "continuing at step 6" in error
-    assert losses(tmp_path) == pytest.approx(reference, rel=1e-4)
-
-
-def test_sigterm_saves_and_exits_as_told_and_the_same_command_continues(config_file, tmp_path):
-    long = command(config_file, tmp_path, "--config.training.steps=100000", "--config.training.checkpoint_every=100000")
-    long += ["--stopped-exit-code=42"]
-    run = subprocess.Popen(long, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 240
-    while not ((tmp_path / "metrics.jsonl").exists() and losses(tmp_path)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    run.send_signal(signal.SIGTERM)
-    _, error = run.communicate(timeout=300)
-    assert run.returncode == 42, error
-    assert "stopped by SIGTERM at step" in error
-    stopped = len(losses(tmp_path))
-    again = command(config_file, tmp_path, f"--config.training.steps={stopped + 2}", "--stopped-exit-code=42")
-    done = subprocess.run(again, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert f"continuing at step {stopped}" in done.stderr
-    assert len(losses(tmp_path)) == stopped + 2
+    finish(*[start(run, "training.steps=3", **slurm(index, port)) for index in range(2)])
+    np.testing.assert_allclose(learned(run), expected[:3], rtol=1e-4, err_msg="two tasks")
+    for steps, devices, mesh in (
+        (6, 8, {"data": 2, "fsdp": 2, "tensor": 2}),
+        (9, 1, {}),
+        (12, 4, {"data": 2, "fsdp": 2}),
+        (15, 2, {"tensor": 2}),
+    ):
+        axes = [f"training.mesh.{axis}={size}" for axis, size in mesh.items()]
+        (said,) = finish(start(run, f"training.steps={steps}", *axes, devices=devices))
+        assert f"on {devices} cpu device(s)" in said
+        assert f"continuing at step {steps - 3}" in said
+        np.testing.assert_allclose(learned(run), expected[:steps], rtol=1e-4, err_msg=f"{devices} devices, {mesh}")

@@ -21,7 +21,7 @@ from pixjax.training.watch import Profile, SkippedUpdates, Spikes
 
 @pytest.fixture(scope="module")
 def problem(tiny_config):
-    """A state, a batch, and `step(config)` to update the one with the other."""
+    """A state, a batch, and `step(config)` to update the one with the other, compiled once for each config."""
     config = tiny_config()
     codec, model, optimizer = (
         CanvasCodec(**config.codec_arguments()),
@@ -32,7 +32,15 @@ def problem(tiny_config):
         batch = next(batches)
     state = jax.jit(lambda: init_state(config, model, optimizer))()
     state = dataclasses.replace(state, step=jnp.int32(3))
-    return config, state, batch, lambda config: jax.jit(make_train_step(config, codec, model, optimizer))
+    compiled = {}
+
+    def step(config):
+        key = repr(config)
+        if key not in compiled:
+            compiled[key] = jax.jit(make_train_step(config, codec, model, optimizer))
+        return compiled[key]
+
+    return config, state, batch, step
 
 
 @pytest.fixture(scope="module")
@@ -221,10 +229,9 @@ def with_context(tiny_config):
     with make_batches(config, codec) as batches:
         batch = next(batches)
     state = jax.jit(lambda: init_state(config, model, optimizer))()
-    leaves, tree = jax.tree.flatten(state.params)
-    keys = jax.random.split(jax.random.key(1), len(leaves))  # the zeros of a fresh model would hide the context
-    params = [0.2 * jax.random.normal(key, leaf.shape) for key, leaf in zip(keys, leaves, strict=True)]
-    state = dataclasses.replace(state, params=jax.tree.unflatten(tree, params))
+    draw = jax.jit(lambda: optax.tree.random_like(jax.random.key(1), state.params, jax.random.normal))
+    params = jax.tree.map(lambda x: 0.2 * x, draw())  # the zeros of a fresh model would hide the context
+    state = dataclasses.replace(state, params=params)
 
     @functools.cache
     def step(share):
