@@ -44,8 +44,8 @@ def _require_few_probabilities(codebook: Codebook | None) -> None:
         raise InputError(
             f"a codebook holds a probability for each of {codebook.vocab_size:,} ids in each of "
             f"{codebook.codec.capacity:,} cells, too many for one canvas: choose a smaller vocabulary, such as "
-            "codec.tokenizer=bytes, smaller canvases, or model.codebook_head=False, model.codebook_input=False and "
-            "model.cell_layers=0"
+            "codec.tokenizer=bytes, smaller canvases, or model.codebook_head=False, model.codebook_input=False, "
+            "model.cell_layers=0 and diffusion.blocks.text=whole"
         )
 
 
