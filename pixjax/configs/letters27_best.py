@@ -7,7 +7,7 @@
 
 A canvas of 16x16 pixels is 256 letters, a patch a run of eight. The codebook at both ends, layers over single letters
 below and above the transformer, cross-entropy, Muon for all hidden matrices, and reading order: three quarters of the
-canvases are decided letter by letter, the rest all at once, by a law of t around the log-SNRs where letters are decided.
+canvases are decided letter by letter, the rest all at once, with a law of t around the log-SNRs where that happens.
 Cost and result on letters27, two CPU cores: 44 minutes with other work beside (28 minutes of both cores), and six to
 evaluate; 70,000 canvases, 18 million letters, 110 TFLOP, 3.7 M parameters; 1.819 ± 0.011 bits per character on 400 test
 canvases letter by letter, below the 5-gram's 1.905, and a bound of 2.828 ± 0.011 all at once. 93 % of sampled words are
