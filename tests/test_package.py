@@ -15,7 +15,7 @@ SMALL = (
     "model.depth=1",
     "model.width=16",
     "model.heads=1",
-    "data.batch_size=2",
+    "data.batch_size=8",
     "training.steps=1",
     "sampling.steps=1",
 )
