@@ -40,14 +40,14 @@ def get_config():
     config.data.batch_size = 16
     config.data.sources = ("demo:text?part=train", "demo:images")
     config.evaluation.test = ("demo:text?part=held_out", "demo:images?part=held_out")
-    config.training.steps = 500
+    config.training.steps = 220
     config.training.optimizer = "muon"
     config.training.muon_matrices = "hidden"
-    config.training.warmup_steps = 50
+    config.training.warmup_steps = 25
     config.training.learning_rate = 4e-3
     config.training.decay = "cosine"
     config.training.ema_decays = (0.99, 0.95)
     config.training.log_every = 20
-    config.training.checkpoint_every = 200
+    config.training.checkpoint_every = 100
     config.sampling.steps = 25
     return config
