@@ -32,7 +32,7 @@ from pixjax.data import make_batches, open_source
 from pixjax.data.demo import demo_documents
 from pixjax.data.manifest import Manifest
 from pixjax.data.prepare import plan_preparation, prepare
-from pixjax.data.source_spec import text_documents
+from pixjax.data.sources import text_documents
 from pixjax.data.uri import SourceUri
 
 BATCH = 256  # the default of a config

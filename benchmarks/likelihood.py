@@ -25,8 +25,7 @@ from pixjax.diffusion.bound import Bound
 from pixjax.diffusion.proposal import even
 from pixjax.evaluation.held_out import read_canvases
 from pixjax.evaluation.likelihood import ENDPOINTS, TRIED, choose
-from pixjax.evaluation.model_bound import LOG_SNR_MIN, figures_of, measure_bound
-from pixjax.evaluation.reconstruction import unigram_log_prior
+from pixjax.evaluation.model_bound import LOG_SNR_MIN, figures_of, measure_bound, unigram_log_prior
 
 TEST, VALIDATION = 1_000, 250
 

@@ -222,7 +222,7 @@ class DataConfig:
 class TimeConfig:
     """The law of t in training, for each modality: `logit_normal:MEAN:STD`, `log_sigma:MEAN:STD` (σ of z / t),
     `log_snr:MIN:MAX` (uniform in the log-SNR), `adaptive:MIN:MAX` (of text with a codebook head: in proportion to the
-    information that each log-SNR takes from the data, as the run finds it: pixjax/diffusion/information.py), or
+    information that each log-SNR takes from the data, as the run finds it: pixjax/diffusion/time_law.py), or
     `uniform`.
     """
 

@@ -8,7 +8,7 @@ from jaxtyping import TypeCheckError
 
 from pixjax.data.keys import permute
 from pixjax.diffusion.path import noisy
-from pixjax.diffusion.steps import State
+from pixjax.diffusion.sampler import State
 from pixjax.models.patches import patchify
 
 ONE = jnp.zeros((2, 4, 4, 3))

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from pixjax.checkpoints.run_files import workdir_path
 from pixjax.cli import main
-from pixjax.data.paths import expand_glob
-from pixjax.data.uri import SourceUri
+from pixjax.data.uri import SourceUri, expand_glob
 from pixjax.errors import InputError
 from pixjax.paths import is_remote, local_path, same_place, user_path
 

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from pixjax.cli import main
-from pixjax.planning import machine, measure
+from pixjax.planning import machine
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGES = ("docs/your_data.md", "README.md", "docs/concepts.md")
@@ -74,7 +74,7 @@ def my_folder(tmp_path, monkeypatch):
 def test_the_commands_and_the_python_lines_do_what_the_pages_say(my_folder, capsys, monkeypatch):
     monkeypatch.setattr(machine, "matmul_flops", lambda dtype: 1e11)  # what takes the doctor seconds to measure
     monkeypatch.setattr(machine, "memory_bandwidth", lambda: 1e10)
-    monkeypatch.setattr(measure, "_LOADER_SECONDS", 0.1)
+    monkeypatch.setattr(machine, "_LOADER_SECONDS", 0.1)
     typed = dict.fromkeys(c[1:] for page in PAGES for c in commands(page) if c[0] == "pixjax")  # each once
     told = {"data", "prepare", "doctor", "train", "sample", "evaluate", "estimate", "codec"}
     assert {words[0] for words in typed} == told

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Integer
 
 from pixjax.codec import CanvasCodec
-from pixjax.data.source_spec import text_documents
+from pixjax.data.sources import text_documents
 from pixjax.data.token_stream import tokenize_documents
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError

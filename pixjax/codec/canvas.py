@@ -15,8 +15,7 @@ from pixjax.codec.codes import parse_code
 from pixjax.codec.color import ColorCode
 from pixjax.codec.description import describe, parse_description, settings_of
 from pixjax.codec.layout import cell_pixels
-from pixjax.codec.marker import paint_marker, read_marker
-from pixjax.codec.modality import TEXT, Modality
+from pixjax.codec.modality import TEXT, Modality, paint_marker, read_marker
 from pixjax.codec.scale import Array, as_array, is_uint8
 from pixjax.codec.tokenizer import Tokenizer
 from pixjax.codec.tokenizer_files import (

@@ -92,9 +92,8 @@ def run_decode(args: argparse.Namespace) -> int:
     import numpy as np
 
     from pixjax.codec.canvas import CanvasCodec
-    from pixjax.codec.marker import IMAGE
-    from pixjax.codec.png import read_page
-    from pixjax.codec.reading_order import pages_by_text
+    from pixjax.codec.modality import IMAGE
+    from pixjax.codec.png import pages_by_text, read_page
     from pixjax.errors import InputError
     from pixjax.paths import local_path
 

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> None:
     import webbrowser
 
     from pixjax.training.watch import StopSignal
-    from pixjax.ui.averages import Averages
+    from pixjax.ui.controls import Averages
 
     averages = Averages(args.workdir, args.checkpoint)
     title = f"{args.workdir}, step {averages.current.step}"

@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> int:
 
 def run_train(args: argparse.Namespace) -> int:
     from pixjax.codec.subword import train_bpe
-    from pixjax.data.source_spec import text_documents
+    from pixjax.data.sources import text_documents
     from pixjax.data.uri import SourceUri
     from pixjax.errors import InputError
     from pixjax.paths import reachable_path

@@ -15,8 +15,8 @@ from typing import BinaryIO, NamedTuple
 
 from etils import epath
 
-from pixjax.data.paths import is_remote
 from pixjax.errors import InputError
+from pixjax.paths import is_remote
 
 _LOCAL_HEADER_BYTES = 30
 _MAX_MEMBER = 2**29  # bytes unpacked: more than the pixels of any picture that is used

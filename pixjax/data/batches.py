@@ -20,9 +20,8 @@ from pixjax.data.bad_records import BadPictures
 from pixjax.data.batch_plan import Batch, BatchPlan, make_plan
 from pixjax.data.labels import all_class_names, require_same_classes, source_classes, source_notes
 from pixjax.data.source_identity import changed_content, moved_sources, source_state
-from pixjax.data.worker import ENDING, start_worker
+from pixjax.data.worker import ENDING, require_guard, start_worker
 from pixjax.errors import InputError, RunError
-from pixjax.main_guard import require_guard
 
 # Batches that wait, ready, in each process.
 _READY = 2

@@ -8,21 +8,20 @@ from etils import epath
 
 from pixjax.codec import IMAGE, Modality
 from pixjax.data.bad_records import BadRow
-from pixjax.data.class_folders import choose_split
-from pixjax.data.files import Files, JoinedFiles, open_files
+from pixjax.data.files import Files, JoinedFiles, PictureList, open_files, sample_key
 from pixjax.data.images import BadImage
 from pixjax.data.listed import match_names
 from pixjax.data.parquet_pictures import ParquetPictures, is_parquet
-from pixjax.data.paths import reach
 from pixjax.data.picture_files import read_picture
 from pixjax.data.picture_kinds import is_in_hidden, shown
-from pixjax.data.picture_list import PictureList, sample_key
+from pixjax.data.picture_labels import choose_split
 from pixjax.data.source import ImageSource, Picture
 from pixjax.data.source_identity import digest, fingerprint_of_files
-from pixjax.data.source_spec import SourceSpec
-from pixjax.data.text_formats import ENDINGS, TABLES, open_rows, require_format
+from pixjax.data.sources import SourceSpec
+from pixjax.data.text_files import ENDINGS, TABLES, open_rows, require_format
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError
+from pixjax.paths import reachable_path
 
 # The first of these that a row has.
 _FILE_KEYS = ("file", "file_name", "filename", "image")
@@ -31,9 +30,9 @@ _CAPTION_KEYS = ("captions", "caption", "text")
 
 def find_captions(uri: SourceUri) -> epath.Path | None:
     """The table that the option `captions` names, or one beside the pictures; None without either."""
-    path = reach(uri.place)
+    path = reachable_path(uri.place)
     if given := uri.option("captions"):
-        if not (listed := reach(given)).exists():
+        if not (listed := reachable_path(given)).exists():
             raise InputError(f"{given!r}, the captions of {uri}, does not exist")
         return listed
     stems = (

@@ -12,7 +12,7 @@ from pixjax.codec import IMAGE, TEXT, Modality
 from pixjax.data.images import BadImage
 from pixjax.data.source import Picture
 from pixjax.data.source_identity import digest
-from pixjax.data.source_spec import ListedDocuments, SourceSpec
+from pixjax.data.sources import ListedDocuments, SourceSpec
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError, RunError
 

@@ -15,14 +15,13 @@ from pixjax.codec.coverage import CoverageCounter, bytes_instead
 from pixjax.config import DataConfig
 from pixjax.data.bad_records import BadRow, SkippedRows
 from pixjax.data.images import BadImage, Pixels, decode_image
-from pixjax.data.paths import expand_glob
 from pixjax.data.rows import is_unicode, read_rows
 from pixjax.data.source import Pair, PairSource, Part, Picture
 from pixjax.data.source_identity import SAMPLED_BYTES, digest, sampled
-from pixjax.data.source_spec import Reader, SourceSpec
-from pixjax.data.text_formats import TABLES, open_rows, require_format
+from pixjax.data.sources import Reader, SourceSpec
+from pixjax.data.text_files import TABLES, open_rows, require_format
 from pixjax.data.token_stream import MemoryTokens
-from pixjax.data.uri import SourceUri
+from pixjax.data.uri import SourceUri, expand_glob
 from pixjax.errors import InputError
 from pixjax.paths import is_remote
 

@@ -12,10 +12,10 @@ from pixjax.codec import IMAGE
 from pixjax.data.images import BadImage, decode_image
 from pixjax.data.labels import number_labels
 from pixjax.data.parquet import footer_digest, one_line, open_parquet
-from pixjax.data.paths import expand_glob, reach
 from pixjax.data.source import Picture
-from pixjax.data.uri import SourceUri
+from pixjax.data.uri import SourceUri, expand_glob
 from pixjax.errors import InputError
+from pixjax.paths import reachable_path
 
 _PICTURES = ("image", "img", "jpg", "jpeg", "png", "webp", "picture", "pixel_values", "bytes")
 _LABELS = ("label", "labels", "class", "class_name", "fine_label", "wnid")
@@ -31,7 +31,7 @@ def is_parquet(uri: SourceUri) -> bool:
 
 
 def _in_folder(uri: SourceUri) -> list[Any]:
-    folder = reach(uri.place)
+    folder = reachable_path(uri.place)
     if not folder.is_dir():
         return []
     # What lies beside picture files is about them.

@@ -6,17 +6,15 @@ import zipfile
 from collections.abc import Iterable, Sequence
 
 from pixjax.codec import IMAGE, Modality
-from pixjax.data.class_folders import folders_alike
-from pixjax.data.files import Files, open_files
+from pixjax.data.files import Files, PictureList, open_files
 from pixjax.data.images import BadImage, Pixels, decode_image
 from pixjax.data.labels import number_labels
 from pixjax.data.parquet_pictures import ParquetPictures, is_parquet
 from pixjax.data.picture_kinds import shown
-from pixjax.data.picture_labels import label_pictures
-from pixjax.data.picture_list import PictureList
+from pixjax.data.picture_labels import folders_alike, label_pictures
 from pixjax.data.source import ImageSource, Picture
 from pixjax.data.source_identity import digest, fingerprint_of_files
-from pixjax.data.source_spec import SourceSpec
+from pixjax.data.sources import SourceSpec
 from pixjax.data.uri import SourceUri
 
 

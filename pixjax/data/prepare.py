@@ -25,16 +25,14 @@ from pixjax.config import DataConfig
 from pixjax.data.bad_records import BadRow, SkippedRows
 from pixjax.data.images import RESIZE_METHOD, BadImage
 from pixjax.data.manifest import MANIFEST, Manifest, Recipe, Shard, read_shard, write_json
-from pixjax.data.paths import reach
 from pixjax.data.shard_records import encode_picture, encode_windows, file_digest, write_shard
 from pixjax.data.source import ImageSource
-from pixjax.data.source_spec import spec_of, text_parts
-from pixjax.data.sources import modality_of, open_source
+from pixjax.data.sources import modality_of, open_source, spec_of, text_parts
 from pixjax.data.token_stream import tokenize_documents
 from pixjax.data.uri import SourceUri
-from pixjax.data.worker import start_worker
+from pixjax.data.worker import require_guard, start_worker
 from pixjax.errors import InputError, RunError
-from pixjax.main_guard import require_guard
+from pixjax.paths import reachable_path
 
 _RECIPE = "recipe.json"  # of a preparation that has not finished
 _PICTURES_PER_SHARD = 8192
@@ -207,7 +205,7 @@ def prepare(
     `make_all` makes shards by number and gives them in any order; without it `workers` processes do, 0: this
     one. Raises `InputError` where the folder holds something else.
     """
-    folder = reach(preparation.out)
+    folder = reachable_path(preparation.out)
     was_there = folder.exists()
     _claim(folder, preparation.recipe)
     try:
@@ -267,7 +265,7 @@ def _withdraw(folder: epath.Path, preparation: Preparation, was_there: bool) -> 
 
 def make_shard(preparation: Preparation, number: int) -> Shard:
     """Makes one shard and, after it, the note that it is finished."""
-    folder, stem = reach(preparation.out), _stem(preparation, number)
+    folder, stem = reachable_path(preparation.out), _stem(preparation, number)
     shard = (_make_text if preparation.codec else _make_pictures)(preparation, folder / f"{stem}.array_record", number)
     write_json(folder / f"{stem}.json", dataclasses.asdict(shard))
     return shard

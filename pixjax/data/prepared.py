@@ -16,15 +16,14 @@ from pixjax.codec import IMAGE, TEXT, CanvasCodec, Modality
 from pixjax.codec.coverage import bytes_instead
 from pixjax.data.images import BadImage
 from pixjax.data.manifest import MANIFEST, Manifest, Shard, count_labels, coverage_of_shards, tokenizer_identity
-from pixjax.data.paths import reach
 from pixjax.data.shard_records import decode_picture, file_digest, id_type
 from pixjax.data.source import Picture
 from pixjax.data.source_identity import digest
-from pixjax.data.source_spec import SourceSpec
+from pixjax.data.sources import SourceSpec
 from pixjax.data.token_stream import Span, TokenStream
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError
-from pixjax.paths import is_remote
+from pixjax.paths import is_remote, reachable_path
 
 
 class PreparedSpec(SourceSpec):
@@ -234,7 +233,7 @@ class _ShardReader:
 def _find(uri: SourceUri) -> tuple[epath.Path, Manifest, tuple[Shard, ...]]:
     """The folder, its manifest, and the shards that the URI chooses: all of a folder, or those that match."""
     uri.require_options("answer")
-    place = reach(uri.place)
+    place = reachable_path(uri.place)
     folder, pattern = (place, "*") if place.is_dir() else (place.parent, place.name)
     if not folder.exists():
         raise InputError(f"{uri} matches no file: {folder} does not exist")

@@ -18,8 +18,8 @@ import numpy as np
 from etils import epath
 from jaxtyping import Integer
 
-from pixjax.data.paths import is_remote
 from pixjax.data.source import Picture
+from pixjax.paths import is_remote
 
 _HEADER = struct.Struct("<HHiI")
 

@@ -15,7 +15,7 @@ from pixjax.codec import IMAGE, TEXT, Modality
 from pixjax.data.images import BadImage, decode_image
 from pixjax.data.source import Picture
 from pixjax.data.source_identity import digest, sampled
-from pixjax.data.source_spec import SourceSpec
+from pixjax.data.sources import SourceSpec
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError
 from pixjax.paths import user_path

@@ -1,13 +1,16 @@
-"""A data source as a user writes it: `scheme:place`, optionally with `?option=value&option=value`."""
+"""A data source as a user writes it, `scheme:place?option=value&option=value`, and the files that its place names."""
 
 import dataclasses
+import glob
 import os
 import re
+
+from etils import epath
 
 from pixjax.codec import Modality
 from pixjax.data.schemes import SCHEMES
 from pixjax.errors import InputError
-from pixjax.paths import is_remote, user_path
+from pixjax.paths import is_remote, reachable_path, user_path
 
 # Only this form is taken for options: a glob may hold question marks of its own.
 _OPTIONS = re.compile(r"\?([a-z_]+=[^&]*(?:&[a-z_]+=[^&]*)*)$", re.DOTALL)
@@ -65,3 +68,33 @@ class SourceUri:
 def _is_there(scheme: str, place: str) -> bool:
     """Whether a file or folder has this very name, its question mark included."""
     return SCHEMES[scheme].is_path and not is_remote(place) and os.path.lexists(user_path(place))
+
+
+def expand_glob(pattern: str, what: str) -> list[epath.Path]:
+    """The files that match, sorted; `what` names the pattern in errors.
+
+    What is there is itself before it is a pattern: the first folders that exist by the very names that are written,
+    such as `[2024] texts`, are those, and only what follows them is matched.
+    """
+    found = _remote_files(pattern) if is_remote(pattern) else _local_files(pattern)
+    if not found:
+        raise InputError(f"{what} {pattern!r} matches no file: check the path, and quote a pattern with * in a shell")
+    return sorted(found, key=str)
+
+
+def _remote_files(pattern: str) -> list[epath.Path]:
+    parts = pattern.split("/")
+    fixed = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts))
+    folder = reachable_path("/".join(parts[:fixed]))
+    if fixed == len(parts):
+        return [folder] if folder.exists() else []
+    return list(folder.glob("/".join(parts[fixed:])))
+
+
+def _local_files(pattern: str) -> list[epath.Path]:
+    whole = user_path(pattern)
+    folder = next(path for path in (whole, *whole.parents) if path.exists())
+    if folder == whole:
+        return [whole] if whole.is_file() else []
+    rest = os.path.join(*whole.parts[len(folder.parts) :])
+    return [path for name in glob.glob(rest, root_dir=folder, recursive=True) if (path := folder / name).is_file()]

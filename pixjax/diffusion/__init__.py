@@ -3,14 +3,20 @@
 from pixjax.diffusion.decision_order import WHOLE, DecisionOrder
 from pixjax.diffusion.guidance import guide
 from pixjax.diffusion.infill import Known, keep_known
-from pixjax.diffusion.information import Information, no_information, remember, require_measurable, seen_information
 from pixjax.diffusion.legal_colors import matched_filter, project
 from pixjax.diffusion.loss import denoising_loss, reading_loss
 from pixjax.diffusion.path import Denoise, noisy, noisy_blocks
-from pixjax.diffusion.sampler import ONCE, Frames, Repeats, sample
-from pixjax.diffusion.steps import Predict
+from pixjax.diffusion.sampler import ONCE, Frames, Predict, Repeats, sample
 from pixjax.diffusion.time_grid import time_grid, time_grids
-from pixjax.diffusion.time_law import sample_times, time_law
+from pixjax.diffusion.time_law import (
+    Information,
+    no_information,
+    remember,
+    require_measurable,
+    sample_times,
+    seen_information,
+    time_law,
+)
 
 __all__ = [
     "ONCE",

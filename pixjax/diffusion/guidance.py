@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pixjax.diffusion.path import per_canvas
-from pixjax.diffusion.steps import Predict
+from pixjax.diffusion.sampler import Predict
 
 # (z, t, the prediction before, conditions) to the clean prediction.
 PredictUnder = Callable[

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
 from pixjax.codec.scale import Array
-from pixjax.diffusion.steps import Predict
+from pixjax.diffusion.sampler import Predict
 
 
 @jax.tree_util.register_dataclass

@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float
 from pixjax.codec import CanvasCodec
 from pixjax.codec.scale import Array as AnyArray
 from pixjax.diffusion.path import MIN_TIME, Denoise, per_canvas, sigma_at
-from pixjax.diffusion.steps import Predict
+from pixjax.diffusion.sampler import Predict
 
 _POSTERIORS = 2**24  # probabilities held at once: a vocabulary times the cells of a batch may be far more
 

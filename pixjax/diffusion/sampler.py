@@ -1,6 +1,11 @@
-"""From noise to a clean canvas: the steps of a sampler in one scan."""
+"""From noise to a clean canvas: one step of each sampler as a pure function, and the scan that takes them.
 
-from collections.abc import Sequence
+Every step ends on the clean prediction itself where t_next is 1, so that no floor of 1 - t limits how close it comes.
+Times are given for each canvas.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -9,9 +14,100 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from pixjax.codec.scale import Array as AnyArray
-from pixjax.diffusion.path import back
-from pixjax.diffusion.steps import DETERMINISTIC, Predict, State, stochastic
+from pixjax.diffusion.path import back, per_canvas, toward
 from pixjax.diffusion.time_grid import ahead
+
+# (z, t, the clean prediction before this one) to the clean prediction.
+Predict = Callable[
+    [Float[Array, "batch height width 3"], Float[Array, " batch"], Float[Array, "batch height width 3"]],
+    Float[Array, "batch height width 3"],
+]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class State:
+    """A canvas on its way, and the last clean prediction: zeros, of time 0, before the first."""
+
+    z: Float[Array, "batch height width 3"]
+    x_hat: Float[Array, "batch height width 3"]
+    t_of_x_hat: Float[Array, " batch"]
+
+    @classmethod
+    def start(cls, z: Float[Array, "batch height width 3"]) -> "State":
+        return cls(z=z, x_hat=jnp.zeros_like(z), t_of_x_hat=jnp.zeros(len(z), z.dtype))
+
+
+def euler(predict: Predict, state: State, t: Float[Array, " batch"], t_next: Float[Array, " batch"]) -> State:
+    """First order, one prediction."""
+    x_hat = predict(state.z, t, state.x_hat)
+    return State(z=toward(state.z, x_hat, t, t_next), x_hat=x_hat, t_of_x_hat=t)
+
+
+def heun(predict: Predict, state: State, t: Float[Array, " batch"], t_next: Float[Array, " batch"]) -> State:
+    """Second order, two predictions: the mean of the velocities at both ends (arXiv 2206.00364, Algorithm 1).
+
+    There is no velocity at time 1: the step that ends there is Euler's.
+    """
+    first = euler(predict, state, t, t_next)
+
+    def corrected() -> State:
+        x_hat = predict(first.z, t_next, first.x_hat)
+        velocity = (first.x_hat - state.z) / per_canvas(1 - t)
+        velocity_next = (x_hat - first.z) / per_canvas(1 - t_next)
+        z = state.z + per_canvas(t_next - t) * 0.5 * (velocity + velocity_next)
+        return State(z=z, x_hat=x_hat, t_of_x_hat=t_next)
+
+    return jax.lax.cond(jnp.all(t_next < 1), corrected, lambda: first)
+
+
+def dpm_solver(predict: Predict, state: State, t: Float[Array, " batch"], t_next: Float[Array, " batch"]) -> State:
+    """DPM-Solver++(2M) (arXiv 2211.01095, Algorithm 2): second order, one prediction.
+
+    Euler's step toward a prediction that is extrapolated from this one and the one before, linearly in the log-SNR, to
+    the middle of the step. Where either end of the two steps is at infinity there is nothing to extrapolate over.
+    """
+    x_hat = predict(state.z, t, state.x_hat)
+    before = state.t_of_x_hat
+    possible = (before > 0) & (before < t) & (t_next < 1)  # not after the canvas was made noisier again
+
+    def half_log_snr(time):
+        inside = jnp.where(possible, time, 0.5)
+        return jnp.log(inside) - jnp.log1p(-inside)
+
+    step, step_before = half_log_snr(t_next) - half_log_snr(t), half_log_snr(t) - half_log_snr(before)
+    share = jnp.where(possible, 0.5 * step / jnp.where(possible, step_before, 1.0), 0.0)
+    extrapolated = x_hat + per_canvas(share) * (x_hat - state.x_hat)
+    return State(z=toward(state.z, extrapolated, t, t_next), x_hat=x_hat, t_of_x_hat=t)
+
+
+def stochastic(
+    predict: Predict,
+    state: State,
+    t: Float[Array, " batch"],
+    t_next: Float[Array, " batch"],
+    noise: Float[Array, "batch height width 3"],
+    *,
+    churn: float | Float[Array, ""],
+    noise_scale: float | Float[Array, ""],
+) -> State:
+    """Euler's step, in which a part of the noise is drawn anew; first order.
+
+    DDIM's η (arXiv 2010.02502, equation 16) is `churn`: with 0 it is Euler's step, with 1 it is ancestral sampling,
+    which draws from q(z_next | z, x̂). In the frame of y = z / t = x + σ·ε the step leaves
+    y_next = x̂ + √(σ_next² - σ_new²) / σ · (y - x̂) + σ_new·noise, σ_new = η·σ_next·√(1 - σ_next² / σ²): the noise that
+    is taken too far out and added again, as EDM's sampler does (arXiv 2206.00364, Algorithm 2).
+    """
+    x_hat = predict(state.z, t, state.x_hat)
+    sigma_ratio = (1 - t_next) * t / (t_next * (1 - t))  # 0 when either end of the step is at infinity
+    new = jnp.square(churn) * (1 - jnp.square(sigma_ratio))  # share of the variance
+    old_noise = (state.z - per_canvas(t) * x_hat) / per_canvas(1 - t)
+    new_noise = noise_scale * noise
+    mixed = per_canvas(jnp.sqrt(1 - new)) * old_noise + per_canvas(jnp.sqrt(new)) * new_noise
+    return State(z=per_canvas(t_next) * x_hat + per_canvas(1 - t_next) * mixed, x_hat=x_hat, t_of_x_hat=t)
+
+
+DETERMINISTIC = {"euler": euler, "heun": heun, "dpm++": dpm_solver}
 
 
 class Repeats(NamedTuple):

@@ -19,14 +19,13 @@ from pixjax.diffusion.legal_colors import counted_cells
 from pixjax.errors import InputError
 from pixjax.evaluation.denoising import denoising_curves
 from pixjax.evaluation.external_networks import NO_REFERENCE_NETWORKS, ReferenceNetworks
-from pixjax.evaluation.floor import beside_floor
 from pixjax.evaluation.held_out import HeldOutData
-from pixjax.evaluation.image_metrics import image_metrics, nearest_neighbours
+from pixjax.evaluation.image_metrics import beside_floor, image_metrics, nearest_neighbours
 from pixjax.evaluation.inception import LAYER, RESIZE, Inception, inception_metrics
 from pixjax.evaluation.likelihood import evaluate_likelihood
-from pixjax.evaluation.ngrams import ngram_scale
 from pixjax.evaluation.order_likelihood import evaluate_order, passes_per_canvas, passes_per_token
 from pixjax.evaluation.perplexity import perplexity
+from pixjax.evaluation.references import ngram_scale
 from pixjax.evaluation.result_cache import ResultCache
 from pixjax.evaluation.text_metrics import text_metrics
 from pixjax.models import NO_LABEL, predict, tell

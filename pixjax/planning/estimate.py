@@ -10,8 +10,7 @@ from pixjax.chips import GIB, Chip, parse_chips
 from pixjax.config import Config
 from pixjax.errors import InputError
 from pixjax.planning.footprint import Memory, measure_memory, smallest_mesh
-from pixjax.planning.machine import memory_of_this_machine
-from pixjax.planning.measure import matmul_flops
+from pixjax.planning.machine import matmul_flops, memory_of_this_machine
 from pixjax.planning.target import run_on_fake_cpus
 from pixjax.training.computation import flops_per_canvas
 from pixjax.training.mesh import mesh_shape

@@ -16,8 +16,8 @@ from pixjax.report.blocks import (
     Table,
     Trajectory,
 )
+from pixjax.report.html import number
 from pixjax.report.page import render, write_report
-from pixjax.report.text import number
 
 __all__ = [
     "Chart",

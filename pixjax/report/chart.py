@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from pixjax.report.blocks import Chart, Series
-from pixjax.report.text import DASH, escape, number, script_json, visible
+from pixjax.report.html import DASH, escape, number, script_json, visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -26,6 +26,7 @@ from pixjax.report.chart import chart_html, color_rules, plot_rule
 from pixjax.report.html import (
     column_rules,
     data_html,
+    escape,
     figures_html,
     gallery_html,
     inspector_html,
@@ -34,7 +35,6 @@ from pixjax.report.html import (
     table_html,
     trajectory_html,
 )
-from pixjax.report.text import escape
 
 
 def write_report(path: epath.PathLike, report: Report) -> None:

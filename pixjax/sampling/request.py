@@ -16,9 +16,8 @@ from pixjax.models import NO_LABEL
 from pixjax.sampling.checks import ModalityChoice, class_number, require_possible
 from pixjax.sampling.generate import generate
 from pixjax.sampling.infill import KnownPixels, given_image, given_text
-from pixjax.sampling.pages import generate_pages, require_pages
 from pixjax.sampling.pictures import chosen_steps
-from pixjax.sampling.prompts import make_context, read_prompt
+from pixjax.sampling.prompts import generate_pages, make_context, read_prompt, require_pages
 from pixjax.sampling.samples import Samples
 
 

@@ -1,11 +1,14 @@
-"""What is measured in training: sums and counts on the device, averages on the host.
+"""What is measured in training: sums and counts on the device, averages on the host over the steps of a window.
 
 A metric on the device is an array whose last axis is (sum, count), so that steps, canvases and hosts add up exactly
-and an average over a window is the average over its canvases, however they were spread.
+and an average over a window is the average over its canvases, however they were spread. A window is fetched a step
+after it was closed, so that the loop does not wait for the device.
 """
 
+import dataclasses
 import functools
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -80,3 +83,44 @@ def averages(totals: Mapping[str, np.ndarray]) -> dict[str, float]:
             total = total.sum(axis=0)
         flat[name] = total
     return {name: float(total / count) for name, (total, count) in sorted(flat.items()) if count}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClosedWindow:
+    step: int  # its last
+    averages: dict[str, float]
+    skipped_updates: int
+
+
+class Window:
+    """Collects the metrics of steps as they are dispatched; what is closed is fetched a step later.
+
+    Its state goes into the checkpoint, so that a resumed run logs the averages that an uninterrupted one would have.
+    """
+
+    def __init__(self, state: Mapping[str, Any] | None = None):
+        self._totals: Totals = {name: np.asarray(value) for name, value in (state or {}).items()}
+        self._steps: list[Mapping[str, jax.Array]] = []
+        self._closed: tuple[int, Totals, list[Mapping[str, jax.Array]]] | None = None
+
+    def add(self, metrics: Mapping[str, jax.Array]) -> None:
+        self._steps.append(metrics)
+
+    def close(self, step: int) -> None:
+        """What came so far is the window that ends at `step`."""
+        self._closed = (step, self._totals, self._steps)
+        self._totals, self._steps = {}, []
+
+    def fetch(self) -> "ClosedWindow | None":
+        """The closed window, once; waits for its last step."""
+        if self._closed is None:
+            return None
+        step, totals, steps = self._closed
+        self._closed = None
+        totals = add_up(totals, jax.device_get(steps))
+        return ClosedWindow(step=step, averages=averages(totals), skipped_updates=int(totals["skipped_updates"][0]))
+
+    def get_state(self) -> dict[str, Any]:
+        """JSON-able; floats survive it exactly."""
+        self._totals, self._steps = add_up(self._totals, jax.device_get(self._steps)), []
+        return {name: total.tolist() for name, total in self._totals.items()}

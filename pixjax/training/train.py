@@ -26,6 +26,7 @@ from pixjax.training.agreement import require_agreement
 from pixjax.training.computation import flops_per_canvas
 from pixjax.training.finetune import origin_state, params_from
 from pixjax.training.mesh import batch_sharding, make_mesh
+from pixjax.training.metrics import Window
 from pixjax.training.optimizer import make_optimizer
 from pixjax.training.placement import jit_train_step, place_batch, place_state
 from pixjax.training.reporter import Reporter
@@ -34,7 +35,6 @@ from pixjax.training.state import TrainState, init_state, make_model, start_stat
 from pixjax.training.step import make_train_step
 from pixjax.training.watch import BAD_BATCH_FILE, Profile, SkippedUpdates, Spikes, StopSignal
 from pixjax.training.watchdog import Watchdog
-from pixjax.training.window import Window
 from pixjax.training.workdir import require_same_run
 
 

@@ -4,12 +4,29 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, get_args, get_type_hints
 
-from pixjax.checkpoints.load import Denoiser
+from pixjax.checkpoints.load import Denoiser, load
 from pixjax.config import SamplingConfig
 from pixjax.errors import InputError
 from pixjax.sampling.checks import ModalityChoice, require_possible
 from pixjax.sampling.prompts import require_context
 from pixjax.sampling.request import SampleRequest
+
+
+class Averages:
+    """Called with the name of an average, it loads that one unless it has it already; all are of one checkpoint."""
+
+    def __init__(self, workdir: str, step: int | None = None):
+        """Loads the first average. Raises `InputError` and `RunError` as `load` does; `step` None is the newest."""
+        self._workdir = workdir
+        self.current = load(workdir, step=step)
+        self._name = str(self.current.config.training.ema_decays[0])
+
+    def __call__(self, name: str) -> Denoiser:
+        if name != self._name:
+            self.current = load(self._workdir, ema=name, step=self.current.step)
+            self._name = name
+        return self.current
+
 
 _MODALITIES: tuple[ModalityChoice, ...] = get_args(ModalityChoice)
 _GUIDED = 2.0  # any scale but 1

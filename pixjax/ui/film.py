@@ -9,8 +9,7 @@ from PIL import Image, ImageDraw
 from pixjax.checkpoints.load import Denoiser
 from pixjax.codec import TEXT, CanvasCodec, to_uint8
 from pixjax.report.blocks import ShadedText, ShadedTexts
-from pixjax.report.html import shaded_texts_html
-from pixjax.report.text import escape, token_text
+from pixjax.report.html import escape, shaded_texts_html, token_text
 from pixjax.sampling.request import SampleRequest, prepare, run_request
 from pixjax.sampling.samples import token_names, until_the_end
 

@@ -7,9 +7,8 @@ import gradio as gr
 
 from pixjax.errors import InputError, RunError
 from pixjax.models import NO_LABEL
-from pixjax.report.text import escape, visible
-from pixjax.ui.averages import Averages
-from pixjax.ui.controls import Controls, Form, controls_of
+from pixjax.report.html import escape, visible
+from pixjax.ui.controls import Averages, Controls, Form, controls_of
 from pixjax.ui.film import Film, make_film, picture, problem_html, scale_of, text_html, token_at, token_html
 
 _QUIETLY: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}

@@ -7,7 +7,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from pixjax.errors import InputError
-from pixjax.ui.averages import Averages
+from pixjax.ui.controls import Averages
 from pixjax.ui.page import build_page, style
 from pixjax.ui.proxies import without_proxies
 

@@ -8,7 +8,7 @@ from codecs_under_test import CODES
 
 from pixjax.cli import main
 from pixjax.codec import CanvasCodec, parse_code, to_float
-from pixjax.codec.catalogue import VOCABULARIES, catalogue, markdown_table
+from pixjax.codec.bench import VOCABULARIES, catalogue, markdown_table
 from pixjax.codec.noise import (
     ErrorRate,
     NoisyTokens,

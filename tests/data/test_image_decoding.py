@@ -6,8 +6,7 @@ import pytest
 from PIL import Image
 
 from pixjax.data import images
-from pixjax.data.images import CAUSES, BadImage, crop_into, decode_image
-from pixjax.data.plain_jpeg import decode_plain_jpeg
+from pixjax.data.images import CAUSES, BadImage, crop_into, decode_image, decode_plain_jpeg
 from pixjax.data.sources import open_source
 
 pytestmark = pytest.mark.filterwarnings("ignore:Corrupt EXIF data")

@@ -5,8 +5,7 @@ import pytest
 from pixjax.cli import main
 from pixjax.codec import CanvasCodec, Modality
 from pixjax.data.schemes import SCHEMES
-from pixjax.data.source_spec import SourceSpec, spec_of
-from pixjax.data.sources import open_source
+from pixjax.data.sources import SourceSpec, open_source, spec_of
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError
 

@@ -10,8 +10,7 @@ from pixjax.codec import CanvasCodec
 from pixjax.data.bad_records import BadRow
 from pixjax.data.demo import demo_documents
 from pixjax.data.keys import fold
-from pixjax.data.source_spec import text_parts
-from pixjax.data.sources import open_source
+from pixjax.data.sources import open_source, text_parts
 from pixjax.data.token_stream import MemoryTokens, TokenStream
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError

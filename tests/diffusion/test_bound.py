@@ -11,8 +11,8 @@ from pixjax.codec import CanvasCodec, to_float
 from pixjax.diffusion import matched_filter
 from pixjax.diffusion.bound import Bound, draw, prior_kl, reconstruction_at
 from pixjax.diffusion.proposal import BINS, FLOOR, Proposal, even, fitted, stratified_log_snr
-from pixjax.evaluation.mix import ALONE, KNOWN, fit_mix
-from pixjax.evaluation.reconstruction import image_reconstruction, text_reconstruction
+from pixjax.evaluation.likelihood import ALONE, KNOWN, fit_mix
+from pixjax.evaluation.model_bound import image_reconstruction, text_reconstruction
 
 pytestmark = pytest.mark.usefixtures("formulas")
 

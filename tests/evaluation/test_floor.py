@@ -8,7 +8,7 @@ from test_image_metrics import smooth_images
 
 from pixjax.codec import IMAGE
 from pixjax.evaluation.evaluate import _image_quality
-from pixjax.evaluation.floor import beside_floor
+from pixjax.evaluation.image_metrics import beside_floor
 
 
 def test_real_images_as_samples_score_like_the_floor():

@@ -11,8 +11,7 @@ from pixjax.codec import IMAGE, TEXT
 from pixjax.diffusion.proposal import even
 from pixjax.errors import InputError
 from pixjax.evaluation.likelihood import evaluate_likelihood
-from pixjax.evaluation.model_bound import LOG_SNR_MIN, measure_bound
-from pixjax.evaluation.reconstruction import unigram_log_prior
+from pixjax.evaluation.model_bound import LOG_SNR_MIN, measure_bound, unigram_log_prior
 
 ENDPOINTS = (-6.0, 2.0, 6.0)
 

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from pixjax.errors import InputError
-from pixjax.evaluation.ngrams import ngram_scale
-from pixjax.evaluation.references import ngram_standing
+from pixjax.evaluation.references import ngram_scale, ngram_standing
 
 
 def letters(num: int, seed: int) -> str:

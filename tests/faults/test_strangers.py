@@ -27,7 +27,7 @@ from pixjax.codec import CanvasCodec
 from pixjax.data import open_source
 from pixjax.data.images import BadImage, decode_image
 from pixjax.data.prepare import plan_preparation, prepare
-from pixjax.data.source_spec import text_documents
+from pixjax.data.sources import text_documents
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError
 from pixjax.training.train import train

@@ -14,10 +14,10 @@ from pixjax.cli import main
 from pixjax.codec import CanvasCodec
 from pixjax.config_file import load_config
 from pixjax.errors import InputError
-from pixjax.planning import fitness, machine, measure
+from pixjax.planning import doctor, machine
 from pixjax.planning.doctor import examine
 from pixjax.planning.finding import Finding, stand_alone
-from pixjax.planning.measure import checkpoint_speed, loader_rate, matmul_flops, memory_bandwidth
+from pixjax.planning.machine import checkpoint_speed, loader_rate, matmul_flops, memory_bandwidth
 
 
 @pytest.fixture
@@ -25,8 +25,8 @@ def quick(monkeypatch):
     """What takes seconds is taken as measured: 100 GFLOP/s, 10 GB/s, 1e6 canvases/s, 200 MB/s."""
     monkeypatch.setattr(machine, "matmul_flops", lambda dtype: 1e11)
     monkeypatch.setattr(machine, "memory_bandwidth", lambda: 1e10)
-    monkeypatch.setattr(fitness, "loader_rate", lambda config, codec: 1e6)
-    monkeypatch.setattr(fitness, "checkpoint_speed", lambda folder, size: 2e8)
+    monkeypatch.setattr(doctor, "loader_rate", lambda config, codec: 1e6)
+    monkeypatch.setattr(doctor, "checkpoint_speed", lambda folder, size: 2e8)
 
 
 def statuses(findings) -> dict[str, str]:
@@ -73,14 +73,14 @@ def test_a_save_that_fails_leaves_nothing(tmp_path, monkeypatch):
         (path.parent / f"{path.name}.orbax-checkpoint-tmp").mkdir()
         raise OSError("disk full")
 
-    monkeypatch.setattr(measure.ocp.StandardCheckpointer, "save", fail)
+    monkeypatch.setattr(machine.ocp.StandardCheckpointer, "save", fail)
     with pytest.raises(OSError, match="disk full"):
         checkpoint_speed(epath.Path(tmp_path / "new"), 2**20)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_loader_makes_the_batches_of_training(tiny_config, monkeypatch):
-    monkeypatch.setattr(measure, "_LOADER_SECONDS", 0.2)
+    monkeypatch.setattr(machine, "_LOADER_SECONDS", 0.2)
     config = tiny_config()
     assert loader_rate(config, CanvasCodec(**config.codec_arguments())) > 10
 
@@ -97,7 +97,7 @@ def test_a_source_that_is_not_there_fails_and_the_others_are_still_opened(quick,
 
 
 def test_a_workdir_that_cannot_be_written_fails_with_exit_code_1(quick, config_file, monkeypatch, capsys):
-    monkeypatch.setattr(fitness, "checkpoint_speed", checkpoint_speed)
+    monkeypatch.setattr(doctor, "checkpoint_speed", checkpoint_speed)
     assert main(["doctor", f"--config={config_file}", "--workdir=/proc/pixjax/run"]) == 1
     out = capsys.readouterr().out
     assert "failure  workdir: " in out
@@ -112,7 +112,7 @@ def test_a_config_that_does_not_fit_the_devices_fails_and_the_machine_is_still_m
 
 
 def test_a_model_whose_state_has_no_room_fails(quick, tiny_config, monkeypatch):
-    monkeypatch.setattr(fitness, "device_memory", lambda: 1e6)  # the state has 1.05e6 bytes
+    monkeypatch.setattr(doctor, "device_memory", lambda: 1e6)  # the state has 1.05e6 bytes
     findings = examine(tiny_config(), None)
     assert statuses(findings) == {"model": "failure"}
     assert "training.mesh.fsdp" in findings["model"].remedy
@@ -130,8 +130,8 @@ def test_a_full_disk_fails_and_one_with_room_for_few_warns(tiny_config, tmp_path
     one = 4 * (5 * 52_356 + 2)
     for free, status in ((one - 1, "failure"), (2 * one, "warning"), (4 * one, "ok")):
         usage = type("Usage", (), {"free": free})
-        monkeypatch.setattr(fitness.shutil, "disk_usage", lambda path, usage=usage: usage)
-        assert fitness.check_disk(tiny_config(), epath.Path(tmp_path)).status == status
+        monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path, usage=usage: usage)
+        assert doctor.check_disk(tiny_config(), epath.Path(tmp_path)).status == status
 
 
 def test_a_loader_slower_than_the_devices_is_a_warning_that_names_the_workers(quick, tiny_config, monkeypatch):
@@ -142,7 +142,7 @@ def test_a_loader_slower_than_the_devices_is_a_warning_that_names_the_workers(qu
 
 
 def test_a_disk_slower_than_the_checkpoints_come_is_a_warning(quick, tiny_config, tmp_path, monkeypatch):
-    monkeypatch.setattr(fitness, "checkpoint_speed", lambda folder, size: 1e3)
+    monkeypatch.setattr(doctor, "checkpoint_speed", lambda folder, size: 1e3)
     findings = examine(tiny_config(training={"checkpoint_every": 1}), epath.Path(tmp_path))
     assert statuses(findings) == {"workdir": "warning"}
     assert "training.checkpoint_every" in findings["workdir"].remedy

@@ -28,7 +28,7 @@ from pixjax.report import (
     render,
     write_report,
 )
-from pixjax.report.text import visible
+from pixjax.report.html import visible
 
 PNG = "data:image/png;base64,"
 INFINITE = (float("nan"), float("inf"), float("-inf"), None, np.float32("nan"))

@@ -3,7 +3,7 @@
 from report_under_test import CANVASES, HOSTILE, report_of
 
 from pixjax.report import write_report
-from pixjax.report.text import visible
+from pixjax.report.html import visible
 
 
 def screen(browser, width: int, scheme: str) -> None:

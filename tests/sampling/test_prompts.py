@@ -12,10 +12,9 @@ from pixjax.checkpoints.load import load
 from pixjax.cli import main
 from pixjax.codec import IMAGE, TEXT, CanvasCodec
 from pixjax.errors import InputError
-from pixjax.sampling import pages as pages_module
+from pixjax.sampling import prompts as prompts_module
 from pixjax.sampling.generate import Generated, generate
-from pixjax.sampling.pages import generate_pages
-from pixjax.sampling.prompts import make_context, read_prompt
+from pixjax.sampling.prompts import generate_pages, make_context, read_prompt
 from pixjax.training.train import train
 
 END = "|"  # stands for EOS here
@@ -103,7 +102,7 @@ def test_each_page_is_given_what_comes_before_it(denoiser, monkeypatch):
         none = {"frames": np.zeros((num, 0, *x.shape[1:])), "frame_times": np.zeros((num, 0))}
         return Generated(x=x, canvases=canvases, modality=np.zeros(num, int), modality_margin=np.ones(num), **none)
 
-    monkeypatch.setattr(pages_module, "generate", canned)
+    monkeypatch.setattr(prompts_module, "generate", canned)
     generate_pages(denoiser, 2, 3, prompt=read_prompt(denoiser, text="once"), seed=5)
 
     def said(context, row):

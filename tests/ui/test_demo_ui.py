@@ -41,7 +41,7 @@ def test_a_port_in_use_and_a_folder_without_a_run_are_refused(workdir, tmp_path,
 
 def test_a_proxy_has_no_part_in_a_page_of_this_machine_and_is_there_again_for_the_browser(workdir, monkeypatch):
     pytest.importorskip("gradio", reason="no gradio: pip install 'pixjax[ui]'")
-    from pixjax.ui.averages import Averages
+    from pixjax.ui.controls import Averages
     from pixjax.ui.serve import served
 
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
@@ -57,7 +57,7 @@ def test_the_page_samples_and_shows_in_a_browser(workdir, browser, tmp_path):
     from selenium.webdriver.common.by import By
     from selenium.webdriver.support.wait import WebDriverWait
 
-    from pixjax.ui.averages import Averages
+    from pixjax.ui.controls import Averages
     from pixjax.ui.serve import served
 
     def one(selector: str):

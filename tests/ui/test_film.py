@@ -7,7 +7,7 @@ from PIL import Image
 from pixjax.codec import IMAGE, TEXT, CanvasCodec, to_float
 from pixjax.sampling.generate import _sample, generate
 from pixjax.sampling.request import SampleRequest
-from pixjax.ui.averages import Averages
+from pixjax.ui.controls import Averages
 from pixjax.ui.film import Film, make_film, picture, scale_of, token_at, tokens_of
 
 CODEC = CanvasCodec("bytes", "radix:auto:2", "patch", canvas_size=8)

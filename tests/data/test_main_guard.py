@@ -7,7 +7,7 @@ import pytest
 from pixjax.data import batches
 from pixjax.errors import InputError
 
-ASK = "from pixjax.main_guard import require_guard\n"
+ASK = "from pixjax.data.worker import require_guard\n"
 THREAD = "import threading\ndef go():\n  thread = threading.Thread(target=run)\n  thread.start()\n  thread.join()\n"
 CAUGHT = (
     "caught = []\ndef run():\n  try:\n    require_guard('data.workers=2')\n  except Exception as error:\n"
