@@ -5,34 +5,23 @@ A file in `configs/` starts from `default_config()`, an `ml_collections.ConfigDi
 """
 
 import dataclasses
-import difflib
 import math
-import os
-import re
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from pixjax.errors import InputError
-from pixjax.patch_size import parse_patch_size
+from pixjax.config_values import build, keys_of
+from pixjax.errors import require
+from pixjax.notation import parse_blocks, parse_grid, parse_patch_size, parse_time_law, split_sources
 
 MAX_SEED = 2**31 - 1
-_EXACT = 2.0**53  # beyond it a float is not one whole number
 Tagging = Literal["none", "marker", "condition", "both"]
 Remat = Literal["none", "full", "dots"]
 Attention = Literal["auto", "xla", "cudnn", "heads_first"]
 
-# One entry of a comma-separated list of sources begins with its scheme, on the same line or the next.
-_NEXT_SOURCE = re.compile(r",\s*(?=[a-z_]+:)")
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise InputError(message)
-
 
 def require_seed(seed: int) -> None:
     """Raises `InputError` for what is no seed of samples."""
-    _require(0 <= seed <= MAX_SEED, f"--seed={seed} has to be between 0 and {MAX_SEED}")
+    require(0 <= seed <= MAX_SEED, f"--seed={seed} has to be between 0 and {MAX_SEED}")
 
 
 def _require_range(section: str, config: Any, **ranges: tuple[float, float]) -> None:
@@ -40,77 +29,7 @@ def _require_range(section: str, config: Any, **ranges: tuple[float, float]) -> 
     for key, (low, high) in ranges.items():
         value = getattr(config, key)
         limits = f"at least {low}" if high == math.inf else f"between {low} and {high}"
-        _require(low <= value <= high, f"{section}.{key}={value} has to be {limits}")
-
-
-def parse_time_law(text: str) -> tuple[str, tuple[float, ...]]:
-    """`uniform`, `logit_normal:MEAN:STD`, `log_sigma:MEAN:STD`, `log_snr:MIN:MAX` or `adaptive:MIN:MAX`, as its name
-    and its numbers.
-    """
-    name, *numbers = text.split(":")
-    try:
-        parameters = tuple(float(n) for n in numbers)
-    except ValueError:
-        parameters = (math.nan,)
-    count = {"uniform": 0, "logit_normal": 2, "log_sigma": 2, "log_snr": 2, "adaptive": 2}.get(name)
-    known = len(parameters) == count
-    known = known and all(map(math.isfinite, parameters))
-    if name in ("logit_normal", "log_sigma"):
-        known = known and parameters[1] > 0
-    if name in ("log_snr", "adaptive"):
-        known = known and -25 <= parameters[0] < parameters[1] <= 25
-    _require(
-        known,
-        f"time law {text!r} is unknown: write uniform, logit_normal:MEAN:STD or log_sigma:MEAN:STD with STD above 0, "
-        "or log_snr:MIN:MAX or adaptive:MIN:MAX with -25 <= MIN < MAX <= 25",
-    )
-    return name, parameters
-
-
-def parse_blocks(text: str) -> dict[str, float]:
-    """`whole`, a number of cells, or a mixture such as `1:0.6,8:0.1,whole:0.3`, as the share of each."""
-    shares: dict[str, float] = {}
-    for part in text.split(","):
-        name, _, share = part.strip().partition(":")
-        known = name == "whole" or (name.isdecimal() and int(name) > 0)
-        try:
-            value = float(share or 1)
-        except ValueError:
-            value = math.nan
-        _require(
-            known and value > 0 and math.isfinite(value) and name not in shares and ("," not in text or bool(share)),
-            f"blocks {text!r} are unknown: write whole, a number of cells such as 1, or shares of several, as in "
-            "1:0.6,8:0.1,whole:0.3",
-        )
-        shares[name] = value
-    return {name: share / sum(shares.values()) for name, share in shares.items()}
-
-
-def parse_grid(text: str) -> tuple[str, tuple[float, ...]]:
-    """`uniform`, `log_snr[:MIN:MAX]` or `edm[:SIGMA_MIN:SIGMA_MAX[:RHO]]`, as its name and its numbers."""
-    name, *numbers = text.split(":")
-    try:
-        given = tuple(float(n) for n in numbers)
-    except ValueError:
-        given = (math.nan,)
-    defaults = {"uniform": (), "log_snr": (-10.0, 10.0), "edm": (0.002, 80.0, 7.0)}
-    known = name in defaults and len(given) in {"uniform": (0,), "log_snr": (0, 2), "edm": (0, 2, 3)}[name]
-    parameters = given + defaults[name][len(given) :] if known else ()
-    if name == "log_snr":
-        known = known and -25 <= parameters[0] < parameters[1] <= 25
-    if name == "edm":
-        known = known and 1e-5 <= parameters[0] < parameters[1] <= 1e5 and 1 <= parameters[2] <= 100
-    _require(
-        known,
-        f"grid {text!r} is unknown: write uniform, log_snr:MIN:MAX with -25 <= MIN < MAX <= 25, or "
-        "edm:SIGMA_MIN:SIGMA_MAX:RHO with 1e-5 <= SIGMA_MIN < SIGMA_MAX <= 1e5 and 1 <= RHO <= 100",
-    )
-    return name, parameters
-
-
-def split_sources(uris: Sequence[str]) -> tuple[str, ...]:
-    """Source URIs, where one string may hold several, separated by commas."""
-    return tuple(part for uri in uris for part in _NEXT_SOURCE.split(uri))
+        require(low <= value <= high, f"{section}.{key}={value} has to be {limits}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -145,9 +64,9 @@ class ModelConfig:
     cell_reach: int = 2  # cells on each side that one of these layers looks at
 
     def __post_init__(self):
-        _require(self.canvas_size > 0, f"model.canvas_size={self.canvas_size} has to be positive")
+        require(self.canvas_size > 0, f"model.canvas_size={self.canvas_size} has to be positive")
         for side in self.patch:
-            _require(
+            require(
                 self.canvas_size % side == 0,
                 f"model.canvas_size={self.canvas_size} is not divisible by model.patch_size={self.patch_size}: "
                 "choose a patch whose sides divide the canvas",
@@ -156,16 +75,16 @@ class ModelConfig:
             ("depth", "width", "heads", "bottleneck", "num_classes", "context_canvases", "cell_layers"), (0, math.inf)
         ) | dict.fromkeys(("cell_width", "cell_reach"), (1, math.inf))
         _require_range("model", self, **sizes, in_context_tokens=(-1, math.inf), in_context_start=(-1, math.inf))
-        _require(
+        require(
             not self.modality_mlp or self.uses_condition,
             "model.modality_mlp=True goes by the type condition: set model.tagging to 'condition' or 'both'",
         )
-        _require(
+        require(
             not self.cell_layers or (self.codebook_head and self.codebook_input),
             f"model.cell_layers={self.cell_layers} stand between the codebook's input and its head: set "
             "model.codebook_head=True and model.codebook_input=True",
         )
-        _require(0 <= self.dropout < 1, f"model.dropout={self.dropout} has to be in [0, 1)")
+        require(0 <= self.dropout < 1, f"model.dropout={self.dropout} has to be in [0, 1)")
 
     @property
     def patch(self) -> tuple[int, int]:
@@ -206,16 +125,16 @@ class DataConfig:
 
     def __post_init__(self):
         object.__setattr__(self, "sources", split_sources(self.sources))
-        _require(self.batch_size > 0, f"data.batch_size={self.batch_size} has to be positive")
-        _require(self.workers >= 0, f"data.workers={self.workers} has to be 0 or more")
+        require(self.batch_size > 0, f"data.batch_size={self.batch_size} has to be positive")
+        require(self.workers >= 0, f"data.workers={self.workers} has to be 0 or more")
         _require_range("data", self, text_ratio=(0, 1), max_bad_fraction=(0, 1))
-        _require(self.context_pages >= 0, f"data.context_pages={self.context_pages} has to be 0 or more")
-        _require(len(self.sources) > 0, "data.sources is empty: name at least one, for instance demo:text")
-        _require(
+        require(self.context_pages >= 0, f"data.context_pages={self.context_pages} has to be 0 or more")
+        require(len(self.sources) > 0, "data.sources is empty: name at least one, for instance demo:text")
+        require(
             not self.weights or len(self.weights) == len(self.sources),
             f"data.weights has {len(self.weights)} entries for {len(self.sources)} sources: give one a source, or none",
         )
-        _require(all(w > 0 for w in self.weights), "data.weights has to be positive: leave a source out instead")
+        require(all(w > 0 for w in self.weights), "data.weights has to be positive: leave a source out instead")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -262,10 +181,10 @@ class DiffusionConfig:
     blocks: BlocksConfig = dataclasses.field(default_factory=BlocksConfig)  # in which orders text is learned
 
     def __post_init__(self):
-        _require(self.noise_scale > 0, f"diffusion.noise_scale={self.noise_scale} has to be positive")
+        require(self.noise_scale > 0, f"diffusion.noise_scale={self.noise_scale} has to be positive")
         _require_range("diffusion", self, marker_first=(0, 1))
-        _require(self.text_weight > 0, f"diffusion.text_weight={self.text_weight} has to be positive")
-        _require(0 < self.t_eps < 1, f"diffusion.t_eps={self.t_eps} has to be between 0 and 1")
+        require(self.text_weight > 0, f"diffusion.text_weight={self.text_weight} has to be positive")
+        require(0 < self.t_eps < 1, f"diffusion.t_eps={self.t_eps} has to be between 0 and 1")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -311,14 +230,14 @@ class TrainingConfig:
 
     def __post_init__(self):
         for key in ("steps", "checkpoint_every", "keep_checkpoints", "log_every", "accumulate"):
-            _require(getattr(self, key) > 0, f"training.{key}={getattr(self, key)} has to be positive")
-        _require(
+            require(getattr(self, key) > 0, f"training.{key}={getattr(self, key)} has to be positive")
+        require(
             len(self.ema_decays) > 0,
             "training.ema_decays is empty: give at least one, for instance (0.9999,)",
         )
-        _require(all(0 <= d < 1 for d in self.ema_decays), "training.ema_decays have to be in [0, 1)")
+        require(all(0 <= d < 1 for d in self.ema_decays), "training.ema_decays have to be in [0, 1)")
         for key in ("beta1", "beta2"):
-            _require(0 <= getattr(self, key) < 1, f"training.{key}={getattr(self, key)} has to be in [0, 1)")
+            require(0 <= getattr(self, key) < 1, f"training.{key}={getattr(self, key)} has to be in [0, 1)")
         positive = (
             "keep_every",
             "keep_best",
@@ -353,7 +272,7 @@ class SampledBlocksConfig:
     text: str = ""  # one of those in diffusion.blocks.text; the first of them unless given
 
     def __post_init__(self):
-        _require(
+        require(
             not self.text or len(parse_blocks(self.text)) == 1,
             f"sampling.blocks.text={self.text!r} are several: a canvas is made in one order",
         )
@@ -378,19 +297,19 @@ class SamplingConfig:
     stretch: int = 2  # steps of such a stretch
 
     def __post_init__(self):
-        _require(self.steps > 0, f"sampling.steps={self.steps} has to be positive")
-        _require(self.batch_size > 0, f"sampling.batch_size={self.batch_size} has to be positive")
-        _require(0 < self.top_p <= 1, f"sampling.top_p={self.top_p} has to be above 0 and at most 1")
+        require(self.steps > 0, f"sampling.steps={self.steps} has to be positive")
+        require(self.batch_size > 0, f"sampling.batch_size={self.batch_size} has to be positive")
+        require(0 < self.top_p <= 1, f"sampling.top_p={self.top_p} has to be above 0 and at most 1")
         at_least_one = dict.fromkeys(("repeats", "stretch"), (1, math.inf))
         shares = dict.fromkeys(("churn", "project_from", "project_strength"), (0, 1))
         anything = dict.fromkeys(("asymmetry", "guidance", "temperature"), (0, math.inf))
         _require_range("sampling", self, **at_least_one, **shares, **anything)
         interval = self.guidance_interval
-        _require(
+        require(
             len(interval) == 2 and 0 <= interval[0] < interval[1] <= 1,
             f"sampling.guidance_interval={interval} is no interval of time: give two, ascending, from 0 to 1",
         )
-        _require(
+        require(
             self.sampler != "heun" or not self.asymmetry,
             f"sampling.asymmetry={self.asymmetry} has no meaning for heun, which predicts at both ends of a step: "
             "choose another sampler, or 0",
@@ -398,7 +317,7 @@ class SamplingConfig:
 
     def changed(self, **changes: Any) -> "SamplingConfig":
         """With other values; raises `InputError` as `Config.from_dict` does."""
-        return _build(SamplingConfig, dataclasses.asdict(self) | changes, prefix="sampling.")
+        return build(SamplingConfig, dataclasses.asdict(self) | changes, prefix="sampling.", known_keys=known_keys)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -419,7 +338,7 @@ class EvaluationConfig:
             object.__setattr__(self, key, split_sources(getattr(self, key)))
         object.__setattr__(self, "blocks", tuple(part for text in self.blocks for part in text.split(",")))
         for name in self.blocks:
-            _require(
+            require(
                 name == "whole" or (name.isdecimal() and int(name) > 0),
                 f"evaluation.blocks={name!r} is no order: write whole, or a number of cells such as 1",
             )
@@ -440,17 +359,17 @@ class Config:
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
 
     def __post_init__(self):
-        _require(
+        require(
             self.model.uses_marker == self.codec.marker,
             f"model.tagging={self.model.tagging!r} and codec.marker={self.codec.marker} contradict each other: "
             f"set codec.marker={self.model.uses_marker}",
         )
-        _require(
+        require(
             not self.diffusion.marker_first or self.codec.marker,
             f"diffusion.marker_first={self.diffusion.marker_first} needs a marker: set model.tagging to 'marker' or "
             "'both' and codec.marker=True",
         )
-        _require(
+        require(
             self.model.tagging != "marker"
             or self.diffusion.marker_first > 0
             or not (self.model.codebook_head or self.model.codebook_input),
@@ -458,17 +377,17 @@ class Config:
             "as its canvas does not tell: set diffusion.marker_first=0.9, or model.tagging to 'condition' or 'both', "
             "or to 'none' for text alone",
         )
-        _require(
+        require(
             not self.training.type_dropout or (self.model.uses_condition and self.model.text_condition),
             f"training.type_dropout={self.training.type_dropout} hides the type, which has to mean neither text nor "
             "image then: set model.tagging='condition' or 'both', and model.text_condition=True",
         )
-        _require(
+        require(
             self.diffusion.blocks.text == "whole" or (self.model.codebook_head and self.model.codebook_input),
             f"diffusion.blocks.text={self.diffusion.blocks.text!r} needs the text head: set "
             "model.codebook_head=True and model.codebook_input=True",
         )
-        _require(
+        require(
             self.data.context_pages <= self.model.context_canvases,
             f"data.context_pages={self.data.context_pages} do not fit on model.context_canvases="
             f"{self.model.context_canvases}: set model.context_canvases={self.data.context_pages} or more",
@@ -487,57 +406,12 @@ class Config:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Config":
         """Raises `InputError` for an unknown key (names the nearest), a wrong type or a value out of range."""
-        return _build(cls, values, prefix="")
+        return build(cls, values, prefix="", known_keys=known_keys)
 
 
-def _build(kind: type, values: Mapping[str, Any], prefix: str) -> Any:
-    types = get_type_hints(kind)
-    for key in values:
-        if key not in types:
-            raise InputError(unknown_key(f"{prefix}{key}"))
-    return kind(**{key: _coerce(types[key], value, f"{prefix}{key}") for key, value in values.items()})
-
-
-def _coerce(kind: Any, value: Any, key: str) -> Any:
-    """JSON has no tuples, and a person writes 4 for a float or a string, or 1e5 for 100000; all else is an error."""
-    value = plain(value)
-    if dataclasses.is_dataclass(kind) and isinstance(value, Mapping):
-        return _build(kind, value, f"{key}.")  # type: ignore[arg-type]
-    if get_args(kind)[1:] == (...,) and isinstance(value, list | tuple):
-        return tuple(_coerce(get_args(kind)[0], item, key) for item in value)
-    if kind is str and type(value) is int:
-        return str(value)
-    if kind is float and type(value) is int:
-        return float(value)
-    if kind is int and type(value) is float and value.is_integer() and abs(value) <= _EXACT:  # 1e5 steps
-        return int(value)
-    if get_origin(kind) is Literal:
-        choices = get_args(kind)
-        _require(value in choices, f"{key}={value!r} is unknown: choose one of {', '.join(choices)}")
-        return value
-    if type(value) is kind:
-        _require(kind is not float or math.isfinite(value), f"{key}={value} has to be a finite number")
-        return value
-    raise InputError(f"{key}={value!r} has the wrong type: expected {getattr(kind, '__name__', kind)}")
-
-
-def plain(value: Any) -> Any:
-    """A number or an array of NumPy as Python has it; a path as a text."""
-    return os.fspath(value) if isinstance(value, os.PathLike) else getattr(value, "tolist", lambda: value)()
-
-
-def known_keys(kind: Any = Config, prefix: str = "") -> list[str]:
+def known_keys() -> list[str]:
     """Every dotted key, for instance `model.patch_size`."""
-    keys = []
-    for name, field in get_type_hints(kind).items():
-        keys += known_keys(field, f"{prefix}{name}.") if dataclasses.is_dataclass(field) else [f"{prefix}{name}"]
-    return keys
-
-
-def unknown_key(key: str) -> str:
-    """The message for a key that no config has."""
-    nearest = difflib.get_close_matches(key, known_keys(), n=1, cutoff=0.0)[0]
-    return f"unknown config key {key!r}: did you mean {nearest!r}?"
+    return keys_of(Config)
 
 
 def default_config():

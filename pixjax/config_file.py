@@ -12,7 +12,8 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pixjax.config import Config, known_keys, plain, unknown_key
+from pixjax.config import Config, known_keys
+from pixjax.config_values import plain, unknown_key
 from pixjax.errors import InputError
 from pixjax.paths import local_path
 
@@ -153,7 +154,7 @@ def _require_takes(make: Callable, arguments: tuple[str, ...], path: pathlib.Pat
 def _set(values: dict[str, Any], key: str, value: Any) -> None:
     """Set a dotted key; a text is read as the type of the value that is there."""
     if key not in known_keys():
-        raise InputError(unknown_key(str(key)))
+        raise InputError(unknown_key(str(key), known_keys()))
     *sections, leaf = key.split(".")
     for section in sections:
         values = values[section]

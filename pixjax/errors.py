@@ -7,3 +7,9 @@ class InputError(ValueError):
 
 class RunError(RuntimeError):
     """The input was right and the work failed all the same (exit code 1)."""
+
+
+def require(condition: bool, message: str) -> None:
+    """Raises `InputError` with the message unless the condition holds."""
+    if not condition:
+        raise InputError(message)

@@ -12,7 +12,7 @@ PACKAGE = pathlib.Path(__file__).resolve().parent.parent / "pixjax"
 # From what imports least to what imports most; those on one line import nothing from one another.
 TIERS = (
     ("errors", "version", "streams", "cache_folder"),
-    ("patch_size", "stores", "peers", "chips", "failures", "rendezvous"),
+    ("notation", "config_values", "stores", "peers", "chips", "failures", "rendezvous"),
     ("paths", "runtime"),
     ("config",),
     ("config_file", "configs"),

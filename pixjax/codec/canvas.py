@@ -29,7 +29,7 @@ from pixjax.codec.tokenizer_files import (
     verify_digests,
 )
 from pixjax.errors import InputError
-from pixjax.patch_size import parse_patch_size
+from pixjax.notation import parse_patch_size
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

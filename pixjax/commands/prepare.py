@@ -32,7 +32,8 @@ def run(args: argparse.Namespace) -> int:
     from pixjax.codec import CanvasCodec
     from pixjax.data.labels import describe_counts
     from pixjax.data.manifest import coverage_of_shards
-    from pixjax.data.prepare import plan_preparation, prepare
+    from pixjax.data.preparation import plan_preparation
+    from pixjax.data.prepare import prepare
     from pixjax.errors import InputError, RunError
     from pixjax.paths import reachable_path
     from pixjax.training.watch import StopSignal

@@ -9,7 +9,8 @@ import shlex
 from collections.abc import Iterator
 
 from pixjax.data.manifest import Shard
-from pixjax.data.prepare import Preparation, make_shard
+from pixjax.data.preparation import Preparation
+from pixjax.data.prepare import make_shard
 from pixjax.errors import InputError, RunError
 
 

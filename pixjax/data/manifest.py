@@ -16,7 +16,7 @@ from pixjax.codec.description import settings_of
 from pixjax.codec.layout import cell_pixels
 from pixjax.data.labels import count_classes
 from pixjax.errors import InputError
-from pixjax.patch_size import parse_patch_size
+from pixjax.notation import parse_patch_size
 from pixjax.paths import write_whole
 
 MANIFEST = "manifest.json"

@@ -5,7 +5,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from pixjax.codec import TEXT
-from pixjax.config import GridConfig, parse_grid
+from pixjax.config import GridConfig
+from pixjax.notation import parse_grid
 
 
 def time_grid(text: str, steps: int, noise_scale: float) -> Float[np.ndarray, " steps_plus_one"]:

@@ -19,9 +19,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from pixjax.codec import TEXT
-from pixjax.config import Config, TimeConfig, parse_time_law
+from pixjax.config import Config, TimeConfig
 from pixjax.diffusion.path import log_snr_at, time_at
 from pixjax.errors import InputError
+from pixjax.notation import parse_time_law
 
 BINS = 64
 FLOOR = 0.05  # share of the times that are spread evenly, so that no log-SNR is lost sight of

@@ -11,8 +11,9 @@ from typing import Any
 from etils import epath
 
 from pixjax.checkpoints.checkpoint import saved_steps
-from pixjax.config import Config, known_keys, unknown_key
+from pixjax.config import Config, known_keys
 from pixjax.config_file import run_config_file, with_overrides
+from pixjax.config_values import unknown_key
 from pixjax.errors import InputError
 from pixjax.evaluation.evaluate import Stopped
 from pixjax.report.run import evaluate
@@ -85,7 +86,7 @@ class Study:
         values["training"] |= {"steps": steps, "seed": seed}
         for key, value in arm.changes.items():
             if key not in known_keys():
-                raise InputError(f"arm {arm.name!r}: {unknown_key(key)}")
+                raise InputError(f"arm {arm.name!r}: {unknown_key(key, known_keys())}")
             *sections, leaf = key.split(".")
             section = values
             for part in sections:

@@ -7,7 +7,8 @@ from PIL import Image
 
 from pixjax.codec import CanvasCodec
 from pixjax.data import open_source
-from pixjax.data.prepare import plan_preparation, prepare
+from pixjax.data.preparation import plan_preparation
+from pixjax.data.prepare import prepare
 from pixjax.errors import InputError
 
 

@@ -15,7 +15,8 @@ from pixjax.codec import IMAGE, TEXT, CanvasCodec
 from pixjax.data import open_source
 from pixjax.data.images import BadImage
 from pixjax.data.keys import fold
-from pixjax.data.prepare import plan_preparation, prepare
+from pixjax.data.preparation import plan_preparation
+from pixjax.data.prepare import prepare
 from pixjax.data.source import Picture
 from pixjax.data.sources import modality_of
 from pixjax.data.uri import SourceUri

@@ -13,7 +13,8 @@ from pixjax.codec import CanvasCodec
 from pixjax.data import open_source
 from pixjax.data.images import BadImage
 from pixjax.data.keys import fold
-from pixjax.data.prepare import plan_preparation, prepare
+from pixjax.data.preparation import plan_preparation
+from pixjax.data.prepare import prepare
 from pixjax.errors import InputError
 
 pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")

@@ -17,7 +17,8 @@ from pixjax.cli import main
 from pixjax.codec import CanvasCodec
 from pixjax.config import CodecConfig, Config, DataConfig, ModelConfig
 from pixjax.data import make_batches, open_source
-from pixjax.data.prepare import make_shard, plan_preparation, prepare
+from pixjax.data.preparation import plan_preparation
+from pixjax.data.prepare import make_shard, prepare
 from pixjax.errors import InputError
 
 pytestmark = pytest.mark.filterwarnings("ignore:Corrupt EXIF data")

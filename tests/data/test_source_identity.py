@@ -10,7 +10,8 @@ from PIL import Image
 
 from pixjax.codec import CanvasCodec
 from pixjax.data import open_source
-from pixjax.data.prepare import plan_preparation, prepare
+from pixjax.data.preparation import plan_preparation
+from pixjax.data.prepare import prepare
 from pixjax.data.source_identity import changed_content, digest, moved_sources, sampled, source_state
 from pixjax.errors import InputError
 

@@ -20,7 +20,8 @@ from pixjax.cli import main
 from pixjax.codec import CanvasCodec
 from pixjax.data import open_source, row_formats
 from pixjax.data.bad_records import BadRow
-from pixjax.data.prepare import plan_preparation, prepare
+from pixjax.data.preparation import plan_preparation
+from pixjax.data.prepare import prepare
 from pixjax.data.sources import text_documents, text_parts
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError

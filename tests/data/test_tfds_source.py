@@ -10,7 +10,8 @@ from pixjax.codec import IMAGE, TEXT, CanvasCodec
 from pixjax.config import Config, DataConfig, ModelConfig
 from pixjax.data import make_batches, open_source, text_share
 from pixjax.data.images import BadImage
-from pixjax.data.prepare import plan_preparation, prepare
+from pixjax.data.preparation import plan_preparation
+from pixjax.data.prepare import prepare
 from pixjax.data.tfds_source import _require_network
 from pixjax.errors import InputError
 

@@ -26,7 +26,8 @@ from pixjax.cli import main
 from pixjax.codec import CanvasCodec
 from pixjax.data import open_source
 from pixjax.data.images import BadImage, decode_image
-from pixjax.data.prepare import plan_preparation, prepare
+from pixjax.data.preparation import plan_preparation
+from pixjax.data.prepare import prepare
 from pixjax.data.sources import text_documents
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError
