@@ -20,14 +20,20 @@ from pixjax.errors import InputError
 from pixjax.evaluation.denoising import denoising_curves
 from pixjax.evaluation.external_networks import NO_REFERENCE_NETWORKS, ReferenceNetworks
 from pixjax.evaluation.held_out import HeldOutData
-from pixjax.evaluation.image_metrics import beside_floor, image_metrics, nearest_neighbours
-from pixjax.evaluation.inception import LAYER, RESIZE, Inception, inception_metrics
+from pixjax.evaluation.inception import LAYER, RESIZE
 from pixjax.evaluation.likelihood import evaluate_likelihood
 from pixjax.evaluation.order_likelihood import evaluate_order, passes_per_canvas, passes_per_token
 from pixjax.evaluation.perplexity import perplexity
 from pixjax.evaluation.references import ngram_scale
 from pixjax.evaluation.result_cache import ResultCache
-from pixjax.evaluation.text_metrics import text_metrics
+from pixjax.evaluation.sample_quality import (
+    halves,
+    image_quality,
+    inception_quality,
+    sample_texts,
+    tag_accuracy,
+    text_quality,
+)
 from pixjax.models import NO_LABEL, predict, tell
 from pixjax.sampling.generate import Generated, ModalityChoice, generate, require_possible
 from pixjax.training.mesh import batch_sharding
@@ -148,9 +154,9 @@ def measure(
     if counter.evaluations:
         metrics["forward_share"] = counter.evaluations * _seconds_per_canvas(denoiser) / measured_seconds
     if "text" in samples and data.training_text:
-        metrics["text"]["samples"] = part("text_quality", lambda: _text_quality(denoiser, samples, data))
+        metrics["text"]["samples"] = part("text_quality", lambda: text_quality(denoiser, samples, data))
         if language_model := networks.language_model:
-            texts, (_, held_out) = _texts(denoiser, samples), _halves(data.test_text)
+            texts, (_, held_out) = sample_texts(denoiser, samples), halves(data.test_text)
             judged = part(
                 "text_perplexity",
                 lambda: perplexity(language_model, texts, held_out, check=lambda: counter(0)),
@@ -159,18 +165,18 @@ def measure(
             # First, so that it stands beside the entropies, without which it says nothing.
             metrics["text"]["samples"] = judged | metrics["text"]["samples"]
     if "image" in samples and IMAGE in data.test:
-        quality = metrics["image"]["samples"] = part("image_quality", lambda: _image_quality(samples, data))
+        quality = metrics["image"]["samples"] = part("image_quality", lambda: image_quality(samples, data))
         if inception := networks.inception:
             by_features = {"weights": inception.sha256, "layer": LAYER, "resize": RESIZE}
             more = part(
                 "image_inception",
-                lambda: _inception(inception, samples, data, references.also(**by_features), counter),
+                lambda: inception_quality(inception, samples, data, references.also(**by_features), lambda: counter(0)),
                 parts.also(**by_features),
             )
             both = {name: quality[name] | more[name] for name in ("held_out", "held_out_spread")}
             metrics["image"]["samples"] = quality | more | both
     if any(wanted in samples for wanted in ("any", "text")) and len(denoiser.modalities) > 1:
-        metrics["tags"] = part("tags", lambda: _tags(denoiser, samples, data))
+        metrics["tags"] = part("tags", lambda: tag_accuracy(denoiser, samples, data))
     if data.training_text and TEXT in data.test and (texts := _test_texts(denoiser, data)):
         digest = hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()
         measure = functools.partial(_ngrams, data.training_text, texts)
@@ -299,72 +305,6 @@ def _samples(
         return vars(made) | shown
 
     return Generated(**parts.get_arrays(f"{wanted}_samples", make))
-
-
-def _text_quality(denoiser: Denoiser, samples: dict[str, Generated], data: HeldOutData) -> dict[str, float]:
-    texts, margin = _texts(denoiser, samples), denoiser.codec.decode_ids(samples["text"].x)[1]
-    if not any(texts) or not data.test_text:
-        return {"mean_margin": float(np.mean(margin))}
-    return text_metrics(texts, data.training_text, _halves(data.test_text), margin=margin)
-
-
-def _texts(denoiser: Denoiser, samples: dict[str, Generated]) -> list[str]:
-    codec = denoiser.codec
-    return [codec.detokenize(ids) for ids in codec.decode_ids(samples["text"].canvases)[0]]
-
-
-def _halves(text: str) -> tuple[str, str]:
-    return text[: len(text) // 2], text[len(text) // 2 :]
-
-
-def _image_quality(samples: dict[str, Generated], data: HeldOutData) -> dict[str, Any]:
-    made = samples["image"].canvases
-    metrics = beside_floor(image_metrics, made, data.test[IMAGE].canvases)
-    if IMAGE in data.training:
-        index, distance = nearest_neighbours(made, data.training[IMAGE].canvases)
-        metrics |= {"nearest_training_image": index[:, 0].tolist(), "nearest_distance": distance[:, 0].tolist()}
-    return metrics
-
-
-def _inception(
-    inception: Inception,
-    samples: dict[str, Generated],
-    data: HeldOutData,
-    references: ResultCache,
-    counter: EvaluationCounter,
-) -> dict[str, Any]:
-    """As `_image_quality`, of the same draws.
-
-    The features of held-out images are kept, for all models that share the references.
-    """
-    made, real = samples["image"].canvases, data.test[IMAGE].canvases
-    kept = references.also(images=hashlib.sha256(real.tobytes()).hexdigest(), shape=real.shape)
-    theirs = kept.get_arrays(
-        "held_out_inception", lambda: {"features": inception.features(real, check=lambda: counter(0))}
-    )["features"]
-    ours = inception.features(made, check=lambda: counter(0))
-    found = beside_floor(inception_metrics, ours, theirs)
-    return found | {"inception_images": found.pop("counts")}
-
-
-def _tags(denoiser: Denoiser, samples: dict[str, Generated], data: HeldOutData) -> dict[str, float]:
-    """Whether a canvas is what its tag says, judged by how near its colours are to legal ones.
-
-    `accuracy` is the share of canvases whose mean decoding margin lies on its modality's side of the middle between
-    those of known text and known images; `text_share` the share that came out as text.
-    """
-    codec = denoiser.codec
-    known = {m: float(np.mean(codec.decode_ids(data.validation[m].canvases)[1])) for m in data.validation}
-    chosen = [samples["any"]] if "any" in samples else [samples[name] for name in map(str, Modality) if name in samples]
-    modality = np.concatenate([made.modality for made in chosen])
-    result = {"text_share": float(np.mean(modality == TEXT))}
-    if len(known) == 2:
-        margin = np.concatenate([codec.decode_ids(made.x)[1].mean(axis=1) for made in chosen])
-        looks = np.where(margin > (known[TEXT] + known[IMAGE]) / 2, TEXT, IMAGE)
-        result |= {"accuracy": float(np.mean(looks == modality))}
-    if codec.marker:
-        result |= {"margin": float(np.mean(np.concatenate([made.modality_margin for made in chosen])))}
-    return result
 
 
 def _seconds_per_canvas(denoiser: Denoiser, repeats: int = 5) -> float:

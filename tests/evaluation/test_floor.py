@@ -7,8 +7,8 @@ import pytest
 from test_image_metrics import smooth_images
 
 from pixjax.codec import IMAGE
-from pixjax.evaluation.evaluate import _image_quality
 from pixjax.evaluation.image_metrics import beside_floor
+from pixjax.evaluation.sample_quality import _image_quality
 
 
 def test_real_images_as_samples_score_like_the_floor():
