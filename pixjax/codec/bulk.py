@@ -175,7 +175,7 @@ class BulkPainter:
     @functools.cached_property
     def _first_pixel(self) -> np.ndarray:
         """The three bytes of every pixel of every id, then of black, in the lower half of six bytes out of eight."""
-        colors = self.code.codebook.reshape(-1, 3).astype(np.uint64)
+        colors = self.code.palette.reshape(-1, 3).astype(np.uint64)
         packed = colors[:, 0] | colors[:, 1] << np.uint64(8) | colors[:, 2] << np.uint64(16)
         return np.append(packed, np.uint64(0)).astype("<u8")
 

@@ -127,7 +127,7 @@ class CanvasCodec:
 
     @property
     def colors(self) -> Float[np.ndarray, "vocab pixels 3"]:
-        """The codebook: the colours of every id, float32 in [-1, 1]."""
+        """The palette: the colours of every id, float32 in [-1, 1]."""
         return self.color_code.colors
 
     # What it is, to be kept and compared
@@ -361,7 +361,7 @@ class CanvasCodec:
         if np.array_equal(self._bulk.paint(ids[None])[0], canvas):  # as it was painted: the usual case for a file
             return ids, margin
         cells = self._cells(canvas)
-        noisy = (self.color_code.codebook[ids] != cells).any(axis=(-2, -1))
+        noisy = (self.color_code.palette[ids] != cells).any(axis=(-2, -1))
         ids[noisy], margin[noisy] = self.color_code.decode(cells[noisy])
         return ids, margin
 

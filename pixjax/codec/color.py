@@ -31,17 +31,17 @@ class ColorCode(abc.ABC):
 
     @property
     @abc.abstractmethod
-    def codebook(self) -> UInt8[np.ndarray, "vocab pixels 3"]:
+    def palette(self) -> UInt8[np.ndarray, "vocab pixels 3"]:
         """The colours of every id, all different. Computed once: a `functools.cached_property`."""
 
     @functools.cached_property
     def colors(self) -> Float[np.ndarray, "vocab pixels 3"]:
         """The colours of every id, in [-1, 1]."""
-        return to_float(self.codebook)
+        return to_float(self.palette)
 
     def encode(self, ids: Int[Array, "*batch"]) -> UInt8[Array, "*batch pixels 3"]:
         """The colours of ids that lie in [0, vocab_size)."""
-        return ids.__array_namespace__().asarray(self.codebook)[ids]
+        return ids.__array_namespace__().asarray(self.palette)[ids]
 
     def decode(self, rgb: Shaped[Array, "*batch pixels 3"]) -> tuple[Any, Any]:
         """The nearest legal id, int32 [*batch], and its margin, float32 [*batch] (1 perfect, 0 a tie).

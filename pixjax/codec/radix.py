@@ -118,7 +118,7 @@ class RadixCode(ColorCode):
         return digits
 
     @functools.cached_property
-    def codebook(self) -> UInt8[np.ndarray, "vocab pixels 3"]:
+    def palette(self) -> UInt8[np.ndarray, "vocab pixels 3"]:
         """The colours of every id."""
         return self.level_values[self.digits].reshape(self.vocab_size, self.pixels, 3)
 

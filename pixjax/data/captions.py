@@ -71,7 +71,7 @@ def read_captions(path: epath.Path) -> dict[str, tuple[str, ...]]:
 
 
 class CaptionsSpec(SourceSpec):
-    answers = True
+    takes_answer = True
 
     def contents(self) -> Modality:
         return IMAGE

@@ -60,7 +60,7 @@ class DemoSpec(SourceSpec):
             raise InputError(f"demo:{self.uri.place} does not exist: there are demo:text and demo:images")
         return TEXT if self.uri.place == "text" else IMAGE
 
-    def parts(self, what: str = "text source", *, quiet: bool = False) -> list[ListedDocuments]:
+    def document_files(self, what: str = "text source", *, quiet: bool = False) -> list[ListedDocuments]:
         self.uri.require_options("part")
         return [ListedDocuments(demo_documents(self.uri.option("part", "all")))]
 

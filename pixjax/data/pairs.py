@@ -50,7 +50,7 @@ class _Entry(NamedTuple):
 
 
 class PairsSpec(SourceSpec):
-    answers = True
+    takes_answer = True
 
     def contents(self) -> Modality:
         return pairs_modality(self.uri)

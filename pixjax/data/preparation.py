@@ -14,7 +14,7 @@ from pixjax.data.bad_records import BadRow, SkippedRows
 from pixjax.data.images import RESIZE_METHOD
 from pixjax.data.manifest import Recipe
 from pixjax.data.source import ImageSource
-from pixjax.data.sources import modality_of, open_source, spec_of, text_parts
+from pixjax.data.sources import document_files, modality_of, open_source, spec_of
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError
 
@@ -22,7 +22,7 @@ _PICTURES_PER_SHARD = 8192
 _LETTERS_PER_SHARD = 2**25
 _LETTERS_TRIED = 2**20  # before any shard is made: is most of the text lost to this tokenizer?
 
-# A run of documents: (part, place of the first in it, how many).
+# A run of documents: (number of the file, place of the first in it, how many).
 Run = tuple[int, int, int]
 
 # What was passed over: (name, cause, detail).
@@ -65,7 +65,7 @@ def plan_preparation(
     uri = SourceUri.parse(source)
     if uri.scheme == "pairs":
         raise InputError(f"{uri} needs no preparing: name it in data.sources as it is")
-    if spec_of(uri).answers and uri.option("answer"):
+    if spec_of(uri).takes_answer and uri.option("answer"):
         raise InputError(
             f"{uri}: pictures and captions are prepared once for both directions: leave out the option answer, and "
             f"read array_record:{out}?answer={uri.option('answer')}"
@@ -116,12 +116,12 @@ def _plan_text(
     uri: SourceUri, out: str, canvas_size: int, codec: CanvasCodec, shards: int, max_bad_fraction: float
 ) -> Preparation:
     digest = hashlib.sha256()
-    parts, places, lengths = (array.array("q") for _ in range(3))  # of each document, of which there may be many
+    files, places, lengths = (array.array("q") for _ in range(3))  # of each document, of which there may be many
     skipped: list[tuple[int, BadRow]] = []
     bad_rows = SkippedRows(str(uri), max_bad_fraction, "--max-bad-fraction")
     beginning, blank, letters = CoverageCounter(codec.text_tokenizer), True, 0
-    for number, part in enumerate(text_parts(uri)):
-        for place, document in part.read():
+    for number, file in enumerate(document_files(uri)):
+        for place, document in file.read():
             if isinstance(document, BadRow):
                 bad_rows.note(document)
                 skipped.append((len(places), document))
@@ -132,7 +132,7 @@ def _plan_text(
                 beginning.add(some, codec.tokenize(some))
             blank = blank and not document.strip()
             letters += len(document)
-            parts.append(number)
+            files.append(number)
             places.append(place)
             lengths.append(len(document))
     bad_rows.require_few(len(places))
@@ -146,7 +146,7 @@ def _plan_text(
     starts = np.concatenate([[0], ends[:-1]])
     # A document is never divided: a shard may have none, and is left out.
     _, shard = np.unique(np.minimum(starts * most // total, most - 1), return_inverse=True)
-    runs = _runs(shard, np.frombuffer(parts, np.int64), np.frombuffer(places, np.int64))
+    runs = _runs(shard, np.frombuffer(files, np.int64), np.frombuffer(places, np.int64))
     skipped_of: list[list[Skipped]] = [[] for _ in runs]
     for before, bad in skipped:
         skipped_of[shard[max(0, before - 1)]].append((bad.where, bad.cause, bad.detail.lstrip(" :")))
@@ -164,12 +164,12 @@ def _plan_text(
 
 
 def _runs(
-    shard: Int64[np.ndarray, "n"], part: Int64[np.ndarray, "n"], place: Int64[np.ndarray, "n"]
+    shard: Int64[np.ndarray, "n"], file: Int64[np.ndarray, "n"], place: Int64[np.ndarray, "n"]
 ) -> tuple[tuple[Run, ...], ...]:
     """The runs of each shard, of the documents in their order."""
-    firsts = np.flatnonzero((np.diff(shard, prepend=-1) != 0) | (np.diff(part, prepend=-1) != 0))
+    firsts = np.flatnonzero((np.diff(shard, prepend=-1) != 0) | (np.diff(file, prepend=-1) != 0))
     counts = np.diff(firsts, append=len(shard))
     runs: list[list[Run]] = [[] for _ in range(int(shard[-1]) + 1)]
     for first, count in zip(firsts.tolist(), counts.tolist(), strict=True):
-        runs[shard[first]].append((int(part[first]), int(place[first]), count))
+        runs[shard[first]].append((int(file[first]), int(place[first]), count))
     return tuple(map(tuple, runs))

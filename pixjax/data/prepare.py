@@ -20,7 +20,7 @@ from pixjax.data.manifest import MANIFEST, Manifest, Recipe, Shard, read_shard, 
 from pixjax.data.preparation import Preparation, records_of_shard
 from pixjax.data.shard_records import encode_picture, encode_windows, file_digest, write_shard
 from pixjax.data.source import ImageSource
-from pixjax.data.sources import open_source, text_parts
+from pixjax.data.sources import document_files, open_source
 from pixjax.data.token_stream import tokenize_documents
 from pixjax.data.uri import SourceUri
 from pixjax.data.worker import require_guard, start_worker
@@ -114,11 +114,11 @@ def make_shard(preparation: Preparation, number: int) -> Shard:
 def _make_text(job: Preparation, path: epath.Path, number: int) -> Shard:
     codec = job.codec
     assert codec is not None
-    parts = text_parts(SourceUri.parse(job.source), quiet=True)
+    files = document_files(SourceUri.parse(job.source), quiet=True)
     documents = (
         document
-        for part, first, count in job.runs[number]
-        for document in itertools.islice((text for _, text in parts[part].read(first) if isinstance(text, str)), count)
+        for file, first, count in job.runs[number]
+        for document in itertools.islice((text for _, text in files[file].read(first) if isinstance(text, str)), count)
     )
     ids, coverage = tokenize_documents(filter(None, documents), codec)
     count, size, digest = write_shard(path, encode_windows(ids, codec.capacity, codec.vocab_size))

@@ -27,7 +27,7 @@ from pixjax.paths import is_remote, reachable_path
 
 
 class PreparedSpec(SourceSpec):
-    answers = True
+    takes_answer = True
 
     def contents(self) -> Modality:
         return TEXT if _find(self.uri)[1].recipe.kind == "text" else IMAGE

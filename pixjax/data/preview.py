@@ -27,7 +27,7 @@ class Panel:
 
     canvas: UInt8[np.ndarray, "height width 3"]
     heading: str
-    words: str = ""
+    text: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ def make_preview(plan: BatchPlan, num: int) -> Preview:
             Panel(
                 canvas=batch["canvas"][row],
                 heading=heading + (" (replaced)" if replaced else ""),
-                words=next(texts) if is_text[row] else caption,
+                text=next(texts) if is_text[row] else caption,
             )
         )
     return Preview(
@@ -73,9 +73,7 @@ def _context(plan: BatchPlan, batch: dict[str, np.ndarray], row: int) -> tuple[P
         canvas = batch["context"][row, page]
         if batch["context_modality"][row, page] == IMAGE:
             return Panel(canvas=canvas, heading="given: image")
-        return Panel(
-            canvas=canvas, heading="given: text", words=plan.codec.detokenize(plan.codec.decode_ids(canvas)[0])
-        )
+        return Panel(canvas=canvas, heading="given: text", text=plan.codec.detokenize(plan.codec.decode_ids(canvas)[0]))
 
     return tuple(panel(page) for page in range(plan.context_canvases))
 
@@ -164,7 +162,7 @@ def _text_lengths(plan: BatchPlan, batch: dict[str, np.ndarray], source_of: np.n
 
 
 def contact_sheet(preview: Preview) -> Image.Image:
-    """All canvases, enlarged by whole pixels where they are small, each over its modality, label and words; the
+    """All canvases, enlarged by whole pixels where they are small, each over its modality, label and text; the
     context of a canvas stands before it.
     """
     of_record = 1 + len(preview.contexts[0])
@@ -181,13 +179,13 @@ def contact_sheet(preview: Preview) -> Image.Image:
             continue
         left, top = 8 + number % columns * (cell + 8), 8 + number // columns * height
         sheet.paste(Image.fromarray(panel.canvas).resize((side, side), Image.Resampling.NEAREST), (left, top))
-        for line, text in enumerate((panel.heading, *_wrap(panel.words))):
+        for line, text in enumerate((panel.heading, *_wrap(panel.text))):
             color = (20, 20, 160) if line == 0 else (30, 30, 30)
             draw.text((left, top + side + 2 + line * _LINE), text, fill=color, font=font)
     return sheet
 
 
-def _wrap(words: str) -> Sequence[str]:
+def _wrap(text: str) -> Sequence[str]:
     """The beginning, in lines; what is not printable is a dot."""
-    letters = "".join(letter if letter.isprintable() else "·" for letter in words[: (_LINES - 1) * _LETTERS])
+    letters = "".join(letter if letter.isprintable() else "·" for letter in text[: (_LINES - 1) * _LETTERS])
     return [letters[start : start + _LETTERS] for start in range(0, len(letters), _LETTERS)]

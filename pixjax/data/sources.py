@@ -38,8 +38,8 @@ class Reader:
 
 
 @runtime_checkable
-class Part(Protocol):
-    """A part of a source of text, such as a file: its documents, each after the place where it stands."""
+class DocumentFile(Protocol):
+    """A file of a source of text, or what stands for one: its documents, each after the place where it stands."""
 
     def read(self, start: int = 0) -> Iterator[tuple[int, str | BadRow]]:
         """From the document that stands at the place `start` on. 0 is the first document's place.
@@ -63,19 +63,19 @@ class ListedDocuments:
 class SourceSpec(abc.ABC):
     """A source that is named and not opened yet. Its scheme stands in `schemes.py`.
 
-    A source of text has `parts`, one of pictures `pictures`; one of anything else has an `open` of its own.
+    A source of text has `document_files`, one of pictures `pictures`; one of anything else has an `open` of its own.
     """
 
     uri: SourceUri
 
-    answers: ClassVar[bool] = False  # whether it takes the option `answer`, as pictures with captions do
+    takes_answer: ClassVar[bool] = False  # whether it takes the option `answer`, as pictures with captions do
 
     @abc.abstractmethod
     def contents(self) -> Modality:
         """TEXT or IMAGE: what it holds, whatever the option `answer` says."""
 
-    def parts(self, what: str = "text source", *, quiet: bool = False) -> Sequence[Part]:
-        """The parts of a source of text, in order; read one by one they need never be in memory together.
+    def document_files(self, what: str = "text source", *, quiet: bool = False) -> Sequence[DocumentFile]:
+        """The files of a source of text, in order; read one by one they need never be in memory together.
 
         What is left out of a folder is named in the log, unless `quiet`. `what` names the source in errors.
         Raises `InputError` where there is no text.
@@ -89,7 +89,7 @@ class SourceSpec(abc.ABC):
     def texts(self, codec: CanvasCodec, max_bad_fraction: float) -> Source:
         """Windows of all documents. Raises `InputError` for a source without text, and for too many bad rows."""
         name, skipped = str(self.uri), SkippedRows(str(self.uri), max_bad_fraction)
-        ids, coverage = tokenize_documents(documents(self.parts(), skipped), codec)
+        ids, coverage = tokenize_documents(documents(self.document_files(), skipped), codec)
         if not len(ids):
             raise InputError(f"text source {name!r} is empty: its files hold no text")
         coverage.require(name, bytes_instead(codec.code))
@@ -108,7 +108,7 @@ class SourceSpec(abc.ABC):
 
     @property
     def answer(self) -> Modality | None:
-        return self.uri.answer if self.answers else None
+        return self.uri.answer if self.takes_answer else None
 
     def open(self, reader: Reader) -> Source:
         """Raises `InputError` where there is nothing to read, or nothing that the reader takes."""
@@ -121,7 +121,7 @@ class SourceSpec(abc.ABC):
             return self.texts(reader.codec, reader.max_bad_fraction)
         if contents == IMAGE:
             pictures = self.pictures(reader.canvas_size)
-            if self.answers and reader.takes_prompts and pictures.has_captions:
+            if self.takes_answer and reader.takes_prompts and pictures.has_captions:
                 assert reader.codec is not None
                 return CaptionPairs(pictures, reader.codec, IMAGE if self.answer is None else self.answer)
             if self.answer is None:
@@ -146,9 +146,9 @@ def _class_of(scheme: str) -> type[SourceSpec]:
     return getattr(importlib.import_module(module), name)
 
 
-def text_parts(uri: SourceUri, what: str = "text source", *, quiet: bool = False) -> Sequence[Part]:
-    """See `SourceSpec.parts`."""
-    return spec_of(uri).parts(what, quiet=quiet)
+def document_files(uri: SourceUri, what: str = "text source", *, quiet: bool = False) -> Sequence[DocumentFile]:
+    """See `SourceSpec.document_files`."""
+    return spec_of(uri).document_files(what, quiet=quiet)
 
 
 def text_documents(uri: SourceUri, what: str = "text source") -> Iterator[str]:
@@ -156,14 +156,14 @@ def text_documents(uri: SourceUri, what: str = "text source") -> Iterator[str]:
 
     Raises `InputError` for a source without files, a file that is not text, and too many bad rows.
     """
-    return documents(text_parts(uri, what), SkippedRows(str(uri), DataConfig.max_bad_fraction))
+    return documents(document_files(uri, what), SkippedRows(str(uri), DataConfig.max_bad_fraction))
 
 
-def documents(parts: Sequence[Part], skipped: SkippedRows) -> Iterator[str]:
+def documents(files: Sequence[DocumentFile], skipped: SkippedRows) -> Iterator[str]:
     """Every document that is not empty; what is passed over is noted in `skipped`, of which there may be few."""
     num_good = 0
-    for part in parts:
-        for _, document in part.read():
+    for file in files:
+        for _, document in file.read():
             if isinstance(document, BadRow):
                 skipped.note(document)
                 continue

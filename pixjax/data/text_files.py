@@ -16,7 +16,7 @@ from pixjax.data.content import COMPRESSIONS, TextPath, opened, plain_name
 from pixjax.data.parquet import ParquetRows
 from pixjax.data.row_formats import JsonFile, JsonLines, Table
 from pixjax.data.rows import RowDocuments, Rows
-from pixjax.data.sources import Part, SourceSpec
+from pixjax.data.sources import DocumentFile, SourceSpec
 from pixjax.data.uri import expand_glob
 from pixjax.errors import InputError
 from pixjax.paths import is_remote, reachable_path
@@ -183,7 +183,7 @@ class TextSpec(SourceSpec):
     def contents(self) -> Modality:
         return TEXT
 
-    def parts(self, what: str = "text source", *, quiet: bool = False) -> list[Part]:
+    def document_files(self, what: str = "text source", *, quiet: bool = False) -> list[DocumentFile]:
         """Raises `InputError` for a glob without files, a folder without texts, and a file of no known format."""
         uri = self.uri
         uri.require_options("key", "format", "quote")

@@ -28,7 +28,7 @@ _PLACE = re.compile(r"([^:]+(?::[\d.*]+)?):([^:\d].*)")
 
 
 class TfdsSpec(SourceSpec):
-    answers = True
+    takes_answer = True
 
     def contents(self) -> Modality:
         """IMAGE if there is an image among the features."""

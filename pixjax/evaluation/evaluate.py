@@ -1,4 +1,4 @@
-"""All that is measured of a checkpoint, part by part; a part that is done is kept, and not measured again."""
+"""The measurements of a checkpoint; each is kept as it is done, and not made again."""
 
 import dataclasses
 import functools
@@ -47,7 +47,7 @@ FILMED = 8  # samples whose trajectory is kept
 
 
 class Stopped(Exception):
-    """The user wants to stop; the parts that are done are kept."""
+    """The user wants to stop; the measurements that are done are kept."""
 
 
 @dataclasses.dataclass
@@ -67,7 +67,7 @@ def measure(
     denoiser: Denoiser,
     raw: Denoiser | None,
     data: HeldOutData,
-    parts: ResultCache,
+    results: ResultCache,
     references: ResultCache,
     *,
     networks: ReferenceNetworks = NO_REFERENCE_NETWORKS,
@@ -81,15 +81,15 @@ def measure(
       denoiser: of an average of the parameters; its config says how much is measured, and how canvases are sampled.
       raw: the same without averaging, for the denoising curves; None where it is not kept.
       data: what it is measured on.
-      parts: where results are kept.
+      results: where they are kept.
       references: where figures of the data alone are kept.
       networks: of others that samples are measured by besides.
       seed: of noise and samples.
-      say: gets a line for each part that was measured.
+      say: gets a line for each measurement.
 
     Returns:
       The contents of `metrics.json`, JSON types: `bits_per_char`, `bits_per_token` and `bits_per_dim` with their
-      `_stderr`, and below `text` and `image` the parts `likelihood`, `denoising` and `samples`; `canvas_bits`, by
+      `_stderr`, and below `text` and `image`, `likelihood`, `denoising` and `samples`; `canvas_bits`, by
       modality and by figure of its likelihood, the bits of each test canvas; `references`; `seconds`, `evaluations`
       and `forward_share`; `notes` on what is missing. And the samples, by what was asked for.
 
@@ -101,7 +101,7 @@ def measure(
     notes = list(data.notes)
     seconds: dict[str, float] = {}
 
-    def part(name: str, measure: Callable[[], Any], kept: ResultCache = parts) -> Any:
+    def measured(name: str, measure: Callable[[], Any], kept: ResultCache = results) -> Any:
         began = time.monotonic()
         value = kept.get(name, measure)
         seconds[name] = time.monotonic() - began
@@ -115,10 +115,12 @@ def measure(
             continue
         orders = _orders(denoiser) if modality == TEXT else [WHOLE]
         if modality == TEXT and orders != [WHOLE]:
-            metrics |= _by_blocks(denoiser, data, orders, seed, counter, part, metrics)
+            metrics |= _by_blocks(denoiser, data, orders, seed, counter, measured, metrics)
         if WHOLE not in orders:
             continue
-        likelihood = part(f"{name}_likelihood", functools.partial(_likelihood, denoiser, data, modality, seed, counter))
+        likelihood = measured(
+            f"{name}_likelihood", functools.partial(_likelihood, denoiser, data, modality, seed, counter)
+        )
         metrics[name]["likelihood"] = {key: value for key, value in likelihood.items() if key != CANVAS_BITS}
         metrics.setdefault(CANVAS_BITS, {}).setdefault(name, {}).update(likelihood[CANVAS_BITS])
         headlines = HEADLINES[modality]
@@ -129,58 +131,58 @@ def measure(
         if orders[0] == WHOLE:
             metrics |= found
         metrics[name]["denoising"] = {
-            label: part(
+            label: measured(
                 f"{name}_denoising_{label}", functools.partial(_denoising, model, data, modality, seed, counter)
             )
             for label, model in (("average", denoiser), ("raw", raw))
             if model is not None
         }
     samples: dict[str, Generated] = {}
-    for wanted in _kinds(denoiser):
+    for choice in _kinds(denoiser):
         try:
-            require_possible(denoiser, wanted)
+            require_possible(denoiser, choice)
         except InputError as error:
             notes.append(str(error))
             continue
         if not denoiser.config.evaluation.samples:
             continue
         began = time.monotonic()
-        samples[wanted] = _samples(denoiser, wanted, parts, seed, counter)
-        seconds[f"{wanted}_samples"] = time.monotonic() - began
-        say(f"{wanted} samples: {seconds[f'{wanted}_samples']:.1f} s")
+        samples[choice] = _samples(denoiser, choice, results, seed, counter)
+        seconds[f"{choice}_samples"] = time.monotonic() - began
+        say(f"{choice} samples: {seconds[f'{choice}_samples']:.1f} s")
 
     measured_seconds = sum(seconds.values())
     metrics["evaluations"] = counter.evaluations
     if counter.evaluations:
         metrics["forward_share"] = counter.evaluations * _seconds_per_canvas(denoiser) / measured_seconds
     if "text" in samples and data.training_text:
-        metrics["text"]["samples"] = part("text_quality", lambda: text_quality(denoiser, samples, data))
+        metrics["text"]["samples"] = measured("text_quality", lambda: text_quality(denoiser, samples, data))
         if language_model := networks.language_model:
             texts, (_, held_out) = sample_texts(denoiser, samples), halves(data.test_text)
-            judged = part(
+            of_language_model = measured(
                 "text_perplexity",
                 lambda: perplexity(language_model, texts, held_out, check=lambda: counter(0)),
-                parts.also(language_model=language_model.sha256),
+                results.also(language_model=language_model.sha256),
             )
             # First, so that it stands beside the entropies, without which it says nothing.
-            metrics["text"]["samples"] = judged | metrics["text"]["samples"]
+            metrics["text"]["samples"] = of_language_model | metrics["text"]["samples"]
     if "image" in samples and IMAGE in data.test:
-        quality = metrics["image"]["samples"] = part("image_quality", lambda: image_quality(samples, data))
+        quality = metrics["image"]["samples"] = measured("image_quality", lambda: image_quality(samples, data))
         if inception := networks.inception:
             by_features = {"weights": inception.sha256, "layer": LAYER, "resize": RESIZE}
-            more = part(
+            more = measured(
                 "image_inception",
                 lambda: inception_quality(inception, samples, data, references.also(**by_features), lambda: counter(0)),
-                parts.also(**by_features),
+                results.also(**by_features),
             )
             both = {name: quality[name] | more[name] for name in ("held_out", "held_out_spread")}
             metrics["image"]["samples"] = quality | more | both
-    if any(wanted in samples for wanted in ("any", "text")) and len(denoiser.modalities) > 1:
-        metrics["tags"] = part("tags", lambda: tag_accuracy(denoiser, samples, data))
+    if any(choice in samples for choice in ("any", "text")) and len(denoiser.modalities) > 1:
+        metrics["tags"] = measured("tags", lambda: tag_accuracy(denoiser, samples, data))
     if data.training_text and TEXT in data.test and (texts := _test_texts(denoiser, data)):
         digest = hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()
         measure = functools.partial(_ngrams, data.training_text, texts)
-        metrics["references"] = {"ngrams": part("ngrams", measure, references.also(test=digest))}
+        metrics["references"] = {"ngrams": measured("ngrams", measure, references.also(test=digest))}
     return metrics | {"seconds": seconds, "notes": notes}, samples
 
 
@@ -194,7 +196,7 @@ def _orders(denoiser: Denoiser) -> list[str]:
 
 
 def _by_blocks(
-    denoiser: Denoiser, data: HeldOutData, orders: list[str], seed: int, counter: EvaluationCounter, part, metrics
+    denoiser: Denoiser, data: HeldOutData, orders: list[str], seed: int, counter: EvaluationCounter, measured, metrics
 ):
     """Bits of text in each order but the whole; the first of them is the headline, which says so in `blocks`."""
     test, validation = data.test[TEXT], data.validation[TEXT]
@@ -212,7 +214,7 @@ def _by_blocks(
             seed=seed,
             done=counter,
         )
-        found[name] = dict(part(f"text_blocks_{name}", measure))
+        found[name] = dict(measured(f"text_blocks_{name}", measure))
         bits = metrics.setdefault(CANVAS_BITS, {}).setdefault("text", {})
         bits[f"blocks={name}"] = found[name].pop(CANVAS_BITS)
     metrics["text"] |= {"by_blocks": found}
@@ -292,19 +294,19 @@ def _kinds(denoiser: Denoiser) -> tuple[ModalityChoice, ...]:
 
 
 def _samples(
-    denoiser: Denoiser, wanted: ModalityChoice, parts: ResultCache, seed: int, counter: EvaluationCounter
+    denoiser: Denoiser, choice: ModalityChoice, results: ResultCache, seed: int, counter: EvaluationCounter
 ) -> Generated:
     def make() -> dict[str, np.ndarray]:
         sampling, num = denoiser.config.sampling, denoiser.config.evaluation.samples
         steps = np.unique(np.linspace(0, sampling.steps - 1, FRAMES).astype(int)).tolist()
-        made = generate(denoiser, wanted, num, seed=seed, trajectory=steps, stop=counter.stop)
+        made = generate(denoiser, choice, num, seed=seed, trajectory=steps, stop=counter.stop)
         order = sampling.blocks.text or next(iter(denoiser.config.diffusion.blocks.shares))
-        each = passes_per_canvas(denoiser, order if wanted == "text" else WHOLE)
+        each = passes_per_canvas(denoiser, order if choice == "text" else WHOLE)
         counter(num * each * (2 if sampling.guidance != 1 else 1))
         shown = {"frames": made.frames[:FILMED], "frame_times": made.frame_times[:FILMED]}
         return vars(made) | shown
 
-    return Generated(**parts.get_arrays(f"{wanted}_samples", make))
+    return Generated(**results.get_arrays(f"{choice}_samples", make))
 
 
 def _seconds_per_canvas(denoiser: Denoiser, repeats: int = 5) -> float:

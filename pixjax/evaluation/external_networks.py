@@ -39,7 +39,7 @@ def require_there(inception: pathlib.Path | None, language_model: pathlib.Path |
 def load_reference_networks(
     inception: pathlib.Path | None, language_model: pathlib.Path | None, modalities: frozenset[int], data: HeldOutData
 ) -> tuple[ReferenceNetworks, tuple[str, ...]]:
-    """What can be loaded and has something to judge; on the rest a note, as on a library that is missing."""
+    """What can be loaded and has something to measure; on the rest a note, as on a library that is missing."""
     notes: list[str] = []
 
     def load(option: str, given: pathlib.Path | None, loader: Callable[[pathlib.Path], _T], there: bool) -> _T | None:

@@ -1,4 +1,4 @@
-"""What a model is judged by: canvases and texts that it has not seen, and those that it has, to compare with."""
+"""What a model is evaluated on: canvases and texts that it has not seen, and those that it has, to compare with."""
 
 import dataclasses
 import functools

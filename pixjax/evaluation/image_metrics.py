@@ -72,8 +72,8 @@ def power_spectrum(images: Images) -> Float[np.ndarray, " frequencies"]:
     cycles = np.fft.fftfreq(size) * size
     radius = np.rint(np.hypot(cycles[:, None], cycles)).astype(int).reshape(-1)
     power = np.zeros((size, size))
-    for part in _in_parts(images):
-        power += np.sum(np.abs(np.fft.fft2(part, axes=(1, 2), norm="ortho")) ** 2, axis=(0, 3), dtype=np.float64)
+    for chunk in _in_chunks(images):
+        power += np.sum(np.abs(np.fft.fft2(chunk, axes=(1, 2), norm="ortho")) ** 2, axis=(0, 3), dtype=np.float64)
     total = np.bincount(radius, power.reshape(-1)) / np.bincount(radius)
     return total[1 : size // 2 + 1] / (3 * len(images)) + 1 / 12
 
@@ -118,8 +118,8 @@ def _color_distances(generated: Images, real: Images) -> dict[str, float]:
 def _color_statistics(images: Images) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Mean [3], deviation [3], correlation [3, 3] and cumulative distribution [3, 256] of the channels."""
     counts, products, pixels = np.zeros((3, 256)), np.zeros((3, 3)), images[..., 0].size
-    for part in _in_parts(images):
-        values = part.reshape(-1, 3).astype(np.float64)
+    for chunk in _in_chunks(images):
+        values = chunk.reshape(-1, 3).astype(np.float64)
         counts += [np.bincount(channel, minlength=256) for channel in values.T.astype(np.uint8)]
         products += values.T @ values
     mean = counts @ np.arange(256) / pixels
@@ -134,16 +134,16 @@ def _descriptors(images: Images, num_patches: int, seed: int) -> dict[int, Float
     """For each level the patches of all images, standardised by channel."""
     random: dict[int, np.random.Generator] = {}
     taken: dict[int, list[np.ndarray]] = {}
-    for part in _in_parts(images):
-        for level in _laplacian_pyramid(part):
+    for chunk in _in_chunks(images):
+        for level in _laplacian_pyramid(chunk):
             size = level.shape[1]
             places = random.setdefault(size, np.random.default_rng((seed, size)))
-            y, x = np.moveaxis(places.integers(0, size - PATCH + 1, (len(part), num_patches, 2)), -1, 0)
+            y, x = np.moveaxis(places.integers(0, size - PATCH + 1, (len(chunk), num_patches, 2)), -1, 0)
             windows = np.lib.stride_tricks.sliding_window_view(level, (PATCH, PATCH), axis=(1, 2))
-            taken.setdefault(size, []).append(windows[np.arange(len(part))[:, None], y, x].reshape(-1, 3, PATCH**2))
+            taken.setdefault(size, []).append(windows[np.arange(len(chunk))[:, None], y, x].reshape(-1, 3, PATCH**2))
     descriptors = {}
-    for size, parts in taken.items():
-        patches = np.concatenate(parts)
+    for size, patches_of_size in taken.items():
+        patches = np.concatenate(patches_of_size)
         std = patches.std(axis=(0, 2), keepdims=True, dtype=np.float64)
         patches = (patches - patches.mean(axis=(0, 2), keepdims=True, dtype=np.float64)) / np.where(std > 0, std, 1)
         descriptors[size] = patches.reshape(len(patches), -1).astype(np.float32)
@@ -192,11 +192,11 @@ def _averaged(images: Images, size: int) -> Float[np.ndarray, "n values"]:
     pixel = np.arange(full)
     shares = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
     shares = np.maximum(shares, 0) * size / full
-    parts = [np.einsum("ih,nhwc,jw->nijc", shares, part, shares, optimize=True) for part in _in_parts(images)]
-    return np.concatenate(parts).reshape(len(images), -1)
+    thumbnails = [np.einsum("ih,nhwc,jw->nijc", shares, chunk, shares, optimize=True) for chunk in _in_chunks(images)]
+    return np.concatenate(thumbnails).reshape(len(images), -1)
 
 
-def _in_parts(images: Images) -> Iterator[Float[np.ndarray, "part height width 3"]]:
+def _in_chunks(images: Images) -> Iterator[Float[np.ndarray, "chunk height width 3"]]:
     step = max(1, _AT_A_TIME // (images.shape[1] * images.shape[2]))
     for start in range(0, len(images), step):
         yield images[start : start + step].astype(np.float32)
@@ -226,7 +226,7 @@ def beside_floor(distances: Distances, made: np.ndarray, real: np.ndarray, *, dr
     """Distances of samples to real images, and the floor: those of as many other real images.
 
     Most distances are the larger the fewer images they are taken from, so that a floor of more images than there are
-    samples is one that no model reaches. Each draw parts the real images anew, in stand-ins, as many as there are
+    samples is one that no model reaches. Each draw divides the real images anew, in stand-ins, as many as there are
     samples (half of all, where these are more, and then as many samples), and the rest, to which both are compared.
 
     Args:

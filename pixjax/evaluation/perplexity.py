@@ -16,7 +16,7 @@ from pixjax.evaluation.text_metrics import cut_alike
 
 LONGEST_CONTEXT = 2048  # tokens: what is beyond changes little, and costs memory
 CONFIG_FILE = "config.json"
-_JUDGED_BY = (".json", ".safetensors", ".txt", ".model")  # what the figures depend on
+_HASHED = (".json", ".safetensors", ".txt", ".model")  # what the figures depend on
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -125,7 +125,7 @@ def _log_likelihood(torch: Any, model: Any, ids: Any, context: int) -> float:
 def _sha256(folder: pathlib.Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
-        if path.suffix in _JUDGED_BY and path.is_file():
+        if path.suffix in _HASHED and path.is_file():
             with path.open("rb") as file:
                 digest.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
     return digest.hexdigest()

@@ -29,7 +29,7 @@ class ResultCache:
         return ResultCache.of(self.folder, key=self.key, **facts)
 
     def get(self, name: str, measure: Callable[[], Any]) -> Any:
-        """The kept value of a part, JSON types, or what `measure` says now."""
+        """The kept value of a measurement, JSON types, or what `measure` says now."""
         path = self.folder / f"{name}.json"
         try:
             kept = json.loads(path.read_text())

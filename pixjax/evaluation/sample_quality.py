@@ -67,7 +67,7 @@ def inception_quality(
 
 
 def tag_accuracy(denoiser: Denoiser, samples: dict[str, Generated], data: HeldOutData) -> dict[str, float]:
-    """Whether a canvas is what its tag says, judged by how near its colours are to legal ones.
+    """Whether a canvas is what its tag says, by how near its colours are to legal ones.
 
     `accuracy` is the share of canvases whose mean decoding margin lies on its modality's side of the middle between
     those of known text and known images; `text_share` the share that came out as text.

@@ -67,7 +67,7 @@ def evaluate(
     Raises:
       InputError: no workdir or checkpoint, a change that is not possible, a test or validation source that is not the
         name of one, or a path that leads nowhere. What can be measured without the rest is.
-      Stopped: `stop` said so; the parts that are done are kept in `out`.
+      Stopped: `stop` said so; the measurements that are done are kept in `out`.
     """
     require_seed(seed)
     run, folder = find_workdir(workdir), reachable_path(out, "--out")
@@ -113,8 +113,8 @@ def evaluate(
         counter=EvaluationCounter(stop=stop),
         say=say,
     )
-    for wanted, made in samples.items():
-        write_samples(folder / "samples" / wanted, made, denoiser.codec)
+    for choice, made in samples.items():
+        write_samples(folder / "samples" / choice, made, denoiser.codec)
     (folder / METRICS_FILE).write_text(json.dumps(metrics, indent=2) + "\n")
     environment = versions() | {"devices": f"{jax.device_count()} x {jax.devices()[0].device_kind}"}
     report = evaluation_report(run, denoiser, metrics, samples, data, baselines=beside, environment=environment)

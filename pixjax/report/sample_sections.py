@@ -117,24 +117,24 @@ def trajectories(samples: dict[str, Generated]) -> tuple[Trajectory, ...]:
         Trajectory(
             np.moveaxis(np.asarray(to_uint8(made.frames)), 0, 1),
             tuple(f"t = {time:.2f}" for time in made.frame_times[0]),
-            f"{wanted}: the clean prediction, step by step",
+            f"{choice}: the clean prediction, step by step",
         )
-        for wanted, made in samples.items()
+        for choice, made in samples.items()
     )
 
 
 def inspector(codec: CanvasCodec, samples: dict[str, Generated]) -> Inspector:
     """A few canvases of each modality, whose cells can be looked at one by one."""
     canvases, captions, tokens, margins = [], [], [], []
-    for wanted in ("text", "image"):
-        if wanted not in samples:
+    for choice in ("text", "image"):
+        if choice not in samples:
             continue
-        made = samples[wanted]
+        made = samples[choice]
         for index in range(min(INSPECTED, len(made.x))):
             canvases.append(made.canvases[index])
-            captions.append(f"{wanted} {index}")
+            captions.append(f"{choice} {index}")
             ids, margin = codec.decode_ids(made.x[index])
-            is_text = wanted == "text"
+            is_text = choice == "text"
             tokens.append(token_names(codec, ids) if is_text else ())
             margins.append(margin.tolist() if is_text else ())
     return Inspector(np.stack(canvases), tuple(captions), codec.cell_index, tuple(tokens), tuple(margins))

@@ -37,7 +37,7 @@ def class_number(denoiser: Denoiser, label: int | str) -> int:
 
 def require_possible(
     denoiser: Denoiser,
-    wanted: ModalityChoice,
+    modality: ModalityChoice,
     label: int = NO_LABEL,
     *,
     given: KnownPixels | None = None,
@@ -51,14 +51,14 @@ def require_possible(
     """
     model = denoiser.config.model
     settings = denoiser.config.sampling.changed(**changes)
-    if label != NO_LABEL and wanted == "text":
+    if label != NO_LABEL and modality == "text":
         raise InputError(f"--label={label} is a class of natural images: leave it out with --modality=text")
     if label != NO_LABEL and not 0 <= label < model.num_classes:
         known = f"0 to {model.num_classes - 1}" if model.num_classes else "none, model.num_classes=0"
         raise InputError(f"--label={label} is not a class of this model: it has {known}")
-    if wanted != "any" and Modality.of(wanted) not in denoiser.modalities:
+    if modality != "any" and Modality.of(modality) not in denoiser.modalities:
         raise InputError(
-            f"--modality={wanted}: this model was not trained on it, data.sources={denoiser.config.data.sources}"
+            f"--modality={modality}: this model was not trained on it, data.sources={denoiser.config.data.sources}"
         )
     if model.tagging == "none" and len(denoiser.modalities) > 1:
         raise InputError(
@@ -69,8 +69,8 @@ def require_possible(
         raise InputError(
             f"a canvas of {given.canvas.shape[0]} pixels is given, and the model's have {model.canvas_size}"
         )
-    if given is not None and (wanted == "any" or given.modality != Modality.of(wanted)):
-        raise InputError(f"--modality={wanted} is not what there is to fill in: leave it out")
+    if given is not None and (modality == "any" or given.modality != Modality.of(modality)):
+        raise InputError(f"--modality={modality} is not what there is to fill in: leave it out")
     if wrong := [step for step in trajectory if not 0 <= step < settings.steps]:
         raise InputError(f"step {wrong[0]} is not one of the {settings.steps} steps: choose 0 to {settings.steps - 1}")
     if settings.project_from < 1 and model.codebook_head:
@@ -78,7 +78,7 @@ def require_possible(
             f"sampling.project_from={settings.project_from} draws colours toward legal ones, and a codebook head says "
             "the mean legal colour already: leave it at 1"
         )
-    settings = dataclasses.replace(settings, blocks=_possible_blocks(denoiser, wanted, settings, given, changes))
+    settings = dataclasses.replace(settings, blocks=_possible_blocks(denoiser, modality, settings, given, changes))
     has_direction = prompted or label != NO_LABEL or denoiser.config.training.type_dropout > 0
     if settings.guidance != 1 and ("guidance" in changes or has_direction):
         _require_guidance(denoiser, prompted, label, settings.guidance)
@@ -88,7 +88,7 @@ def require_possible(
 
 def _possible_blocks(
     denoiser: Denoiser,
-    wanted: ModalityChoice,
+    modality: ModalityChoice,
     settings: SamplingConfig,
     given: KnownPixels | None,
     changes: Mapping[str, Any],
@@ -106,12 +106,12 @@ def _possible_blocks(
             f"are decided as a whole heed: {'add --blocks=whole' if WHOLE in trained else 'this model knows none'}"
         )
     for key in ("temperature", "top_p"):
-        if key in changes and name != "1" and wanted != "image":
+        if key in changes and name != "1" and modality != "image":
             flag = f"--{key.replace('_', '-')}={getattr(settings, key)}"
             raise InputError(
                 f"{flag} is for text that is written letter by letter, not for --blocks={name}: leave it out"
             )
-    if name != WHOLE and wanted != "image" and settings.guidance != 1 and "guidance" in changes:
+    if name != WHOLE and modality != "image" and settings.guidance != 1 and "guidance" in changes:
         remedy = "add --blocks=whole" if WHOLE in trained else "leave it out, as this model knows no other text"
         raise InputError(f"--guidance={settings.guidance} leads canvases that are decided as a whole: {remedy}")
     return SampledBlocksConfig(text=name)

@@ -40,7 +40,7 @@ class Generated:
 
 def generate(
     denoiser: Denoiser,
-    wanted: ModalityChoice,
+    modality: ModalityChoice,
     num: int,
     *,
     seed: int = 0,
@@ -55,9 +55,9 @@ def generate(
     """Sample i depends on (seed, i) alone: but for rounding it is the same however many are made, on any devices.
 
     Args:
-      wanted: `any` lets a model with a marker choose by itself; with a type condition, or a marker that is decided
+      modality: `any` lets a model with a marker choose by itself; with a type condition, or a marker that is decided
         first, it is drawn by the share of text in training.
-      given: what is known of every canvas, whose modality is `wanted`: see `infill.py`.
+      given: what is known of every canvas, whose modality is `modality`: see `infill.py`.
       context: of each of the `num` samples (`pixjax.sampling.prompts`); None is none, and costs nothing.
       trajectory: steps, from 0, whose clean prediction is kept in `frames`.
       stop: asked between two batches; when it says so, the canvases that are made so far are returned.
@@ -69,11 +69,11 @@ def generate(
         guidance it was not trained for, or a wrong key or value of `sampling`.
     """
     settings = require_possible(
-        denoiser, wanted, label, given=given, prompted=context is not None, trajectory=trajectory, **changes
+        denoiser, modality, label, given=given, prompted=context is not None, trajectory=trajectory, **changes
     )
     key = jax.random.key(seed)
-    asked = _asked(denoiser, wanted, num, key)
-    run = functools.partial(_make_batch, denoiser, settings, wanted, given, trajectory)
+    asked = _asked(denoiser, modality, num, key)
+    run = functools.partial(_make_batch, denoiser, settings, modality, given, trajectory)
     if settings.blocks.text != WHOLE and TEXT in asked:
         run = functools.partial(_make_parts, denoiser, settings, run, trajectory)
     batches = max(1, -(-num // settings.batch_size))
@@ -84,33 +84,33 @@ def generate(
     made = 0
     while made < num and not stop():
         index = np.arange(made, made + batch)  # beyond num: computed to keep one shape, and dropped
-        modality = asked[np.minimum(index, num - 1)]
-        labels = np.where(modality == TEXT, NO_LABEL, label).astype(np.int32)
+        modalities = asked[np.minimum(index, num - 1)]
+        labels = np.where(modalities == TEXT, NO_LABEL, label).astype(np.int32)
         of_batch = jax.tree.map(lambda values, index=index: values[np.minimum(index, num - 1)], context)
-        canvases, kept = jax.device_get(run(index, modality, labels, of_batch, key))
+        canvases, kept = jax.device_get(run(index, modalities, labels, of_batch, key))
         part = slice(made, min(made + batch, num))
         count = part.stop - part.start
         x[part] = canvases[:count]
         frames[part], frame_times[part] = np.moveaxis(kept.x_hat, 0, 1)[:count], kept.t.T[:count]
         made = part.stop
         progress(made)
-    modality, margin = asked[:made], np.ones(made, np.float32)
+    modalities, margin = asked[:made], np.ones(made, np.float32)
     if denoiser.codec.marker:
-        modality, margin = denoiser.codec.decode_modality(x[:made])
+        modalities, margin = denoiser.codec.decode_modality(x[:made])
     return Generated(
         x=x[:made],
         canvases=to_uint8(x[:made]),
-        modality=modality,
+        modality=modalities,
         modality_margin=margin,
         frames=frames[:made],
         frame_times=frame_times[:made],
     )
 
 
-def _asked(denoiser: Denoiser, wanted: ModalityChoice, num: int, key: jax.Array) -> Int[np.ndarray, " num"]:
+def _asked(denoiser: Denoiser, choice: ModalityChoice, num: int, key: jax.Array) -> Int[np.ndarray, " num"]:
     """The modality that each canvas is asked to have; it means nothing to a model that chooses by itself."""
-    if wanted != "any":
-        return np.full(num, Modality.of(wanted), np.int32)
+    if choice != "any":
+        return np.full(num, Modality.of(choice), np.int32)
     draws = jax.vmap(lambda i: jax.random.uniform(jax.random.fold_in(key, 2 * i + 1)))(jnp.arange(num))
     return np.where(np.asarray(draws) < denoiser.text_share, TEXT, IMAGE).astype(np.int32)
 
@@ -157,7 +157,7 @@ class _Batch:
 def _make_batch(
     denoiser: Denoiser,
     settings: SamplingConfig,
-    wanted: ModalityChoice,
+    choice: ModalityChoice,
     given: KnownPixels | None,
     trajectory: Sequence[int],
     index: Int[np.ndarray, " batch"],
@@ -173,13 +173,13 @@ def _make_batch(
         repeats=Repeats(settings.repeats, settings.stretch) if given and settings.repeats > 1 else ONCE,
         guides=settings.guidance != 1,
         projects=settings.project_from < 1,
-        chooses=wanted == "any" and codec.marker and not config.diffusion.marker_first,
+        chooses=choice == "any" and codec.marker and not config.diffusion.marker_first,
         hides_type=config.training.type_dropout > 0,
     )
     canvas = np.broadcast_to(
         given.canvas if given else np.zeros((size, size, 3), np.uint8), (len(index), size, size, 3)
     )
-    is_told = wanted != "any" or config.diffusion.marker_first > 0
+    is_told = choice != "any" or config.diffusion.marker_first > 0
     mask = np.broadcast_to(codec.marker_pixels & is_told | (given.known if given else False), canvas.shape[:-1])
     # A canvas that chooses for itself goes the way of text, whose colours have to be met more closely.
     paced_as = np.full_like(modality, TEXT) if method.chooses and not config.model.uses_condition else modality

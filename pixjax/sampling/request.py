@@ -70,7 +70,7 @@ class PreparedRequest:
 
     request: SampleRequest
     label: int
-    wanted: ModalityChoice
+    modality: ModalityChoice
     prompt: tuple[Part, ...]
     given: KnownPixels | None
     trajectory: tuple[int, ...]  # the steps, from 0, of the frames
@@ -119,7 +119,7 @@ def sample(
     if not isinstance(model, Denoiser):
         raise InputError(f"model is a {type(model).__name__}: give what pixjax.load returns")
     request = SampleRequest(
-        modality=_wanted(modality),
+        modality=_modality_choice(modality),
         num=num,
         pages=pages,
         seed=seed,
@@ -136,7 +136,7 @@ def sample(
     return run_request(model, prepare(model, request), stop=stop, progress=progress)
 
 
-def _wanted(modality: Any) -> ModalityChoice:
+def _modality_choice(modality: Any) -> ModalityChoice:
     names: dict[str, ModalityChoice] = {"any": "any", "text": "text", "image": "image"}
     name = str(Modality.of(modality)) if isinstance(modality, int | np.integer) else modality
     if not isinstance(name, str) or name not in names:
@@ -151,24 +151,24 @@ def prepare(denoiser: Denoiser, request: SampleRequest) -> PreparedRequest:
       InputError: what this model cannot do, or a file or a value that is wrong.
       OSError: a file of `infill_image` or `mask` that cannot be read.
     """
-    wanted, given = request.modality, None
+    modality, given = request.modality, None
     if request.infill is not None:
         given = given_text(denoiser.codec, request.infill, request.blank)
-        wanted = "text" if wanted == "any" else wanted
+        modality = "text" if modality == "any" else modality
     elif request.infill_image is not None and request.mask is not None:
         given = given_image(request.infill_image, request.mask, denoiser.config.model.canvas_size)
-        wanted = "image" if wanted == "any" else wanted
+        modality = "image" if modality == "any" else modality
     steps = denoiser.config.sampling.changed(**request.changes).steps
     trajectory = chosen_steps(request.trajectory, steps) if request.trajectory is not None else ()
     prompt = read_prompt(denoiser, text=request.prompt, image=request.prompt_image)
     prompted = bool(prompt) or request.pages > 1
     asked: dict[str, Any] = {"given": given, "trajectory": trajectory, "prompted": prompted, **request.changes}
     label = class_number(denoiser, request.label)
-    require_possible(denoiser, wanted, label, **asked)
+    require_possible(denoiser, modality, label, **asked)
     if request.pages > 1:
         require_pages(denoiser)
     return PreparedRequest(
-        request=request, label=label, wanted=wanted, prompt=prompt, given=given, trajectory=trajectory
+        request=request, label=label, modality=modality, prompt=prompt, given=given, trajectory=trajectory
     )
 
 
@@ -197,7 +197,7 @@ def run_request(
     context = make_context(denoiser, [prepared.prompt] * request.num, context_canvases if prepared.prompt else 0)
     made = generate(
         denoiser,
-        prepared.wanted,
+        prepared.modality,
         request.num,
         label=prepared.label,
         given=prepared.given,

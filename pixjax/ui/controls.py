@@ -53,7 +53,7 @@ class Controls:
 def controls_of(denoiser: Denoiser) -> Controls:
     """Raises `InputError` for a model that cannot be sampled at all."""
     require_possible(denoiser, "any")
-    refused = {wanted: _refusal(require_possible, denoiser, wanted) for wanted in _MODALITIES}
+    refused = {choice: _refusal(require_possible, denoiser, choice) for choice in _MODALITIES}
     no_prompt = _refusal(require_context, denoiser, "--prompt")
     no_label = _refusal(require_possible, denoiser, "any", 0)
     guided = [_refusal(require_possible, denoiser, "any", guidance=_GUIDED)]
@@ -62,7 +62,7 @@ def controls_of(denoiser: Denoiser) -> Controls:
     if not no_label:
         guided.append(_refusal(require_possible, denoiser, "any", 0, guidance=_GUIDED))
     return Controls(
-        modalities=tuple(wanted for wanted in ("any", "text", "image") if not refused[wanted]),
+        modalities=tuple(choice for choice in ("any", "text", "image") if not refused[choice]),
         averages=(*map(str, denoiser.config.training.ema_decays), "none"),
         samplers=get_args(get_type_hints(SamplingConfig)["sampler"]),
         sampling=denoiser.config.sampling,

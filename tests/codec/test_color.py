@@ -28,7 +28,7 @@ RADIX_CODES = st.builds(
 
 def brute_force(code: ColorCode, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Distances to every colour in float64, and the order of the colours by distance."""
-    colors = code.codebook.reshape(code.vocab_size, -1).astype(np.float64) / 127.5 - 1
+    colors = code.palette.reshape(code.vocab_size, -1).astype(np.float64) / 127.5 - 1
     distance = np.linalg.norm(x.reshape(len(x), 1, -1).astype(np.float64) - colors, axis=-1)
     return distance, np.argsort(distance, axis=1, kind="stable")
 
@@ -41,14 +41,14 @@ def test_base256_paints_the_least_significant_digit_red():
 def test_three_levels_and_one_pixel_are_exactly_the_27_letters():
     code = parse_code("radix:auto:1", 27)
     assert (code.levels, code.pixels) == (3, 1)
-    assert len(np.unique(code.codebook.reshape(-1, 3), axis=0)) == 27
-    assert set(code.codebook.reshape(-1)) == {0, 128, 255}
+    assert len(np.unique(code.palette.reshape(-1, 3), axis=0)) == 27
+    assert set(code.palette.reshape(-1)) == {0, 128, 255}
 
 
 def test_two_levels_are_the_bits_of_the_id():
     code = parse_code("radix:2:2", 64)
     bits = (np.arange(64)[:, None] >> np.arange(6)) & 1
-    assert (code.codebook.reshape(64, 6) == 255 * bits).all()
+    assert (code.palette.reshape(64, 6) == 255 * bits).all()
 
 
 @pytest.mark.parametrize(("symbols", "pixels", "levels"), [(258, 1, 7), (50_257, 1, 37), (50_257, 6, 2), (27, 2, 2)])
@@ -152,22 +152,22 @@ def test_every_code_of_the_registry_keeps_what_a_code_promises(text, vocab_size,
 class ListedColors(ColorCode):
     """Of any colours: what a code is that says nothing but them."""
 
-    def __init__(self, codebook: np.ndarray):
-        self.vocab_size, self.pixels, _ = codebook.shape
-        self._codebook = codebook
+    def __init__(self, palette: np.ndarray):
+        self.vocab_size, self.pixels, _ = palette.shape
+        self._palette = palette
 
     @classmethod
     def parse(cls, text: str, vocab_size: int) -> None: ...
 
     @property
-    def codebook(self) -> np.ndarray:
-        return self._codebook
+    def palette(self) -> np.ndarray:
+        return self._palette
 
 
 @settings(max_examples=20, deadline=None)
 @given(code=RADIX_CODES, seed=st.integers(0, 2**32), sigma=st.sampled_from([0.05, 0.3, 1.0, 3.0]))
 def test_a_code_that_only_lists_its_colours_keeps_what_a_code_promises(code, seed, sigma):
-    listed = ListedColors(code.codebook[np.random.default_rng(seed).permutation(code.vocab_size)])
+    listed = ListedColors(code.palette[np.random.default_rng(seed).permutation(code.vocab_size)])
     has_a_colour_for_every_id(listed)
     decodes_to_the_nearest_colour(listed, seed, sigma)
     decodes_any_uint8(listed, seed)

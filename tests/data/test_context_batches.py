@@ -208,7 +208,7 @@ def test_a_preview_shows_the_context_before_each_canvas(folder):
     for record, (first, _) in zip(preview.records, preview.contexts, strict=True):
         if record.heading.startswith("image") and first is not None:
             assert first.heading == "given: text"
-            assert any(name in first.words for name in COLORS)
+            assert any(name in first.text for name in COLORS)
     share = preview.statistics["context"]
     assert share["measured_share"] == np.mean([first is not None for first, _ in preview.contexts])
     assert 0 < share["image"] < share["text"] < 1

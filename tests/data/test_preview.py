@@ -36,9 +36,9 @@ def test_each_record_is_shown_with_what_it_says(sources):
     preview = preview_of(sources)
     for panel in preview.records:
         if panel.heading == "text":
-            assert "quick brown" in panel.words
+            assert "quick brown" in panel.text
         else:
-            assert panel.words == f"picture {panel.canvas[8, 8, 2] // 10}"
+            assert panel.text == f"picture {panel.canvas[8, 8, 2] // 10}"
 
 
 def test_the_records_are_those_that_training_draws(sources):

@@ -40,6 +40,6 @@ def test_a_source_of_neither_texts_nor_pictures_says_so():
 
     spec = Empty(SourceUri("text", "x"))
     with pytest.raises(InputError, match="no documents of text"):
-        spec.parts()
+        spec.document_files()
     with pytest.raises(InputError, match="no pictures"):
         spec.pictures(8)

@@ -22,7 +22,7 @@ from pixjax.data import open_source, row_formats
 from pixjax.data.bad_records import BadRow
 from pixjax.data.preparation import plan_preparation
 from pixjax.data.prepare import prepare
-from pixjax.data.sources import text_documents, text_parts
+from pixjax.data.sources import document_files, text_documents
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError
 
@@ -66,7 +66,7 @@ def short_reads(monkeypatch):
 
 
 def require_documents(path, texts, key="?key=content"):
-    (part,) = text_parts(SourceUri.parse(f"text:{path}{key}"))
+    (part,) = document_files(SourceUri.parse(f"text:{path}{key}"))
     places, documents = zip(*part.read(), strict=True)
     assert list(documents) == texts
     for number in {0, 1, len(texts) // 2, len(texts) - 1} & set(range(len(texts))):
@@ -321,7 +321,7 @@ def test_prepared_shards_pass_over_the_same_rows_and_the_manifest_counts_each_on
 def test_a_long_list_is_read_in_little_memory(tmp_path):
     with (tmp_path / "a.json").open("w") as file:
         file.write("[" + ",".join(['{"text": "' + "x" * 10_000 + '"}'] * 1000) + "]")
-    (part,) = text_parts(SourceUri.parse(f"text:{tmp_path}/a.json"))
+    (part,) = document_files(SourceUri.parse(f"text:{tmp_path}/a.json"))
     tracemalloc.start()
     assert sum(len(text) for _, text in part.read()) == 10_000_000
     assert tracemalloc.get_traced_memory()[1] < 4_000_000
@@ -333,7 +333,7 @@ def test_rows_of_parquet_that_are_null_of_another_type_or_not_utf8(tmp_path):
     raw = pa.array([b"a", None, b"caf\xe9", "größe".encode()])
     for column in (raw, raw.view(pa.string()), pa.array(["a", None, "b", "größe"]).dictionary_encode()):
         pq.write_table(pa.table({"text": column, "number": [1, 2, 3, 4]}), tmp_path / "a.parquet")
-        ((part),) = text_parts(SourceUri.parse(f"text:{tmp_path}/a.parquet"))
+        ((part),) = document_files(SourceUri.parse(f"text:{tmp_path}/a.parquet"))
         rows = [str(bad) if isinstance(bad, BadRow) else bad for _, bad in part.read()]
         assert rows[0] == "a"
         assert rows[1] == f"{tmp_path}/a.parquet row 2: 'text' is null"

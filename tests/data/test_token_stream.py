@@ -10,7 +10,7 @@ from pixjax.codec import CanvasCodec
 from pixjax.data.bad_records import BadRow
 from pixjax.data.demo import demo_documents
 from pixjax.data.keys import fold
-from pixjax.data.sources import open_source, text_parts
+from pixjax.data.sources import document_files, open_source
 from pixjax.data.token_stream import MemoryTokens, TokenStream
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError
@@ -118,7 +118,7 @@ def test_lines_are_read_from_the_place_where_they_stand(tmp_path, ending):
     )
     path = tmp_path / f"a{ending}"
     path.write_bytes(gzip.compress(data) if ending.endswith("gz") else data)
-    (part,) = text_parts(SourceUri.parse(f"text:{path}"))
+    (part,) = document_files(SourceUri.parse(f"text:{path}"))
     places, documents = zip(*part.read(), strict=True)
     assert list(documents) == texts
     for number, place in enumerate(places):
