@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pixjax.config_file import load_config
     from pixjax.errors import InputError, RunError
     from pixjax.report.run import evaluate
-    from pixjax.sampling.request import sample
+    from pixjax.sampling.sample import sample
     from pixjax.sampling.samples import Samples
     from pixjax.training.train import train
 
@@ -51,7 +51,7 @@ _HOMES = {
     "evaluate": "pixjax.report.run",
     "load": "pixjax.checkpoints.load",
     "load_config": "pixjax.config_file",
-    "sample": "pixjax.sampling.request",
+    "sample": "pixjax.sampling.sample",
     "train": "pixjax.training.train",
 }
 

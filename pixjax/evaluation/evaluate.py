@@ -35,7 +35,9 @@ from pixjax.evaluation.sample_quality import (
     text_quality,
 )
 from pixjax.models import NO_LABEL, predict, tell
-from pixjax.sampling.generate import Generated, ModalityChoice, generate, require_possible
+from pixjax.sampling.checks import require_possible
+from pixjax.sampling.generate import Generated, generate
+from pixjax.sampling.request import ModalityChoice
 from pixjax.training.mesh import batch_sharding
 
 # Text has bits per dimension too, but only those of images are what others report.

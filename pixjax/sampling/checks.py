@@ -3,7 +3,7 @@
 import dataclasses
 import difflib
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from pixjax.checkpoints.load import Denoiser
 from pixjax.codec import TEXT, Modality
@@ -12,8 +12,7 @@ from pixjax.diffusion import WHOLE
 from pixjax.errors import InputError
 from pixjax.models import NO_LABEL
 from pixjax.sampling.infill import KnownPixels
-
-ModalityChoice = Literal["text", "image", "any"]
+from pixjax.sampling.request import ModalityChoice
 
 
 def class_number(denoiser: Denoiser, label: int | str) -> int:

@@ -16,8 +16,9 @@ from pixjax.codec.scale import Array as AnyArray
 from pixjax.config import Config, SamplingConfig
 from pixjax.diffusion import ONCE, WHOLE, Frames, Known, Repeats, guide, keep_known, project, sample, time_grids
 from pixjax.models import NO_LABEL, NO_TYPE, Context, JiT, Params, denoise, marker_first, type_condition
-from pixjax.sampling.checks import ModalityChoice, require_possible
+from pixjax.sampling.checks import require_possible
 from pixjax.sampling.infill import KnownPixels
+from pixjax.sampling.request import ModalityChoice
 from pixjax.sampling.text_in_order import text_in_order
 from pixjax.training.mesh import batch_sharding
 

@@ -1,46 +1,148 @@
-"""A request in the words of a person, and the canvases that answer it: what `pixjax sample` and its page share."""
+"""A request for samples: each option of `pixjax sample`, of its page and of `pixjax.sample`, said once.
+
+The flags of the command and the form of the page are made of the fields of `SampleRequest`, which checks what it is
+given. It imports nothing heavy, so that `pixjax sample --help` answers at once.
+"""
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
-import numpy as np
-
-from pixjax.checkpoints.load import Denoiser
-from pixjax.codec import Modality
-from pixjax.config import require_seed
-from pixjax.data.source import Part
+from pixjax.config import SamplingConfig, known_keys, require_seed
+from pixjax.config_values import unknown_key
 from pixjax.errors import InputError
-from pixjax.models import NO_LABEL
-from pixjax.sampling.checks import ModalityChoice, class_number, require_possible
-from pixjax.sampling.generate import generate
-from pixjax.sampling.infill import KnownPixels, given_image, given_text
-from pixjax.sampling.pictures import chosen_steps
-from pixjax.sampling.prompts import generate_pages, make_context, read_prompt, require_pages
-from pixjax.sampling.samples import Samples
+
+ModalityChoice = Literal["text", "image", "any"]
+Path = str | os.PathLike
+
+SAMPLERS: tuple[str, ...] = get_args(get_type_hints(SamplingConfig)["sampler"])
+GROUPS = {
+    "how": "each is the config's unless given: pixjax/config.py, SamplingConfig",
+    "filling in": "what is given comes back exactly, the rest is generated",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """How a person is asked for a field of `SampleRequest`."""
+
+    help: str
+    metavar: str | None = None
+    group: Literal["", "how", "filling in"] = ""
+    flag: str | None = None  # the name of the field unless given; empty: only in Python
+    alone: str | None = None  # what the flag means without a value
+    choices: tuple[str, ...] = ()
+    page: str = ""  # its label on the page, where those without one are not asked for
+    example: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Option:
+    """A field of `SampleRequest`, and how a person is asked for it."""
+
+    name: str
+    types: tuple[Any, ...]  # of its values, that of the page first
+    default: Any
+    asked: Asked
+
+    @property
+    def flag(self) -> str:
+        return f"--{self.name.replace('_', '-')}" if self.asked.flag is None else self.asked.flag
+
+    @property
+    def parse(self) -> Callable[[str], Any]:
+        """What reads the value of its flag."""
+        return self.types[0] if self.types[0] in (int, float) and str not in self.types else str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SampleRequest:
-    """What is asked for: the flags of `pixjax sample`, by their names. Raises `InputError` for what no model could do.
+    """What is asked of a model. Raises `InputError` for what no model could do.
 
-    changes: keys of `config.sampling` that are to be another than there; a grid may be a text, TEXT,IMAGE for one each.
+    Fields that are keys of `config.sampling` are the config's where they are None; they may be written as the flags
+    are, a grid as TEXT,IMAGE for one each, an interval as FROM,TO.
     """
 
-    modality: ModalityChoice = "any"
-    num: int = 1
-    pages: int = 1
-    seed: int = 0
-    label: int | str = NO_LABEL  # a name of a class stands for its number
-    prompt: str | None = None
-    prompt_image: str | os.PathLike | None = None
-    infill: str | None = None
-    blank: str = "_"
-    infill_image: str | os.PathLike | None = None
-    mask: str | os.PathLike | None = None
-    trajectory: str | None = None
-    changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    modality: Annotated[
+        ModalityChoice,
+        Asked("any: each canvas's tag decides", choices=get_args(ModalityChoice), page="Modality"),
+    ] = "any"
+    num: Annotated[int, Asked("how many canvases", "N")] = 16
+    seed: Annotated[int, Asked("sample i depends on the seed and i alone", page="Seed")] = 0
+    prompt: Annotated[
+        str | None, Asked("what to answer, or to go on from (a model with context)", "TEXT", page="Prompt")
+    ] = None
+    prompt_image: Annotated[
+        Path | None, Asked("a picture to answer; with --prompt, it comes first", "FILE", page="Prompt image")
+    ] = None
+    pages: Annotated[int, Asked("of each text, every page conditioned on the one before", "N")] = 1
+    label: Annotated[int | str, Asked("class of a natural image, its number or its name; -1: none", page="Label")] = -1
+    trajectory: Annotated[
+        str | None,
+        Asked(
+            "also trajectory.png and .gif: the clean prediction at these steps, as in 0,10,49; eight without a value",
+            "STEPS",
+            alone="even",
+        ),
+    ] = None
+
+    sampler: Annotated[str | None, Asked(", ".join(SAMPLERS), "NAME", "how", choices=SAMPLERS, page="Sampler")] = None
+    steps: Annotated[int | None, Asked("from noise to canvas", "N", "how", page="Steps")] = None
+    batch_size: Annotated[int | None, Asked("canvases denoised at once", flag="")] = None
+    grid: Annotated[
+        str | Mapping[str, str] | None,
+        Asked(
+            "of times: uniform, log_snr[:MIN:MAX] or edm[:SIGMA_MIN:SIGMA_MAX[:RHO]]; TEXT,IMAGE for one each",
+            "GRID",
+            "how",
+        ),
+    ] = None
+    blocks: Annotated[
+        str | int | Mapping[str, str] | None,
+        Asked("cells of text decided together: 1 is letter by letter, or whole", "N", "how"),
+    ] = None
+    temperature: Annotated[float | None, Asked("letter by letter: 0 is always the likeliest", "T", "how")] = None
+    top_p: Annotated[float | None, Asked("letter by letter: of the likeliest ids alone", "SHARE", "how")] = None
+    churn: Annotated[float | None, Asked("of noise drawn anew by the stochastic sampler", "SHARE", "how")] = None
+    asymmetry: Annotated[float | None, Asked("that canvases run ahead of the time told", "STEPS", "how")] = None
+    guidance: Annotated[
+        float | None, Asked("toward the prompt, the label or the modality; 1: none", "SCALE", "how", page="Guidance")
+    ] = None
+    guidance_interval: Annotated[
+        str | tuple[float, ...] | None, Asked("times between which guidance holds", "FROM,TO", "how")
+    ] = None
+    project_from: Annotated[
+        float | None, Asked("from this time draw text toward legal colours", "T", "how", flag="--project")
+    ] = None
+    project_strength: Annotated[float | None, Asked("how far: 1 is all the way", "SHARE", "how")] = None
+
+    infill: Annotated[
+        str | None,
+        Asked(
+            "each _ is one unknown token, and so is all after the end",
+            "TEXT",
+            "filling in",
+            page="Fill in",
+            example="The ____ sat on the ____",
+        ),
+    ] = None
+    blank: Annotated[
+        str,
+        Asked(
+            "that stands for an unknown token in --infill, for a text with underscores of its own: --blank='#'",
+            "CHARACTER",
+            "filling in",
+        ),
+    ] = "_"
+    infill_image: Annotated[
+        Path | None, Asked("an image, of which --mask says what is to be made anew", "FILE", "filling in")
+    ] = None
+    mask: Annotated[
+        Path | None, Asked("an image of the same size: white is made anew, black is kept", "FILE", "filling in")
+    ] = None
+    repeats: Annotated[int | None, Asked("walk each stretch so often (RePaint's resampling)", "N", "filling in")] = None
+    stretch: Annotated[int | None, Asked("steps of a stretch", "N", "filling in")] = None
 
     def __post_init__(self):
         require_seed(self.seed)
@@ -56,154 +158,36 @@ class SampleRequest:
             raise InputError("--infill-image and --mask go together: one says what is known, the other where")
         if self.infill is not None and self.infill_image is not None:
             raise InputError("--infill fills in a text and --infill-image an image: give one of them")
-        if isinstance(both := self.changes.get("grid"), str):
-            of_text, _, of_image = both.partition(",")
-            grid = {"text": of_text, "image": of_image or of_text}
-            object.__setattr__(self, "changes", {**self.changes, "grid": grid})
-        if isinstance(name := self.changes.get("blocks"), str | int):
-            object.__setattr__(self, "changes", {**self.changes, "blocks": {"text": str(name)}})
+        if isinstance(self.grid, str):
+            of_text, _, of_image = self.grid.partition(",")
+            object.__setattr__(self, "grid", {"text": of_text, "image": of_image or of_text})
+        if isinstance(self.blocks, str | int):
+            object.__setattr__(self, "blocks", {"text": str(self.blocks)})
+        if isinstance(interval := self.guidance_interval, str):
+            try:
+                object.__setattr__(self, "guidance_interval", tuple(float(time) for time in interval.split(",")))
+            except ValueError:
+                raise InputError(f"--guidance-interval={interval} is no interval: write 0.1,0.9") from None
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """The keys of `config.sampling` that are to be another than there."""
+        given = {field.name: getattr(self, field.name) for field in dataclasses.fields(SamplingConfig)}
+        return {name: value for name, value in given.items() if value is not None}
+
+    @classmethod
+    def of(cls, **options: Any) -> "SampleRequest":
+        """Of options by name. Raises `InputError` for one that there is not, naming the nearest key."""
+        if unknown := options.keys() - {field.name for field in dataclasses.fields(cls)}:
+            raise InputError(unknown_key(f"sampling.{min(unknown)}", known_keys()))
+        return cls(**options)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class PreparedRequest:
-    """A request that a model can serve, its texts and files read."""
-
-    request: SampleRequest
-    label: int
-    modality: ModalityChoice
-    prompt: tuple[Part, ...]
-    given: KnownPixels | None
-    trajectory: tuple[int, ...]  # the steps, from 0, of the frames
-
-
-def sample(
-    model: Denoiser,
-    modality: int | str = "any",
-    num: int = 16,
-    *,
-    prompt: str | None = None,
-    seed: int = 0,
-    pages: int = 1,
-    label: int | str = NO_LABEL,
-    prompt_image: str | os.PathLike | None = None,
-    infill: str | None = None,
-    blank: str = "_",
-    infill_image: str | os.PathLike | None = None,
-    mask: str | os.PathLike | None = None,
-    trajectory: str | Sequence[int] | None = None,
-    stop: Callable[[], bool] = lambda: False,
-    progress: Callable[[int], object] = lambda made: None,
-    **sampling: Any,
-) -> Samples:
-    """Makes canvases with a model, as `pixjax sample` does: its flags are these arguments, which errors name so.
-
-    Sample i depends on (seed, i) alone.
-
-    Args:
-      model: of `pixjax.load`.
-      modality: a `Modality` or its name; `any`: the tag of each canvas decides.
-      prompt: a text to answer, or to go on from, for a model with context.
-      pages: of each text, every page conditioned on the one before.
-      label: the class of natural images, by name or number; -1 is none.
-      prompt_image: a picture file to answer, before the prompt.
-      infill: a text in which each `blank` is one unknown token, as all after its end.
-      infill_image: a picture file, of which `mask`, a file of the same size, says in white what is to be made anew.
-      trajectory: steps, from 0, of which the clean prediction is kept, or `even` for eight of them.
-      stop: asked between two batches; when it says so, the samples that are made so far are returned.
-      progress: told after each batch how many canvases there are.
-      sampling: keys of `config.sampling` that are to be another than there, for instance `steps=20`.
-
-    Raises:
-      InputError: what this model cannot do, or a file, a key or a value that is wrong; before anything is computed.
-    """
-    if not isinstance(model, Denoiser):
-        raise InputError(f"model is a {type(model).__name__}: give what pixjax.load returns")
-    request = SampleRequest(
-        modality=_modality_choice(modality),
-        num=num,
-        pages=pages,
-        seed=seed,
-        label=label,
-        prompt=prompt,
-        prompt_image=prompt_image,
-        infill=infill,
-        blank=blank,
-        infill_image=infill_image,
-        mask=mask,
-        trajectory=trajectory if trajectory is None or isinstance(trajectory, str) else ",".join(map(str, trajectory)),
-        changes=sampling,
-    )
-    return run_request(model, prepare(model, request), stop=stop, progress=progress)
-
-
-def _modality_choice(modality: Any) -> ModalityChoice:
-    names: dict[str, ModalityChoice] = {"any": "any", "text": "text", "image": "image"}
-    name = str(Modality.of(modality)) if isinstance(modality, int | np.integer) else modality
-    if not isinstance(name, str) or name not in names:
-        raise InputError(f"modality={modality!r} is unknown: choose one of {', '.join(names)}")
-    return names[name]
-
-
-def prepare(denoiser: Denoiser, request: SampleRequest) -> PreparedRequest:
-    """Reads what is asked for, before anything is computed or written.
-
-    Raises:
-      InputError: what this model cannot do, or a file or a value that is wrong.
-      OSError: a file of `infill_image` or `mask` that cannot be read.
-    """
-    modality, given = request.modality, None
-    if request.infill is not None:
-        given = given_text(denoiser.codec, request.infill, request.blank)
-        modality = "text" if modality == "any" else modality
-    elif request.infill_image is not None and request.mask is not None:
-        given = given_image(request.infill_image, request.mask, denoiser.config.model.canvas_size)
-        modality = "image" if modality == "any" else modality
-    steps = denoiser.config.sampling.changed(**request.changes).steps
-    trajectory = chosen_steps(request.trajectory, steps) if request.trajectory is not None else ()
-    prompt = read_prompt(denoiser, text=request.prompt, image=request.prompt_image)
-    prompted = bool(prompt) or request.pages > 1
-    asked: dict[str, Any] = {"given": given, "trajectory": trajectory, "prompted": prompted, **request.changes}
-    label = class_number(denoiser, request.label)
-    require_possible(denoiser, modality, label, **asked)
-    if request.pages > 1:
-        require_pages(denoiser)
-    return PreparedRequest(
-        request=request, label=label, modality=modality, prompt=prompt, given=given, trajectory=trajectory
-    )
-
-
-def run_request(
-    denoiser: Denoiser,
-    prepared: PreparedRequest,
-    *,
-    context_canvases: int = 0,
-    stop: Callable[[], bool] = lambda: False,
-    progress: Callable[[int], object] = lambda made: None,
-) -> Samples:
-    """The canvases of a request.
-
-    Args:
-      context_canvases: that a prompt is given, so that prompts of any length share one program; 0: as many as it needs.
-      stop: asked between two batches; when it says so, what is made so far is returned.
-      progress: told after each batch how many canvases there are.
-    """
-    request = prepared.request
-    watching: dict[str, Any] = {"seed": request.seed, "stop": stop, "progress": progress}
-    if request.pages > 1:
-        pages = generate_pages(
-            denoiser, request.num, request.pages, prompt=prepared.prompt, **watching, **request.changes
-        )
-        return Samples(pages=tuple(pages), codec=denoiser.codec, num=request.num, num_pages=request.pages)
-    context = make_context(denoiser, [prepared.prompt] * request.num, context_canvases if prepared.prompt else 0)
-    made = generate(
-        denoiser,
-        prepared.modality,
-        request.num,
-        label=prepared.label,
-        given=prepared.given,
-        context=context,
-        trajectory=prepared.trajectory,
-        **watching,
-        **request.changes,
-    )
-    return Samples(pages=(made,), codec=denoiser.codec, num=request.num, trajectory=prepared.trajectory)
+def options() -> tuple[Option, ...]:
+    """Those of a `SampleRequest`, in its order."""
+    hints = get_type_hints(SampleRequest, include_extras=True)
+    found = []
+    for field in dataclasses.fields(SampleRequest):
+        kind, asked = get_args(hints[field.name])
+        found.append(Option(name=field.name, types=get_args(kind) or (kind,), default=field.default, asked=asked))
+    return tuple(found)

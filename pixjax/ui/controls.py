@@ -1,15 +1,15 @@
 """What the page may offer with a model, and why it refuses the rest; and what is filled in, as a request."""
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any, get_args, get_type_hints
+from collections.abc import Callable, Mapping
+from typing import Any, get_args
 
 from pixjax.checkpoints.load import Denoiser, load
 from pixjax.config import SamplingConfig
 from pixjax.errors import InputError
-from pixjax.sampling.checks import ModalityChoice, require_possible
+from pixjax.sampling.checks import require_possible
 from pixjax.sampling.prompts import require_context
-from pixjax.sampling.request import SampleRequest
+from pixjax.sampling.request import ModalityChoice, SampleRequest, options
 
 
 class Averages:
@@ -32,22 +32,21 @@ _MODALITIES: tuple[ModalityChoice, ...] = get_args(ModalityChoice)
 _GUIDED = 2.0  # any scale but 1
 
 
+PAGE = tuple(option for option in options() if option.asked.page)  # what is asked for there
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Controls:
-    """Choices, the first of `modalities` and `averages` chosen; and reasons, empty for what the model can be asked.
+    """Choices, the first of `modalities` and `averages` chosen; and reasons, by option, why a model cannot be asked.
 
-    A reason is the sentence with which `pixjax sample` would refuse.
+    A reason is the sentence with which `pixjax sample` would refuse; empty for what can be asked. That of `modality` is
+    of those that are missing.
     """
 
     modalities: tuple[ModalityChoice, ...]
     averages: tuple[str, ...]
-    samplers: tuple[str, ...]
     sampling: SamplingConfig  # what the model's config starts from
-    no_modality: str  # of those that are missing
-    no_prompt: str
-    no_infill: str
-    no_label: str
-    no_guidance: str
+    reasons: Mapping[str, str]
 
 
 def controls_of(denoiser: Denoiser) -> Controls:
@@ -64,13 +63,15 @@ def controls_of(denoiser: Denoiser) -> Controls:
     return Controls(
         modalities=tuple(choice for choice in ("any", "text", "image") if not refused[choice]),
         averages=(*map(str, denoiser.config.training.ema_decays), "none"),
-        samplers=get_args(get_type_hints(SamplingConfig)["sampler"]),
         sampling=denoiser.config.sampling,
-        no_modality=" ".join(filter(None, refused.values())),
-        no_prompt=no_prompt,
-        no_infill=refused["text"],
-        no_label=no_label,
-        no_guidance=guided[0] if all(guided) else "",
+        reasons={
+            "modality": " ".join(filter(None, refused.values())),
+            "prompt": no_prompt,
+            "prompt_image": no_prompt,
+            "infill": refused["text"],
+            "label": no_label,
+            "guidance": guided[0] if all(guided) else "",
+        },
     )
 
 
@@ -82,34 +83,18 @@ def _refusal(require: Callable, *asked: Any, **changes: Any) -> str:
     return ""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Form:
-    """The fields of the page, None where one is empty."""
+def request_of(filled: Mapping[str, Any], sampling: SamplingConfig) -> SampleRequest:
+    """What is filled in, by option; None or the empty text where a field is empty.
 
-    modality: ModalityChoice
-    prompt: str | None
-    prompt_image: str | None  # a path
-    infill: str | None
-    seed: float | None
-    sampler: str
-    steps: float | None
-    guidance: float | None
-    label: float | None  # -1 is none
-
-    def request(self, sampling: SamplingConfig) -> SampleRequest:
-        """Raises `InputError` for numbers that are missing or wrong; `sampling` is the config's."""
-        changes: dict[str, Any] = {"sampler": self.sampler, "steps": _whole("--steps", self.steps)}
-        if self.guidance is not None and self.guidance != sampling.guidance:
-            changes["guidance"] = float(self.guidance)  # else what the config says, where there is a condition
-        return SampleRequest(
-            modality=self.modality,
-            prompt=self.prompt or None,
-            prompt_image=self.prompt_image or None,
-            infill=self.infill or None,
-            seed=_whole("--seed", self.seed),
-            label=_whole("--label", self.label),
-            changes=changes,
-        )
+    What is as in `sampling`, the config's, is left to it: guidance holds there only where there is a condition. Raises
+    `InputError` for whole numbers that are missing or wrong, and for what `SampleRequest` refuses.
+    """
+    values: dict[str, Any] = {
+        option.name: _whole(option.flag, filled[option.name]) if option.types[0] is int else filled[option.name]
+        for option in PAGE
+    }
+    given = {name: value for name, value in values.items() if value not in (None, "")}
+    return SampleRequest(**{name: value for name, value in given.items() if value != getattr(sampling, name, None)})
 
 
 def _whole(name: str, value: float | None) -> int:

@@ -10,7 +10,8 @@ from pixjax.checkpoints.load import Denoiser
 from pixjax.codec import TEXT, CanvasCodec, to_uint8
 from pixjax.report.blocks import ShadedText, ShadedTexts
 from pixjax.report.html import escape, shaded_texts_html, token_text
-from pixjax.sampling.request import SampleRequest, prepare, run_request
+from pixjax.sampling.request import SampleRequest
+from pixjax.sampling.sample import prepare, run_request
 from pixjax.sampling.samples import token_names, until_the_end
 
 SIDE = 512  # pixels that a canvas is shown with, about
@@ -63,7 +64,7 @@ def make_film(denoiser: Denoiser, request: SampleRequest) -> Film:
         modality=modality,
         step=prepared.trajectory,
         time=tuple(made.frame_times[0].tolist()),
-        steps=denoiser.config.sampling.changed(**request.changes).steps,
+        steps=prepared.settings.steps,
     )
 
 

@@ -1,14 +1,16 @@
 """The page: which field feeds what. All that it shows is made in `film.py`."""
 
 import importlib.resources
+import os
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
 
 from pixjax.errors import InputError, RunError
-from pixjax.models import NO_LABEL
 from pixjax.report.html import escape, visible
-from pixjax.ui.controls import Averages, Controls, Form, controls_of
+from pixjax.sampling.request import Option
+from pixjax.ui.controls import PAGE, Averages, Controls, controls_of, request_of
 from pixjax.ui.film import Film, make_film, picture, problem_html, scale_of, text_html, token_at, token_html
 
 _QUIETLY: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -30,10 +32,10 @@ def build_page(averages: Averages, title: str) -> gr.Blocks:
         film, pixel = gr.State(), gr.State()
         with gr.Row():
             with gr.Column(scale=2, min_width=320):
-                fields = _what(controls)
+                fields = _fields([option for option in PAGE if not _is_narrow(option)], controls)
                 go = gr.Button("Sample", variant="primary", elem_id="go")
                 problem = gr.HTML(elem_id="problem")
-                fields |= _how(controls)
+                fields |= _narrow_fields(controls)
             with gr.Column(scale=3, min_width=340):
                 canvas = gr.Image(
                     label="Canvas", show_label=False, format="png", interactive=False, buttons=[], elem_id="canvas"
@@ -49,7 +51,7 @@ def build_page(averages: Averages, title: str) -> gr.Blocks:
             filled = dict(zip(fields, values, strict=True))
             try:
                 denoiser = averages(filled.pop("average"))
-                made = make_film(denoiser, Form(**filled).request(controls.sampling))
+                made = make_film(denoiser, request_of(filled, controls.sampling))
             except (InputError, RunError, OSError) as error:  # what is on the page stays there
                 return problem_html(error), *(gr.skip() for _ in shown)
             last = len(made) - 1
@@ -64,7 +66,7 @@ def build_page(averages: Averages, title: str) -> gr.Blocks:
             return (x, y), *_view(made, frame, (x, y))
 
         shown = [film, pixel, slider, *view]
-        triggers = [go.click, *(fields[name].submit for name in ("prompt", "infill", "seed", "steps", "guidance"))]
+        triggers = [go.click, *(field.submit for field in fields.values() if isinstance(field, gr.Textbox | gr.Number))]
         gr.on(triggers, sample, [*fields.values()], [problem, *shown], api_visibility="private", trigger_mode="once")
         slider.input(show, [film, slider, pixel], view, trigger_mode="always_last", **_QUIETLY)
         canvas.select(point, [film, slider], [pixel, *view], **_QUIETLY)
@@ -76,49 +78,43 @@ def _view(film: Film, frame: int, pixel: tuple[int, int] | None) -> tuple[Any, s
     return picture(film, frame, token), text_html(film, frame), token_html(token)
 
 
-def _what(controls: Controls) -> dict[str, Any]:
-    """Fields of a `Form`, by their names: what is asked for."""
-    return {
-        "modality": gr.Radio(
-            controls.modalities, value=controls.modalities[0], label="Modality", info=visible(controls.no_modality),
-            elem_id="modality",
-        ),
-        "prompt": gr.Textbox(
-            label="Prompt", lines=2, interactive=not controls.no_prompt, elem_id="prompt",
-            info=visible(controls.no_prompt) or "What to answer, or to go on from.",
-        ),
-        "prompt_image": gr.File(  # an image field would decode it before it can be refused
-            label="Prompt image", type="filepath", height=110, visible=not controls.no_prompt,
-            elem_id="prompt_image",
-        ),
-        "infill": gr.Textbox(
-            label="Fill in", placeholder="The ____ sat on the ____", interactive=not controls.no_infill,
-            info=visible(controls.no_infill) or "Each _ is one unknown token, and so is all after the end.",
-            elem_id="infill",
-        ),
-    }  # fmt: skip
+def _fields(asked: Sequence[Option], controls: Controls) -> dict[str, Any]:
+    return {option.name: _field(option, controls) for option in asked}
 
 
-def _how(controls: Controls) -> dict[str, Any]:
-    """The other fields of a `Form`, and the average."""
-    sampling, fields = controls.sampling, dict[str, Any]()
-    with gr.Row():
-        fields["seed"] = gr.Number(value=0, label="Seed", precision=0, min_width=120, elem_id="seed")
-        fields["steps"] = gr.Number(value=sampling.steps, label="Steps", precision=0, min_width=120, elem_id="steps")
-    with gr.Row():
-        fields["sampler"] = gr.Dropdown(
-            controls.samplers, value=sampling.sampler, label="Sampler", min_width=120, elem_id="sampler"
-        )
-        fields["average"] = gr.Dropdown(
-            controls.averages, value=controls.averages[0], label="Average (ema)", min_width=120, elem_id="average"
-        )
-    with gr.Row():
-        fields["guidance"] = gr.Number(
-            value=sampling.guidance, label="Guidance", interactive=not controls.no_guidance, min_width=120,
-            info=visible(controls.no_guidance) or "1 is none.", elem_id="guidance",
-        )  # fmt: skip
-        fields["label"] = gr.Number(
-            value=NO_LABEL, label="Label", precision=0, interactive=not controls.no_label, min_width=120,
-            info=visible(controls.no_label) or f"Of a natural image; {NO_LABEL} is none.", elem_id="label",
-        )  # fmt: skip
+def _field(option: Option, controls: Controls) -> Any:
+    """The field of an option, disabled with the reason where the model cannot be asked for it."""
+    reason = controls.reasons.get(option.name, "")
+    value = getattr(controls.sampling, option.name, option.default)
+    named: dict[str, Any] = {"label": option.asked.page, "elem_id": option.name}
+    if os.PathLike in option.types:  # an image field would decode it before it can be refused
+        return gr.File(type="filepath", height=110, visible=not reason, **named)
+    if option.name == "modality":
+        named["info"] = visible(reason)
+        return gr.Radio(controls.modalities, value=controls.modalities[0], **named)
+    if option.asked.choices:
+        return gr.Dropdown(option.asked.choices, value=value, min_width=120, **named)
+    named |= {
+        "interactive": not reason,
+        "info": visible(reason) or f"{option.asked.help[0].upper()}{option.asked.help[1:]}.",
+    }
+    if _is_narrow(option):
+        return gr.Number(value=value, precision=0 if option.types[0] is int else None, min_width=120, **named)
+    return gr.Textbox(lines=1 if option.asked.example else 2, placeholder=option.asked.example or None, **named)
+
+
+def _is_narrow(option: Option) -> bool:
+    """Whether two fields stand side by side: numbers, and choices that are a list to open."""
+    return option.types[0] in (int, float) or (bool(option.asked.choices) and option.name != "modality")
+
+
+def _narrow_fields(controls: Controls) -> dict[str, Any]:
+    """Two in a row, the average as the last."""
+    narrow, fields = [option for option in PAGE if _is_narrow(option)], dict[str, Any]()
+    for first in range(0, len(narrow), 2):
+        with gr.Row():
+            fields |= _fields(narrow[first : first + 2], controls)
+    fields["average"] = gr.Dropdown(
+        controls.averages, value=controls.averages[0], label="Average (ema)", min_width=120, elem_id="average"
+    )
     return fields

@@ -8,7 +8,7 @@ from pixjax.data import text_share
 from pixjax.errors import InputError
 from pixjax.training.mesh import make_mesh
 from pixjax.training.state import make_model
-from pixjax.ui.controls import controls_of
+from pixjax.ui.controls import PAGE, controls_of
 
 
 def denoiser_of(config) -> Denoiser:
@@ -22,28 +22,30 @@ def denoiser_of(config) -> Denoiser:
 def test_a_model_with_a_marker_alone_is_prompted_and_guided_by_nothing(tiny_config):
     controls = controls_of(denoiser_of(tiny_config()))
     assert controls.modalities == ("any", "text", "image")
+    assert next(option for option in PAGE if option.name == "sampler").asked.choices == (
+        "heun", "euler", "dpm++", "stochastic",
+    )  # fmt: skip
     assert controls.averages == ("0.9", "0.5", "none")
-    assert controls.samplers == ("heun", "euler", "dpm++", "stochastic")
-    assert controls.no_prompt.startswith("--prompt: this model was trained without context")
-    assert "needs a condition, and this model has none" in controls.no_guidance
-    assert controls.no_label == "--label=0 is not a class of this model: it has none, model.num_classes=0"
-    assert controls.no_infill == controls.no_modality == ""
+    assert controls.reasons["prompt"].startswith("--prompt: this model was trained without context")
+    assert "needs a condition, and this model has none" in controls.reasons["guidance"]
+    assert controls.reasons["label"] == "--label=0 is not a class of this model: it has none, model.num_classes=0"
+    assert controls.reasons["infill"] == controls.reasons["modality"] == ""
 
 
 def test_a_model_of_images_alone_is_not_asked_for_text(tiny_config):
     controls = controls_of(denoiser_of(tiny_config(data={"sources": ["demo:images"]}, model={"num_classes": 6})))
     assert controls.modalities == ("any", "image")
-    assert "--modality=text: this model was not trained on it" in controls.no_modality
-    assert controls.no_infill == controls.no_modality
-    assert controls.no_label == controls.no_guidance == ""  # toward a label
+    assert "--modality=text: this model was not trained on it" in controls.reasons["modality"]
+    assert controls.reasons["infill"] == controls.reasons["modality"]
+    assert controls.reasons["label"] == controls.reasons["guidance"] == ""  # toward a label
 
 
 def test_with_context_there_are_prompts_and_guidance_toward_them(tiny_config):
     sections = {"model": {"context_canvases": 1}, "data": {"context_pages": 1}}
     controls = controls_of(denoiser_of(tiny_config(**sections)))
-    assert controls.no_prompt == controls.no_guidance == ""
+    assert controls.reasons["prompt"] == controls.reasons["guidance"] == ""
     always = controls_of(denoiser_of(tiny_config(**sections, training={"context_dropout": 0.0})))
-    assert "guides toward a modality" in always.no_guidance
+    assert "guides toward a modality" in always.reasons["guidance"]
 
 
 def test_a_model_whose_canvases_nobody_can_tell_apart_is_refused(tiny_config):

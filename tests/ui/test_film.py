@@ -98,6 +98,6 @@ def test_another_average_has_other_parameters_and_the_same_checkpoint(averages):
 
 
 def test_a_film_of_one_step_has_one_frame(averages):
-    film = make_film(averages.current, SampleRequest(modality="image", changes={"steps": 1, "sampler": "euler"}))
+    film = make_film(averages.current, SampleRequest(modality="image", steps=1, sampler="euler"))
     assert len(film) == 1
     assert film.modality.tolist() == [IMAGE]

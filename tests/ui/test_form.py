@@ -1,28 +1,25 @@
 """What is filled in, as the request that `pixjax sample` would make of the same flags."""
 
-import dataclasses
-
 import pytest
 
 from pixjax.config import SamplingConfig
 from pixjax.errors import InputError
 from pixjax.sampling.request import SampleRequest
-from pixjax.ui.controls import Form
+from pixjax.ui.controls import request_of
 
-UNTOUCHED = Form(
-    modality="any", prompt="", prompt_image=None, infill="", seed=0, sampler="heun", steps=50, guidance=1.0, label=-1
-)
+UNTOUCHED = {"modality": "any", "prompt": "", "prompt_image": None, "infill": "", "seed": 0, "label": -1}
+UNTOUCHED |= {"sampler": "heun", "steps": 50, "guidance": 1.0}
 
 
 def test_empty_fields_ask_for_nothing():
-    assert UNTOUCHED.request(SamplingConfig()) == SampleRequest(changes={"sampler": "heun", "steps": 50})
+    assert request_of(UNTOUCHED, SamplingConfig()) == SampleRequest()
 
 
 def test_guidance_is_asked_for_only_where_it_is_not_the_configs():
     """The config's holds where there is something to guide toward; what is asked for has to have something."""
     guided = SamplingConfig(guidance=2.0)
-    assert UNTOUCHED.request(guided).changes["guidance"] == 1.0
-    assert "guidance" not in dataclasses.replace(UNTOUCHED, guidance=2).request(guided).changes
+    assert request_of(UNTOUCHED, guided).changes["guidance"] == 1.0
+    assert "guidance" not in request_of(UNTOUCHED | {"guidance": 2}, guided).changes
 
 
 @pytest.mark.parametrize(
@@ -35,4 +32,4 @@ def test_guidance_is_asked_for_only_where_it_is_not_the_configs():
 )
 def test_wrong_numbers_are_refused(wrong, message):
     with pytest.raises(InputError, match=message):
-        dataclasses.replace(UNTOUCHED, **wrong).request(SamplingConfig())
+        request_of(UNTOUCHED | wrong, SamplingConfig())
