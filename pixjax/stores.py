@@ -10,6 +10,7 @@ import functools
 import logging
 import os
 import threading
+import urllib.parse
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -148,6 +149,18 @@ def _how_to_log_in(scheme: str) -> str:
 def _client(scheme: str) -> Any:
     _set_up()
     return backend.fsspec_backend.fs(f"{scheme}://")
+
+
+@functools.lru_cache
+def s3_service() -> dict[str, str]:
+    """Where tensorstore finds S3, as its `endpoint` and `aws_region`: where the client does. Empty for that of AWS, of
+    which tensorstore asks the region of a bucket by itself.
+    """
+    with as_os_errors():
+        about = _client("s3").s3.meta
+    if (urllib.parse.urlsplit(about.endpoint_url).hostname or "").endswith(".amazonaws.com"):
+        return {}
+    return {"endpoint": about.endpoint_url, "aws_region": about.region_name or "us-east-1"}
 
 
 @functools.lru_cache
