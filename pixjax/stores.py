@@ -74,6 +74,18 @@ class StorePath(PosixGPath):
                 if name.startswith(root) and not name.endswith("/"):
                     yield name[len(root) :]
 
+    def rename(self, target: Any) -> "StorePath":
+        """Copies all objects, as a store can move none, and deletes the old ones when the new ones are there."""
+        new = StorePath(target)
+        if new.exists():
+            raise FileExistsError(f"{new} exists: {self} cannot be renamed to it")
+        below = [f"/{name}" for name in self.files_below()] or [""]
+        with as_os_errors():
+            old = [f"{self}{name}" for name in below]
+            self.file_system.copy(old, [f"{new}{name}" for name in below])
+            self.file_system.rm(old)
+        return new
+
     def download(self, target: epath.Path) -> None:
         """Into a file of this machine, piece by piece."""
         with as_os_errors():
