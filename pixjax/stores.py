@@ -10,6 +10,7 @@ import functools
 import logging
 import os
 import threading
+import urllib.parse
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -72,6 +73,18 @@ class StorePath(PosixGPath):
             for name in self.file_system.find(str(self)):
                 if name.startswith(root) and not name.endswith("/"):
                     yield name[len(root) :]
+
+    def rename(self, target: Any) -> "StorePath":
+        """Copies all objects, as a store can move none, and deletes the old ones when the new ones are there."""
+        new = StorePath(target)
+        if new.exists():
+            raise FileExistsError(f"{new} exists: {self} cannot be renamed to it")
+        below = [f"/{name}" for name in self.files_below()] or [""]
+        with as_os_errors():
+            old = [f"{self}{name}" for name in below]
+            self.file_system.copy(old, [f"{new}{name}" for name in below])
+            self.file_system.rm(old)
+        return new
 
     def download(self, target: epath.Path) -> None:
         """Into a file of this machine, piece by piece."""
@@ -148,6 +161,18 @@ def _how_to_log_in(scheme: str) -> str:
 def _client(scheme: str) -> Any:
     _set_up()
     return backend.fsspec_backend.fs(f"{scheme}://")
+
+
+@functools.lru_cache
+def s3_service() -> dict[str, str]:
+    """Where tensorstore finds S3, as its `endpoint` and `aws_region`: where the client does. Empty for that of AWS, of
+    which tensorstore asks the region of a bucket by itself.
+    """
+    with as_os_errors():
+        about = _client("s3").s3.meta
+    if (urllib.parse.urlsplit(about.endpoint_url).hostname or "").endswith(".amazonaws.com"):
+        return {}
+    return {"endpoint": about.endpoint_url, "aws_region": about.region_name or "us-east-1"}
 
 
 @functools.lru_cache

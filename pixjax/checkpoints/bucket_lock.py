@@ -1,7 +1,8 @@
 """The lock of a workdir in a bucket: one object, which is written only over the version that was read.
 
-Google Cloud Storage numbers the versions of an object, its generations, and puts an object under the condition that the
-generation is the expected one, or that there is none. Of several who try, one succeeds.
+Google Cloud Storage numbers the versions of an object, its generations; S3 has a checksum of each, its ETag. Both put
+an object under the condition that the version is the expected one, or that there is none. Of several who try, one
+succeeds.
 """
 
 import contextlib
@@ -9,6 +10,8 @@ import email.utils
 import json
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol, runtime_checkable
+
+from fsspec.asyn import sync
 
 from pixjax.checkpoints.lock_store import Entry, entry_text, parsed_entry
 from pixjax.stores import StorePath, as_os_errors
@@ -112,6 +115,49 @@ class GcsObject:
     def delete(self, tag: str) -> None:
         with as_os_errors(), contextlib.suppress(FileNotFoundError, FileExistsError):
             self._client.call("DELETE", "b/{}/o/{}", self._bucket, self._name, ifGenerationMatch=tag)
+
+
+class S3Object:
+    """An object of S3, or of a store that speaks like it."""
+
+    def __init__(self, path: StorePath):
+        self._client = path.file_system
+        bucket, _, name = str(path).removeprefix("s3://").partition("/")
+        self._where = {"Bucket": bucket, "Key": name}
+
+    def get(self) -> Version | None:
+        with as_os_errors():
+            try:
+                found = self._client.call_s3("get_object", **self._where)
+            except FileNotFoundError:
+                return None
+            content = sync(self._client.loop, found["Body"].read)
+            return Version(content, found["ETag"], _age(found["ResponseMetadata"]["HTTPHeaders"]))
+
+    def put(self, content: bytes, tag: str | None) -> bool:
+        condition = {"IfMatch": tag} if tag else {"IfNoneMatch": "*"}
+        with as_os_errors():
+            try:
+                self._client.call_s3("put_object", **self._where, Body=content, **condition)
+            except OSError as error:
+                if _is_other_version(error, tag):
+                    return False
+                raise
+            return True
+
+    def delete(self, tag: str) -> None:
+        with as_os_errors():
+            try:
+                self._client.call_s3("delete_object", **self._where, IfMatch=tag)
+            except OSError as error:
+                if not _is_other_version(error, tag):
+                    raise
+
+
+def _is_other_version(error: OSError, tag: str | None) -> bool:
+    """Whether a condition on the version failed: it is another (412), is being put (409), or is gone (404)."""
+    answer = getattr(error.__cause__, "response", {}).get("ResponseMetadata", {})
+    return answer.get("HTTPStatusCode") in ((404, 409, 412) if tag else (409, 412))
 
 
 def _age(headers: Mapping[str, str]) -> float | None:

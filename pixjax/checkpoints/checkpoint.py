@@ -25,6 +25,7 @@ from orbax.checkpoint import checkpoint_managers as keep_rules
 from pixjax.checkpoints.digests import describe_leaves, digests, digests_on_host
 from pixjax.checkpoints.provenance import versions
 from pixjax.checkpoints.run_files import CONFIG_FILE, workdir_path
+from pixjax.checkpoints.s3_arrays import is_on_s3, s3_array_options
 from pixjax.checkpoints.save_barrier import SaveBarrier
 from pixjax.codec import CanvasCodec
 from pixjax.config import Config, TrainingConfig
@@ -65,18 +66,23 @@ class Checkpoints:
         self._manager = self._open()
 
     def _open(self) -> ocp.CheckpointManager:
+        # Where nothing can be renamed, a mark that is written last says that a checkpoint is whole.
+        mode = ocp.options.AtomicityMode.COMMIT_FILE if is_remote(self.workdir) else ocp.options.AtomicityMode.AUTO
+        options: dict[str, Any] = {"atomicity_options": ocp.options.AtomicityOptions(mode)}
         if self._keep is None:
-            return ocp.CheckpointManager(
-                self._folder,
-                options=ocp.CheckpointManagerOptions(read_only=True),
-            )
-        options = ocp.CheckpointManagerOptions(
-            preservation_policy=_preservation(self._keep),
-            best_fn=(lambda metrics: metrics["best"]) if self._keep.keep_best else None,
-            cleanup_tmp_directories=True,  # of a save that was interrupted
-            **self._together.options(),
+            options["read_only"] = True
+        else:
+            options["preservation_policy"] = _preservation(self._keep)
+            options["best_fn"] = (lambda metrics: metrics["best"]) if self._keep.keep_best else None
+            options["cleanup_tmp_directories"] = True  # of a save that was interrupted
+            options |= self._together.options()
+        handlers = ocp.handlers.DefaultCheckpointHandlerRegistry()
+        arrays = _array_handler(self.workdir)
+        handlers.add(None, ocp.args.PyTreeSave, arrays)
+        handlers.add(None, ocp.args.PyTreeRestore, arrays)
+        return ocp.CheckpointManager(
+            self._folder, options=ocp.CheckpointManagerOptions(**options), handler_registry=handlers
         )
-        return ocp.CheckpointManager(self._folder, options=options)
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -122,7 +128,7 @@ class Checkpoints:
             "digests": {name: digests(tree) for name, tree in arrays.items()},
             "sha256": {name: _sha256(value) for name, value in facts.items()},
         }
-        saved = {name: ocp.args.StandardSave(tree) for name, tree in arrays.items()}
+        saved = {name: ocp.args.PyTreeSave(tree) for name, tree in arrays.items()}
         saved |= {name: ocp.args.JsonSave(value) for name, value in facts.items()}
         saved["meta"] = ocp.args.JsonSave({"content": meta, "sha256": _sha256(meta)})
         metrics = {"best": best} if self._keep and self._keep.keep_best else None
@@ -263,7 +269,7 @@ class Checkpoints:
         meta = self.meta(step)
         for item, tree in trees.items():
             require_same_tree(self.workdir, item, self.tree(step, item), describe_leaves(tree))
-        args = {item: ocp.args.StandardRestore(_abstract(tree)) for item, tree in trees.items()}
+        args = {item: _restore_args(tree) for item, tree in trees.items()}
         restored = self._restore(step, **args)
         for item in trees:
             self._require_equal(step, item, meta["digests"][item], digests(restored[item]))
@@ -361,15 +367,22 @@ def _read_on_host(folder: epath.Path) -> Any:
     alone = ocp.options.MultiprocessingOptions(
         primary_host=this, active_processes={this}, barrier_sync_key_prefix=f"read-{this}"
     )
-    handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=alone)
+    handler = _array_handler(folder, multiprocessing_options=alone)
     with ocp.Checkpointer(handler, multiprocessing_options=alone) as checkpointer:
         tree = checkpointer.metadata(folder).item_metadata.tree
         as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
         return checkpointer.restore(folder, restore_args=as_numpy)
 
 
-def _abstract(tree: Any) -> Any:
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), tree)
+def _array_handler(path: epath.Path, **options: Any) -> ocp.PyTreeCheckpointHandler:
+    """What writes and reads the arrays of a workdir."""
+    where = s3_array_options() if is_on_s3(path) else {}
+    return ocp.PyTreeCheckpointHandler(**where, **options)
+
+
+def _restore_args(tree: Any) -> ocp.args.PyTreeRestore:
+    abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), tree)
+    return ocp.args.PyTreeRestore(abstract, restore_args=ocp.checkpoint_utils.construct_restore_args(abstract))
 
 
 def _sha256(value: Any) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from etils import epath
 
-from pixjax.checkpoints.bucket_lock import BucketStore, GcsObject
+from pixjax.checkpoints.bucket_lock import BucketStore, GcsObject, S3Object
 from pixjax.checkpoints.lock_store import Entry, FolderStore, LockStore
 from pixjax.errors import InputError, RunError
 from pixjax.stores import StorePath
@@ -29,7 +29,9 @@ OLD_AFTER = 600.0  # seconds without one, by the clock of the file server: nobod
 
 def open_store(path: epath.Path) -> LockStore:
     """Where a lock at `path` is kept: a folder, or a bucket."""
-    return BucketStore(GcsObject(path)) if isinstance(path, StorePath) else FolderStore(path)
+    if not isinstance(path, StorePath):
+        return FolderStore(path)
+    return BucketStore(S3Object(path) if str(path).startswith("s3://") else GcsObject(path))
 
 
 class WorkdirLock:

@@ -31,10 +31,10 @@ def workdir_path(given: str | os.PathLike, what: str = "--workdir") -> epath.Pat
     """
     path = user_path(given, what)
     name = str(path)
-    if is_remote(path) and not name.startswith("gs://"):
+    if is_remote(path) and not name.startswith(("gs://", "s3://")):
         raise InputError(
-            f"{what}={name}: arrays of checkpoints can be on disks and on gs:// alone, as orbax has it: use gs:// or "
-            "a mounted disk; sources, prepared shards and tokenizers can be on any of the stores"
+            f"{what}={name}: a workdir can be on a disk, on gs:// and on s3://: choose one of these; sources, prepared "
+            "shards and tokenizers can be on any of the stores"
         )
     path = reachable_path(path, what)
     if not is_remote(path) and "\\" in name:

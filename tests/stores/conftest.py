@@ -1,7 +1,9 @@
-"""An emulated Google Cloud Storage on the loopback, behind a proxy that can spoil requests."""
+"""Emulated stores on the loopback, Google Cloud Storage and S3, each behind a proxy that can spoil requests."""
 
+import dataclasses
 import http.client
 import json
+import logging
 import os
 import pathlib
 import socket
@@ -14,6 +16,17 @@ import pytest
 from .proxy import Proxy
 
 BUCKET = "bucket"
+
+
+@dataclasses.dataclass(frozen=True)
+class Bucket:
+    """An empty bucket and the proxy before it."""
+
+    address: str
+    proxy: Proxy
+    put: str  # the method of a request that writes an object
+    read_first: str  # of the objects of arrays
+    lock_put: str  # part of the address of a request that writes a lock, and no array
 
 
 def _free_port() -> int:
@@ -75,8 +88,41 @@ def gcs():
             proxy.shutdown()
 
 
+@pytest.fixture(scope="session")
+def s3():
+    """A proxy before an emulator with an empty bucket, `s3://bucket`, which this process and its children use."""
+    pytest.importorskip("s3fs", reason="no s3fs: pip install 'pixjax[stores]'")
+    moto = pytest.importorskip("moto.server", reason="no moto: pip install 'pixjax[stores]'")
+    boto3 = pytest.importorskip("boto3")
+    proxy = Proxy(xml=True)
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    proxy.store_port = server.get_host_and_port()[1]
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it tells of every request
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{proxy.server_address[1]}")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "test")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        boto3.client("s3").create_bucket(Bucket=BUCKET)
+        yield proxy
+        server.stop()
+        proxy.shutdown()
+
+
+@pytest.fixture(scope="session", params=["gs", "s3"])
+def bucket(request):
+    """Each kind of store."""
+    proxy = request.getfixturevalue({"gs": "gcs", "s3": "s3"}[request.param])
+    special = {"gs": ("POST", "manifest.ocdbt", "uploadType=multipart"), "s3": ("PUT", "zarr.json", "/lock.json")}
+    return Bucket(f"{request.param}://{BUCKET}", proxy, *special[request.param])
+
+
 @pytest.fixture(autouse=True)
 def _no_fault_is_left(request):
     yield
-    if "gcs" in request.fixturenames:
-        request.getfixturevalue("gcs").faults.clear()
+    for name in ("gcs", "s3"):
+        if name in request.fixturenames:
+            request.getfixturevalue(name).faults.clear()
+    if "bucket" in request.fixturenames:
+        request.getfixturevalue("bucket").proxy.faults.clear()

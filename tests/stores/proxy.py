@@ -23,9 +23,15 @@ class Fault:
     came: int = 0
 
 
-def status(code: int, message: str) -> Callable:
+def status(code: int, message: str, name: str = "") -> Callable:
+    """`name` is that of the error on S3, such as `SlowDown`."""
+
     def happens(handler, _):
-        handler.reply(code, json.dumps({"error": {"code": code, "message": message}}).encode())
+        if handler.server.xml:
+            text = f"<Error><Code>{name or code}</Code><Message>{message}</Message></Error>"
+            handler.reply(code, text.encode(), (("Content-Type", "application/xml"),))
+        else:
+            handler.reply(code, json.dumps({"error": {"code": code, "message": message}}).encode())
         return True
 
     return happens
@@ -59,6 +65,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             cut(self, b"")
             return
         body = self.rfile.read(length)
+        if len(body) < length:  # the client was killed: a store takes nothing that is not whole
+            self.close_connection = True
+            return
         if fault is None or not fault(self, body):
             self.reply(*self.forward(body))
 
@@ -97,8 +106,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
 class Proxy(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self):
+    def __init__(self, *, xml: bool = False):
+        """Errors are told in XML, as by S3, or in JSON."""
         super().__init__(("127.0.0.1", 0), Handler)
+        self.xml = xml
         self.store_port = 0
         self.faults: list[Fault] = []
         self.requests = 0

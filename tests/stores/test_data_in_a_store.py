@@ -17,32 +17,6 @@ from pixjax.errors import InputError
 from pixjax.paths import user_path
 
 
-@pytest.fixture(scope="session")
-def s3():
-    """`s3://bucket` of an emulator in this process."""
-    pytest.importorskip("s3fs", reason="no s3fs: pip install 'pixjax[stores]'")
-    moto = pytest.importorskip("moto.server", reason="no moto: pip install 'pixjax[stores]'")
-    boto3 = pytest.importorskip("boto3")
-    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            patch.setenv(name, "test")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        boto3.client("s3").create_bucket(Bucket="bucket")
-        yield server
-        server.stop()
-
-
-@pytest.fixture(params=["gs", "s3"])
-def place(request):
-    """An address in each kind of store."""
-    request.getfixturevalue({"gs": "gcs", "s3": "s3"}[request.param])
-    return f"{request.param}://bucket/data"
-
-
 @pytest.fixture
 def disk(tmp_path):
     random = np.random.default_rng(0)
@@ -64,8 +38,9 @@ def disk(tmp_path):
     return tmp_path
 
 
-def test_what_is_read_from_a_store_is_what_is_on_a_disk(place, disk, tiny_config, tmp_path, monkeypatch):
+def test_what_is_read_from_a_store_is_what_is_on_a_disk(bucket, disk, tiny_config, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    place = f"{bucket.address}/data"
     for path in sorted(disk.rglob("*")):
         if path.is_file():
             (user_path(place) / str(path.relative_to(disk))).write_bytes(path.read_bytes())

@@ -22,14 +22,14 @@ def get_study():
 
 
 @pytest.fixture(scope="module")
-def folders(gcs, tmp_path_factory, tiny_config):
+def folders(bucket, tmp_path_factory, tiny_config):
     """What the same two commands make in a bucket and on a disk."""
     local = tmp_path_factory.mktemp("studied")
     evaluation = {"canvases": 4, "samples": 1, "num_times": 1, "batch_size": 4, "reference_characters": 2000}
     evaluation["test"] = ["demo:text?part=held_out", "demo:images"]
     base = tiny_config(training={"steps": 2, "decay": "constant"}, evaluation=evaluation).to_dict()
     (local / "study.py").write_text(STUDY.format(base=base))
-    made = user_path("gs://bucket/studied"), user_path(local / "studied")
+    made = user_path(f"{bucket.address}/studied"), user_path(local / "studied")
     for folder in made:
         assert main(["study", f"--config={local / 'study.py'}", f"--workdir={folder}"]) == 0
         run, out = folder / "runs" / "mixed-seed0", folder / "evaluated"

@@ -17,7 +17,9 @@ from pixjax.training.train import train
 
 from .proxy import answer_lost, cut, slow, status
 
-RUN = "gs://bucket/run"
+
+def run_in(bucket):
+    return f"{bucket.address}/run"
 
 
 def curve(workdir):
@@ -40,67 +42,69 @@ def on_disk(tmp_path_factory, tiny_config):
 
 
 @pytest.fixture(scope="module")
-def in_bucket(gcs, tmp_path_factory, tiny_config):
+def in_bucket(bucket, tmp_path_factory, tiny_config):
     """Killed outright in the midst of its second save, and continued past all kinds of faults."""
-    folder = tmp_path_factory.mktemp("killed")
+    proxy, folder = bucket.proxy, tmp_path_factory.mktemp("killed")
     values = tiny_config().to_dict()
     (folder / "tiny.py").write_text(
         f"from ml_collections import ConfigDict\ndef get_config():\n  return ConfigDict({values!r})\n"
     )
-    command = [sys.executable, "-m", "pixjax.cli", "train", f"--config={folder / 'tiny.py'}", f"--workdir={RUN}"]
+    config, workdir = f"--config={folder / 'tiny.py'}", f"--workdir={run_in(bucket)}"
+    command = [sys.executable, "-m", "pixjax.cli", "train", config, workdir]
     with open(folder / "stderr", "w+") as said:
         run = subprocess.Popen(command, cwd=folder, env=os.environ, stderr=said)
-        killed = gcs.add(lambda *_: bool(run.kill()), method="POST", matches="run/checkpoints/6/params/")
+        killed = proxy.add(lambda *_: bool(run.kill()), method=bucket.put, matches="run/checkpoints/6/params/")
         run.wait(timeout=400)
         said.seek(0)
         assert killed.came == 1, said.read()
-    assert not (folder / "gs:").exists()
-    workdir = user_path(RUN)
+    assert not (folder / bucket.address.partition("//")[0]).exists()
+    workdir = user_path(run_in(bucket))
     assert saved_steps(workdir) == [3]
     assert [line["step"] for line in curve(workdir)][:3] == [1, 2, 3]  # nothing is behind the checkpoint
 
     lock = json.loads((workdir / "lock.json").read_bytes())
-    refused = gcs.add(status(403, "no access"), times=99, matches="run/checkpoints/3/params/manifest.ocdbt")
-    with pytest.raises(RunError, match=r"checkpoint 3 in gs://bucket/run could not be read .*nothing was changed"):
+    refused = proxy.add(status(403, "no access", "AccessDenied"), times=99, matches=bucket.read_first)
+    with pytest.raises(RunError, match=rf"checkpoint 3 in {run_in(bucket)} could not be read .*nothing was changed"):
         train(tiny_config(), workdir)
     refused.times = 0
     assert saved_steps(workdir) == [3]
     assert lock["process"] == run.pid
 
+    in_save = {"method": bucket.put, "times": 2}
     faults = [
-        gcs.add(status(503, "backend"), times=2, matches="run/checkpoints/3/ema"),
-        gcs.add(status(429, "slow down"), times=2, method="POST", matches="run/checkpoints/6/params"),
-        gcs.add(cut, times=2, method="POST", matches="run/checkpoints/6/opt_state"),
-        gcs.add(slow(1.0), times=2, method="POST", matches="run/checkpoints/6/ema_0.9"),
-        gcs.add(answer_lost, times=1, method="POST", matches="run/checkpoints/6/ema_0.5"),
-        gcs.add(status(401, "Invalid Credentials"), times=1, method="POST", matches="run/checkpoints/6/opt_state"),
-        gcs.add(status(503, "backend"), times=2, method="POST", matches="/upload/storage/v1/b/bucket/o?uploadType=m"),
+        proxy.add(status(503, "backend"), times=2, matches="run/checkpoints/3/ema"),
+        proxy.add(status(429, "slow down"), **in_save, matches="run/checkpoints/6/params"),
+        proxy.add(cut, **in_save, matches="run/checkpoints/6/opt_state"),
+        proxy.add(slow(1.0), **in_save, matches="run/checkpoints/6/ema_0.9"),
+        proxy.add(answer_lost, method=bucket.put, matches="run/checkpoints/6/ema_0.5"),
+        proxy.add(status(401, "Invalid Credentials"), method=bucket.put, matches="run/checkpoints/6/opt_state"),
+        proxy.add(status(503, "backend"), **in_save, matches=bucket.lock_put),
     ]
-    before = gcs.requests
+    before = proxy.requests
     assert train(tiny_config(), workdir)
-    print("requests", gcs.requests - before)
+    print("requests", proxy.requests - before)
     assert [fault.came for fault in faults] == [fault.times for fault in faults]
     return workdir
 
 
-def test_it_ends_with_the_same_parameters_and_curve(on_disk, in_bucket):
+def test_it_ends_with_the_same_parameters_and_curve(bucket, on_disk, in_bucket):
     assert saved_steps(in_bucket) == saved_steps(on_disk)
     assert digests(in_bucket, 6) == digests(on_disk, 6)
     assert curve(in_bucket) == curve(on_disk)
-    assert "done: step 6 is saved in gs://bucket/run" in (in_bucket / "log.txt").read_text()
+    assert f"done: step 6 is saved in {run_in(bucket)}" in (in_bucket / "log.txt").read_text()
     assert not (in_bucket / "lock.json").exists()
     (events, *_) = [path.read_bytes() for path in (in_bucket / "tensorboard").iterdir()]
     assert events.count(b"loss/text") >= 1
 
 
-def test_every_command_takes_it(on_disk, in_bucket, tmp_path, capsys):
+def test_every_command_takes_it(bucket, on_disk, in_bucket, tmp_path, capsys):
     def run(*arguments):
         code = main(list(arguments))
         said = capsys.readouterr()
         assert code == 0, said.err
         return said.out
 
-    assert "checkpoint 6: as it was written" in run("inspect", f"--workdir={RUN}", "--verify")
+    assert "checkpoint 6: as it was written" in run("inspect", f"--workdir={in_bucket}", "--verify")
     for place, workdir in (("bucket", in_bucket), ("disk", on_disk)):
         run("sample", f"--workdir={workdir}", "--num=2", "--modality=any", f"--out={tmp_path / place}")
     drawn, expected = (
@@ -108,16 +112,18 @@ def test_every_command_takes_it(on_disk, in_bucket, tmp_path, capsys):
     )
     assert drawn
     assert drawn == expected
-    run("export", "--to=workdir", f"--workdir={RUN}", "--out=gs://bucket/shared")
-    run("inspect", "--workdir=gs://bucket/shared", "--verify")
-    run("sample", "--workdir=gs://bucket/shared", "--num=1", "--modality=text", f"--out={tmp_path / 'shared'}")
+    shared = f"{bucket.address}/shared"
+    run("export", "--to=workdir", f"--workdir={in_bucket}", f"--out={shared}")
+    run("inspect", f"--workdir={shared}", "--verify")
+    run("sample", f"--workdir={shared}", "--num=1", "--modality=text", f"--out={tmp_path / 'shared'}")
 
 
-def test_it_can_be_started_from(in_bucket, on_disk, tiny_config, tmp_path, monkeypatch):
+def test_it_can_be_started_from(bucket, in_bucket, on_disk, tiny_config, tmp_path, monkeypatch):
     """`init_from` in a bucket; and lines come seldom, but before a checkpoint and at the end they all come."""
     monkeypatch.setattr(GrowingObject, "EVERY", 1e9)
     one = {"steps": 1, "checkpoint_every": 1}
-    train(tiny_config(training={**one, "init_from": RUN}), user_path("gs://bucket/tuned"))
+    tuned = user_path(f"{bucket.address}/tuned")
+    train(tiny_config(training={**one, "init_from": str(in_bucket)}), tuned)
     train(tiny_config(training={**one, "init_from": str(on_disk)}), epath.Path(tmp_path / "tuned"))
-    assert digests(user_path("gs://bucket/tuned"), 1) == digests(epath.Path(tmp_path / "tuned"), 1)
-    assert curve(user_path("gs://bucket/tuned")) == curve(epath.Path(tmp_path / "tuned"))
+    assert digests(tuned, 1) == digests(epath.Path(tmp_path / "tuned"), 1)
+    assert curve(tuned) == curve(epath.Path(tmp_path / "tuned"))
