@@ -1,4 +1,4 @@
-"""Where pixjax keeps what can be made again."""
+"""The folder for what pixjax can make again."""
 
 import os
 import pathlib

@@ -1,4 +1,4 @@
-"""What a command that failed says, in one line, and its exit code."""
+"""The exit code of a command that failed, and the line that says why."""
 
 import contextlib
 import errno
@@ -15,7 +15,7 @@ _OF_THE_MACHINE = (OSError, RuntimeError, UnicodeError, ImportError, MemoryError
 
 
 def outcome_of(error: BaseException) -> tuple[int, str]:
-    """The exit code, 1 (failed) or 2 (wrong input), and one line; the traceback of what nobody foresaw is in a file
+    """The exit code, 1 (failed) or 2 (wrong input), and one line; the traceback of what was not foreseen is in a file
     that the line names. A bug is raised again.
     """
     if isinstance(error, InputError):

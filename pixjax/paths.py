@@ -1,4 +1,4 @@
-"""How every path that a user gives is read: as the name of one file or folder, never as a pattern."""
+"""Paths that a user gives, each read as the name of one file or folder, never as a pattern."""
 
 import glob
 import os

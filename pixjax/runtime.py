@@ -1,4 +1,4 @@
-"""What every command that computes sets first: the compilation cache, the other processes of the run, the devices."""
+"""Settings that every command makes before it computes: compilation cache, other processes of the run, devices."""
 
 import argparse
 import ctypes

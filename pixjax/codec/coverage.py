@@ -1,4 +1,4 @@
-"""How much of a text a tokenizer that rewrites it (`normalize`) keeps: characters, not their case or their accents."""
+"""The share of a text that a tokenizer which rewrites it (`normalize`) keeps: characters, not their case or accents."""
 
 import dataclasses
 import functools

@@ -1,4 +1,4 @@
-"""`manifest.json`: what `pixjax prepare` made, so that a reader can tell whether it is whole and fits."""
+"""The manifest of a preparation, `manifest.json`, by which a reader tells whether it is whole and fits."""
 
 import dataclasses
 import json

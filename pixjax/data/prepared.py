@@ -1,4 +1,4 @@
-"""`array_record:`: what `pixjax prepare` made, read by record."""
+"""`array_record:`: the shards that `pixjax prepare` made, read by record."""
 
 import fnmatch
 import struct

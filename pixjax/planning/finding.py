@@ -1,4 +1,4 @@
-"""What a check found, and checks that stand alone: whatever one stumbles over, the next is made."""
+"""Findings of checks, each of which stands alone: whatever one stumbles over, the next is made."""
 
 import dataclasses
 import threading

@@ -1,4 +1,4 @@
-"""What is given of a canvas that the model is to fill in: a text with blanks, or an image with a mask."""
+"""The given part of a canvas that the model is to fill in: a text with blanks, or an image with a mask."""
 
 import dataclasses
 import os

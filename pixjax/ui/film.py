@@ -1,4 +1,4 @@
-"""One sample as it came about, and what of it is seen at a step: the canvas, its text, the token of a pixel."""
+"""A film of one sample, from noise to canvas: at each step the canvas, its text, and the token of a pixel."""
 
 import dataclasses
 
