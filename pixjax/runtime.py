@@ -11,8 +11,8 @@ from collections.abc import Mapping
 import jax
 
 from pixjax import peers
-from pixjax.cache_folder import cache_folder, why_not_writable
 from pixjax.errors import InputError, RunError
+from pixjax.paths import cache_folder, why_not_writable
 from pixjax.rendezvous import meet
 
 _CONNECT_SECONDS = 300

@@ -1,4 +1,4 @@
-"""The FLOPs of an update: the denoiser's part, which grows with the batch, and the optimizer's, which does not."""
+"""What an update computes: the denoiser's part, which grows with the batch, and the optimizer's, which does not."""
 
 import jax
 

@@ -1,4 +1,4 @@
-"""The canvases of a batch by decision order: the same rows in every batch, and as many on every device."""
+"""Which canvases of a batch are decided in which order: the same ones in every batch, and as many on every device."""
 
 import dataclasses
 

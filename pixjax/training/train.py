@@ -163,7 +163,7 @@ def _train(config: Config, workdir: epath.Path, stop: StopSignal, hang_exit_code
                 batch = next(batches)
                 watchdog.phase(f"step {step + 1} (the devices, or another process)", compiles=metrics is None)
                 on_devices = {name: to_global(batch[name], mesh) for name in fed}
-                # An implicit copy would make host or devices wait in every step; compiling moves constants.
+                # A copy that nobody asked for would make host or devices wait in every step; compiling moves constants.
                 with jax.transfer_guard("allow" if metrics is None else "disallow"):
                     state, metrics = train_step(state, on_devices)
                     report()  # of the window that the step before has closed: the device is busy meanwhile
