@@ -30,9 +30,9 @@ from pixjax.codec import CanvasCodec
 from pixjax.config import Config, DataConfig
 from pixjax.data import make_batches, open_source
 from pixjax.data.demo import demo_documents
-from pixjax.data.manifest import Manifest
 from pixjax.data.preparation import plan_preparation
 from pixjax.data.prepare import prepare
+from pixjax.data.shards import Manifest
 from pixjax.data.sources import text_documents
 from pixjax.data.uri import SourceUri
 

@@ -10,8 +10,7 @@ import sys
 import traceback
 
 from pixjax import peers
-from pixjax.errors import InputError, RunError
-from pixjax.failures import outcome_of
+from pixjax.errors import InputError, RunError, outcome_of
 from pixjax.streams import safe_streams
 from pixjax.version import __version__
 

@@ -1,4 +1,4 @@
-"""The processes of a run watch each other, so that one that is lost ends the others at once, by its name.
+"""A watch among the processes of a run: one that is lost ends the others at once, by its name.
 
 A collective that waits for a process that is gone cannot be interrupted, and jax notices after a hundred seconds. So
 every process keeps a connection to process 0, over which both say each second that they are there. A connection that
@@ -167,7 +167,7 @@ class Peers:
 
     def _accept(self) -> None:
         if self._server is not None:
-            with contextlib.suppress(OSError):  # nobody comes
+            with contextlib.suppress(OSError):  # no process connects
                 while True:
                     connection, _ = self._server.accept()
                     self._strangers.append(Line(connection))

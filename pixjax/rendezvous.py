@@ -1,4 +1,4 @@
-"""Do all processes of a run come? Asked before jax connects them, which would end without saying who is missing."""
+"""A rendezvous of all processes of a run before jax connects them, which would end without saying who is missing."""
 
 import contextlib
 import socket
@@ -65,7 +65,7 @@ def _report(host: str, port: int, num_processes: int, process_id: int, seconds: 
                 connection.settimeout(left + 10)  # process 0 may have begun to wait later
                 while data := connection.recv(4096):
                     answer += data
-        except OSError:  # nobody there yet, or it was cut off
+        except OSError:  # no one listens yet, or the connection was cut off
             pass
         if answer.startswith(_HERE):
             break

@@ -1,4 +1,4 @@
-"""What every command that computes sets first: the compilation cache, the other processes of the run, the devices."""
+"""Settings that every command makes before it computes: compilation cache, other processes of the run, devices."""
 
 import argparse
 import ctypes
@@ -11,8 +11,8 @@ from collections.abc import Mapping
 import jax
 
 from pixjax import peers
-from pixjax.cache_folder import cache_folder, why_not_writable
 from pixjax.errors import InputError, RunError
+from pixjax.paths import cache_folder, why_not_writable
 from pixjax.rendezvous import meet
 
 _CONNECT_SECONDS = 300

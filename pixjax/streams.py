@@ -46,7 +46,7 @@ class SafeStream(io.TextIOBase):
                 self._left_out += 1
             else:
                 if self._left_out:
-                    self._put(f"\n[{self._left_out} messages were left out while nobody read them]\n")
+                    self._put(f"\n[{self._left_out} messages were left out while they were not read]\n")
                     self._left_out = 0
                 self._put(text[start : start + _PIECE])
         return len(text)

@@ -11,9 +11,10 @@ PACKAGE = pathlib.Path(__file__).resolve().parent.parent / "pixjax"
 
 # From what imports least to what imports most; those on one line import nothing from one another.
 TIERS = (
-    ("errors", "version", "streams", "cache_folder"),
-    ("notation", "config_values", "stores", "peers", "chips", "failures", "rendezvous"),
-    ("paths", "runtime"),
+    ("errors", "version", "streams"),
+    ("notation", "config_values", "stores", "peers", "chips", "rendezvous"),
+    ("paths",),
+    ("runtime",),
     ("config",),
     ("config_file", "configs"),
     ("codec",),

@@ -1,4 +1,4 @@
-"""The registry of colour codes: what `codec.code` may begin with."""
+"""The registry of colour codes, by the word that `codec.code` begins with."""
 
 from pixjax.codec.color import ColorCode
 from pixjax.codec.radix import RadixCode

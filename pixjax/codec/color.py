@@ -1,4 +1,4 @@
-"""What a colour code is: the map between token ids and the colours of a cell of so many pixels."""
+"""A colour code: the map between token ids and the colours of a cell of so many pixels."""
 
 import abc
 import functools

@@ -1,4 +1,4 @@
-"""How much of a text a tokenizer that rewrites it (`normalize`) keeps: characters, not their case or their accents."""
+"""The share of a text that a tokenizer which rewrites it (`normalize`) keeps: characters, not their case or accents."""
 
 import dataclasses
 import functools
@@ -109,7 +109,7 @@ class CoverageCounter:
         )
 
 
-def say_lost(tokenizer: Tokenizer, text: str, where: str, remedy: str) -> None:
+def warn_lost(tokenizer: Tokenizer, text: str, where: str, remedy: str) -> None:
     """Logs how much of a text the tokenizer loses.
 
     Raises `InputError` where that is more than half, or where nothing but white space is left to rewrite.

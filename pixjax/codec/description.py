@@ -1,4 +1,4 @@
-"""What a codec is, as JSON: in a checkpoint's folder, and in the text chunk of a PNG."""
+"""The description of a codec as JSON: in a checkpoint's folder, and in the text chunk of a PNG."""
 
 import json
 from collections.abc import Mapping

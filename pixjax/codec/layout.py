@@ -1,4 +1,4 @@
-"""Where on the canvas each cell lies: the order in which pixels are filled."""
+"""The layout of a canvas: the order in which its pixels are filled, and so the place of each cell."""
 
 from typing import Literal, get_args
 

@@ -1,4 +1,4 @@
-"""How much Gaussian noise a color code survives: analytic, by Monte Carlo, and beside Shannon's limit.
+"""The Gaussian noise that a color code withstands: analytic, by Monte Carlo, and beside Shannon's limit.
 
 Noise is σ·ε on the scale [-1, 1], ids are uniform. A symbol error is a nearest-colour decoding to another id.
 """

@@ -230,8 +230,8 @@ def pages_by_text(pages: Sequence[Page], tolerant: bool = False) -> list[list[Pa
 
     Pages that do not say which text they belong to are one text where they follow each other and have one
     codec. Raises `InputError` naming the pages of a text that are missing or given more than once; with
-    `tolerant`, the text is what there is of it, and the first of several equal pages counts. A page given all
-    alone is read by itself.
+    `tolerant`, the text is made of the pages that are there, and the first of several equal pages counts. A page
+    given all alone is read by itself.
     """
     texts: dict[tuple, list[Page]] = {}
     for number, (key, run) in enumerate(itertools.groupby(pages, key=lambda page: (page.text_id, page.codec))):

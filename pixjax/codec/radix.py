@@ -14,8 +14,7 @@ from jaxtyping import Float, Int, Shaped, UInt8
 
 from pixjax.codec.color import ColorCode
 from pixjax.codec.nearest import Box, level_values, nearest_legal, to_units
-from pixjax.codec.scale import Array, to_float
-from pixjax.codec.soft import log_posterior
+from pixjax.codec.scale import Array, is_uint8, to_float
 from pixjax.errors import InputError
 
 Order = Literal["counting", "gray", "permuted"]
@@ -185,3 +184,34 @@ def smallest_levels(vocab_size: int, pixels: int) -> int:
     while levels ** (3 * pixels) < vocab_size:
         levels += 1
     return levels
+
+
+def log_posterior(
+    rgb: Shaped[Array, "*batch digits"],
+    sigma: float | Float[Array, "*#batch"],
+    levels: Float[np.ndarray, "levels"],
+    digits: Shaped[np.ndarray, "vocab digits"],
+    log_prior: Float[Array, "vocab"] | None = None,
+) -> Float[Array, "*batch vocab"]:
+    """log p(id | x) in nats for x = colour + sigma · ε, ε standard normal: exact, by Bayes' rule.
+
+    Both rgb (or uint8) and `levels` are in [-1, 1]. The Gaussian factorises over digits, so that the
+    likelihood of an id is a sum of entries of a table [digits, levels]. `log_prior` need not be normalised;
+    None is uniform.
+    """
+    xp = rgb.__array_namespace__()
+    x = to_float(rgb) if is_uint8(rgb) else xp.clip(xp.where(xp.isnan(rgb), 0, rgb), -1e4, 1e4)
+    scale = xp.asarray(sigma, dtype=xp.float32)[..., None, None]
+    # Differences are scaled before they are squared: 1 / sigma² overflows long before sigma is 0.
+    apart = x.astype(xp.float32)[..., None] - _of_rank(x.ndim + 1, xp.asarray(levels))
+    table = -0.5 * (apart / _of_rank(x.ndim + 1, scale)) ** 2
+    total = sum(table[..., i, :][..., xp.asarray(digits[:, i].astype(np.int32))] for i in range(digits.shape[1]))
+    if log_prior is not None:
+        total = total + _of_rank(total.ndim, xp.asarray(log_prior, dtype=xp.float32))
+    total = total - xp.max(total, axis=-1, keepdims=True)
+    return total - xp.log(xp.sum(xp.exp(total), axis=-1, keepdims=True))
+
+
+def _of_rank(rank: int, values: Shaped[Array, "..."]) -> Shaped[Array, "..."]:
+    """The same with axes of size 1 in front, which a sum would add by itself, but not say."""
+    return values.reshape(*[1] * (rank - values.ndim), *values.shape)

@@ -1,4 +1,4 @@
-"""Text to ids and back: what a tokenizer is, and the two that need no file."""
+"""Text to ids and back: the interface of a tokenizer, and the two that need no file."""
 
 import dataclasses
 import re

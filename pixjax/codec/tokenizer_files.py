@@ -1,4 +1,4 @@
-"""Which files a tokenizer consists of, and the tokenizer they make.
+"""The files of a tokenizer, and the tokenizer that they make.
 
 A codec holds the bytes of these files, not only their path: a checkpoint, or a PNG, carries them wherever it
 goes.

@@ -61,7 +61,7 @@ def _codec_settings(args: argparse.Namespace) -> dict:
 
 def run_encode(args: argparse.Namespace) -> int:
     from pixjax.codec.canvas import CanvasCodec
-    from pixjax.codec.coverage import bytes_instead, say_lost
+    from pixjax.codec.coverage import bytes_instead, warn_lost
     from pixjax.codec.png import write_pages
     from pixjax.paths import local_path
 
@@ -70,7 +70,7 @@ def run_encode(args: argparse.Namespace) -> int:
     files = [local_path(name, "--text-file") for name in args.text_file]
     texts = [_read_text(path) for path in files]
     for path, text in zip(files, texts, strict=True):
-        say_lost(codec.text_tokenizer, text, str(path), bytes_instead(codec.code, "--"))
+        warn_lost(codec.text_tokenizer, text, str(path), bytes_instead(codec.code, "--"))
     paths = write_pages(out, codec.encode(texts), codec)
     span = str(paths[0]) if len(paths) == 1 else f"{paths[0]} to {paths[-1].name}"
     print(f"{len(paths)} canvas{'es' if len(paths) > 1 else ''} of {codec.capacity:,} tokens: {span}")

@@ -1,4 +1,4 @@
-"""`pixjax convert`."""
+"""`pixjax convert`: weights of PyTorch JiT to a workdir."""
 
 import argparse
 

@@ -23,8 +23,8 @@ def run(args: argparse.Namespace) -> int:
     from pixjax.codec import CanvasCodec
     from pixjax.config_file import load_config
     from pixjax.data.batch_plan import make_plan
-    from pixjax.data.manifest import write_json
     from pixjax.data.preview import contact_sheet, make_preview
+    from pixjax.data.shards import write_json
     from pixjax.errors import InputError
     from pixjax.paths import reachable_path
 

@@ -1,4 +1,4 @@
-"""`pixjax demo-ui`."""
+"""`pixjax demo-ui`: a page to sample with."""
 
 import argparse
 

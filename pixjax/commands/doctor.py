@@ -1,4 +1,4 @@
-"""`pixjax doctor`."""
+"""`pixjax doctor`: checks of this machine and of a config."""
 
 import argparse
 from typing import TYPE_CHECKING

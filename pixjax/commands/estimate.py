@@ -1,4 +1,4 @@
-"""`pixjax estimate`."""
+"""`pixjax estimate`: the needs of a run on chips that need not be here."""
 
 import argparse
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""`pixjax evaluate`."""
+"""`pixjax evaluate`: figures and a report of a checkpoint."""
 
 import argparse
 

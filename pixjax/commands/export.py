@@ -1,4 +1,4 @@
-"""`pixjax export`."""
+"""`pixjax export`: a model to share, or weights for PyTorch JiT."""
 
 import argparse
 

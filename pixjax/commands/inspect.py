@@ -1,4 +1,4 @@
-"""`pixjax inspect`."""
+"""`pixjax inspect`: the contents of a workdir, and whether they are undamaged."""
 
 import argparse
 

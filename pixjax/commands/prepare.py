@@ -31,9 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from pixjax.codec import CanvasCodec
     from pixjax.data.labels import describe_counts
-    from pixjax.data.manifest import coverage_of_shards
     from pixjax.data.preparation import plan_preparation
     from pixjax.data.prepare import prepare
+    from pixjax.data.shards import coverage_of_shards
     from pixjax.errors import InputError, RunError
     from pixjax.paths import reachable_path
     from pixjax.training.watch import StopSignal

@@ -1,4 +1,4 @@
-"""`pixjax sample`."""
+"""`pixjax sample`: canvases of a trained model, each read or shown by its tag."""
 
 import argparse
 import pathlib

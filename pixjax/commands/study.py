@@ -1,4 +1,4 @@
-"""`pixjax study`."""
+"""`pixjax study`: arms and seeds, trained, measured and compared."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""`pixjax train`."""
+"""`pixjax train`: the training of a config in a workdir."""
 
 import argparse
 

@@ -1,3 +1,1 @@
-"""One readable file an experiment; `pixjax train --config=NAME` finds them here, a checkout also as
-`configs/NAME.py`.
-"""
+"""Configs, one readable file an experiment: `pixjax train --config=NAME` finds them here."""

@@ -1,4 +1,4 @@
-"""What the three regimes on 64x64 canvases share: not run by itself.
+"""The settings that the three regimes on 64x64 canvases share: not run by itself.
 
 27 letters on the colour cube, one letter a pixel; a patch of 4x4 pixels is a run of sixteen letters. The text recipe of
 docs/text.md: most text is learned letter by letter, the rest all at once.

@@ -221,7 +221,7 @@ def _shielded(function: Callable[[], Batch]) -> Batch:
 
 
 def _parse_absl_flags() -> None:
-    # Grain reads flags in its workers and refuses to while nobody has parsed them.
+    # Grain reads flags in its workers and refuses to until they are parsed.
     from absl import flags
 
     if not flags.FLAGS.is_parsed():

@@ -8,9 +8,9 @@ import importlib.util
 import shlex
 from collections.abc import Iterator
 
-from pixjax.data.manifest import Shard
 from pixjax.data.preparation import Preparation
 from pixjax.data.prepare import make_shard
+from pixjax.data.shards import Shard
 from pixjax.errors import InputError, RunError
 
 

@@ -1,4 +1,4 @@
-"""What a text file holds, as UTF-8: decompressed, and decoded where a byte order mark says UTF-16 or UTF-32."""
+"""The content of a text file as UTF-8: decompressed, and decoded where a byte order mark says UTF-16 or UTF-32."""
 
 import bz2
 import codecs

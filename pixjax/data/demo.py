@@ -1,4 +1,4 @@
-"""`demo:text` and `demo:images`: real material that comes with Python and scikit-image, no download."""
+"""`demo:text` and `demo:images`: real texts and photographs that come with Python and scikit-image, no download."""
 
 import importlib.util
 import pathlib

@@ -1,4 +1,4 @@
-"""One image file's bytes to RGB pixels: any orientation, mode, number of frames, or a cause why not."""
+"""Decode one image file's bytes to RGB pixels: any orientation, mode or number of frames, or a cause why not."""
 
 import contextlib
 import functools
@@ -144,7 +144,7 @@ def _formats() -> tuple[str, ...]:
 
 
 def missing_decoder(name: str) -> str:
-    """What would have to be installed for a picture, by its name; empty where it can be decoded, or nobody knows."""
+    """The package that a picture needs to be decoded, by its name; empty where none is missing, or none is known."""
     if is_heic(name) and "HEIF" not in _formats():
         return _HEIC_REMEDY
     return _AVIF_REMEDY if name.lower().endswith(".avif") and "AVIF" not in _formats() else ""

@@ -1,4 +1,4 @@
-"""Randomness as a function of where one stands: 64-bit keys, folded, and permutations drawn from them.
+"""Random keys of 64 bits that are functions of a position: folded, and permutations drawn from them.
 
 No generator carries state through the pipeline. Whatever is random about a row of a batch (its record, its
 crop, its flip) comes from a key folded from the seed and the row's position, so that any process can make any

@@ -1,4 +1,4 @@
-"""Labels as numbers: within a source, and over the sources of a run. -1 is none."""
+"""Labels as numbers, within a source and over the sources of a run; -1 is none."""
 
 import dataclasses
 import functools

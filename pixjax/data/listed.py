@@ -1,4 +1,4 @@
-"""Lists of what belongs to pictures, such as labels or captions, and which picture a line means: names vary."""
+"""Lists of what belongs to pictures, such as labels or captions, and the picture that a line means: names vary."""
 
 import json
 import unicodedata

@@ -1,4 +1,4 @@
-"""Which source each position of the stream draws from: a fixed schedule, exact over every block."""
+"""The source that each position of the stream draws from: a fixed schedule, exact over every block."""
 
 import dataclasses
 

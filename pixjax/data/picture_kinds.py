@@ -1,4 +1,4 @@
-"""What may be a picture, by its name: all but the kinds of file that are known to be something else.
+"""Names of pictures: all but the kinds of file that are known to be something else.
 
 Names are hints, and hashes or numbers without an ending are common names of pictures. So what is unknown counts as a
 picture, and is counted as a bad one if it is none.

@@ -1,4 +1,4 @@
-"""Where the labels of a source of pictures stand, and what each picture's is.
+"""The labels of a source of pictures: the place where they stand, and each picture's own.
 
 The first of these that there is: the file that the option `labels` names; FILE.jsonl or labels.jsonl beside FILE.zip;
 labels.jsonl, or the dataset.json of StyleGAN and EDM, within the source; the .cls or .json of a webdataset sample; the
@@ -112,7 +112,7 @@ Listed = Mapping[str, Any]  # labels by the name of a file, None for a file with
 
 @dataclasses.dataclass(frozen=True)
 class Labelled:
-    """Indices of the pictures among the files, the label of each, where these stand, and what there is to say."""
+    """Indices of the pictures among the files, the label of each, where these stand, and notes for the user."""
 
     pictures: Sequence[int]
     labels: Sequence[Any]

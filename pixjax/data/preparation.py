@@ -12,7 +12,7 @@ from pixjax.codec.coverage import CoverageCounter
 from pixjax.config import DataConfig
 from pixjax.data.bad_records import BadRow, SkippedRows
 from pixjax.data.images import RESIZE_METHOD
-from pixjax.data.manifest import Recipe
+from pixjax.data.shards import Recipe
 from pixjax.data.source import ImageSource
 from pixjax.data.sources import document_files, modality_of, open_source, spec_of
 from pixjax.data.uri import SourceUri

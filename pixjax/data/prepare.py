@@ -16,9 +16,19 @@ from concurrent.futures.process import BrokenProcessPool
 from etils import epath
 
 from pixjax.data.images import BadImage
-from pixjax.data.manifest import MANIFEST, Manifest, Recipe, Shard, read_shard, write_json
 from pixjax.data.preparation import Preparation, records_of_shard
-from pixjax.data.shard_records import encode_picture, encode_windows, file_digest, write_shard
+from pixjax.data.shards import (
+    MANIFEST,
+    Manifest,
+    Recipe,
+    Shard,
+    encode_picture,
+    encode_windows,
+    file_digest,
+    read_shard,
+    write_json,
+    write_shard,
+)
 from pixjax.data.source import ImageSource
 from pixjax.data.sources import document_files, open_source
 from pixjax.data.token_stream import tokenize_documents

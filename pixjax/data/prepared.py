@@ -1,4 +1,4 @@
-"""`array_record:`: what `pixjax prepare` made, read by record."""
+"""`array_record:`: the shards that `pixjax prepare` made, read by record."""
 
 import fnmatch
 import struct
@@ -11,19 +11,27 @@ import numpy as np
 from etils import epath
 from jaxtyping import Integer
 
-from pixjax.cache_folder import cache_folder
 from pixjax.codec import IMAGE, TEXT, CanvasCodec, Modality
 from pixjax.codec.coverage import bytes_instead
 from pixjax.data.images import BadImage
-from pixjax.data.manifest import MANIFEST, Manifest, Shard, count_labels, coverage_of_shards, tokenizer_identity
-from pixjax.data.shard_records import decode_picture, file_digest, id_type
+from pixjax.data.shards import (
+    MANIFEST,
+    Manifest,
+    Shard,
+    count_labels,
+    coverage_of_shards,
+    decode_picture,
+    file_digest,
+    id_type,
+    tokenizer_identity,
+)
 from pixjax.data.source import Picture
 from pixjax.data.source_identity import digest
 from pixjax.data.sources import SourceSpec
 from pixjax.data.token_stream import Span, TokenStream
 from pixjax.data.uri import SourceUri
 from pixjax.errors import InputError
-from pixjax.paths import is_remote, reachable_path
+from pixjax.paths import cache_folder, is_remote, reachable_path
 
 
 class PreparedSpec(SourceSpec):

@@ -1,4 +1,4 @@
-"""What goes into training, at a glance: a contact sheet of the stream's first records, and their statistics."""
+"""A preview of training data: a contact sheet of the stream's first records, and their statistics."""
 
 import dataclasses
 from collections.abc import Sequence

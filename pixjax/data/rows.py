@@ -1,4 +1,4 @@
-"""Rows of a text file: what a line, an element of a list or a row of a table says, wherever reading begins."""
+"""Rows of a text file: lines, elements of a list or rows of a table, wherever reading begins."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The registry of data sources: what a URI may begin with."""
+"""The registry of data sources, by the scheme that a URI begins with."""
 
 from typing import NamedTuple
 

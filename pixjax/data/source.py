@@ -1,4 +1,6 @@
-"""What a data source is: a random-access sequence of pictures, of windows of text, or of prompts and answers."""
+"""The interface of a data source: a random-access sequence of pictures, of windows of text, or of prompts and
+answers.
+"""
 
 import abc
 import dataclasses

@@ -1,4 +1,4 @@
-"""Whether sources are those that a run began with: its order of records is drawn from how many there are.
+"""The identity of sources: whether they are those that a run began with, whose number sets the order of records.
 
 A source is what it holds, not the path under which it lies: data are copied to the disk of a node, and moved. Where
 content is in memory or has checksums beside it, all of it counts. Of a folder of pictures the names count and a few of

@@ -1,4 +1,4 @@
-"""In which order the cells of a text canvas are decided: block by block, in reading order.
+"""The order in which the cells of a text canvas are decided: block by block, in reading order.
 
 While a block goes from noise to data, the blocks before it are clean and those after it pure noise. A block of one cell
 is reading order, letter by letter; the whole canvas at once is no `DecisionOrder` but None.

@@ -1,4 +1,4 @@
-"""Pixels whose clean value is known: the rest is generated around them, without any training for it."""
+"""Infilling: pixels whose clean value is known, and the rest generated around them, without any training for it."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""What is known of a text canvas without a network: each cell shows one of the legal colours.
+"""Estimates of a text canvas that need no network: each cell shows one of the legal colours.
 
 The mean legal colour of a cell given its noisy colour is the best prediction that looks at one cell alone.
 """

@@ -1,4 +1,4 @@
-"""z = t·x + (1 - t)·s·ε: the straight path of rectified flow (arXiv 2209.03003), with noise scale s.
+"""The straight path of rectified flow (arXiv 2209.03003) with noise scale s: z = t·x + (1 - t)·s·ε.
 
 Seen as y = z / t = x + σ·ε it is a canvas under noise of σ = (1 - t)·s / t, whose log-SNR is -2 log σ.
 """

@@ -1,4 +1,4 @@
-"""At which log-SNRs the integrand of the bound is looked at: where it is, as other canvases have said.
+"""The proposal of log-SNRs at which the integrand of the bound is evaluated, learned from other canvases.
 
 Any density that is positive everywhere gives an unbiased integral, as each draw is weighted by one over it. The one in
 proportion to the root of the integrand's second moment gives the least variance (Kahn and Marshall 1953); a floor keeps

@@ -38,18 +38,31 @@ class State:
         return cls(z=z, x_hat=jnp.zeros_like(z), t_of_x_hat=jnp.zeros(len(z), z.dtype))
 
 
-def euler(predict: Predict, state: State, t: Float[Array, " batch"], t_next: Float[Array, " batch"]) -> State:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Fresh:
+    """What a step may draw anew: noise of its own, for each canvas."""
+
+    noise: Callable[[], Float[Array, "batch height width 3"]]
+    churn: float | Float[Array, ""]  # share of the noise
+    noise_scale: float | Float[Array, ""]
+
+
+def euler(
+    predict: Predict, state: State, t: Float[Array, " batch"], t_next: Float[Array, " batch"], fresh: Fresh
+) -> State:
     """First order, one prediction."""
     x_hat = predict(state.z, t, state.x_hat)
     return State(z=toward(state.z, x_hat, t, t_next), x_hat=x_hat, t_of_x_hat=t)
 
 
-def heun(predict: Predict, state: State, t: Float[Array, " batch"], t_next: Float[Array, " batch"]) -> State:
+def heun(
+    predict: Predict, state: State, t: Float[Array, " batch"], t_next: Float[Array, " batch"], fresh: Fresh
+) -> State:
     """Second order, two predictions: the mean of the velocities at both ends (arXiv 2206.00364, Algorithm 1).
 
     There is no velocity at time 1: the step that ends there is Euler's.
     """
-    first = euler(predict, state, t, t_next)
+    first = euler(predict, state, t, t_next, fresh)
 
     def corrected() -> State:
         x_hat = predict(first.z, t_next, first.x_hat)
@@ -61,7 +74,9 @@ def heun(predict: Predict, state: State, t: Float[Array, " batch"], t_next: Floa
     return jax.lax.cond(jnp.all(t_next < 1), corrected, lambda: first)
 
 
-def dpm_solver(predict: Predict, state: State, t: Float[Array, " batch"], t_next: Float[Array, " batch"]) -> State:
+def dpm_solver(
+    predict: Predict, state: State, t: Float[Array, " batch"], t_next: Float[Array, " batch"], fresh: Fresh
+) -> State:
     """DPM-Solver++(2M) (arXiv 2211.01095, Algorithm 2): second order, one prediction.
 
     Euler's step toward a prediction that is extrapolated from this one and the one before, linearly in the log-SNR, to
@@ -82,14 +97,7 @@ def dpm_solver(predict: Predict, state: State, t: Float[Array, " batch"], t_next
 
 
 def stochastic(
-    predict: Predict,
-    state: State,
-    t: Float[Array, " batch"],
-    t_next: Float[Array, " batch"],
-    noise: Float[Array, "batch height width 3"],
-    *,
-    churn: float | Float[Array, ""],
-    noise_scale: float | Float[Array, ""],
+    predict: Predict, state: State, t: Float[Array, " batch"], t_next: Float[Array, " batch"], fresh: Fresh
 ) -> State:
     """Euler's step, in which a part of the noise is drawn anew; first order.
 
@@ -100,14 +108,33 @@ def stochastic(
     """
     x_hat = predict(state.z, t, state.x_hat)
     sigma_ratio = (1 - t_next) * t / (t_next * (1 - t))  # 0 when either end of the step is at infinity
-    new = jnp.square(churn) * (1 - jnp.square(sigma_ratio))  # share of the variance
+    new = jnp.square(fresh.churn) * (1 - jnp.square(sigma_ratio))  # share of the variance
     old_noise = (state.z - per_canvas(t) * x_hat) / per_canvas(1 - t)
-    new_noise = noise_scale * noise
+    new_noise = fresh.noise_scale * fresh.noise()
     mixed = per_canvas(jnp.sqrt(1 - new)) * old_noise + per_canvas(jnp.sqrt(new)) * new_noise
     return State(z=per_canvas(t_next) * x_hat + per_canvas(1 - t_next) * mixed, x_hat=x_hat, t_of_x_hat=t)
 
 
-DETERMINISTIC = {"euler": euler, "heun": heun, "dpm++": dpm_solver}
+class Sampler(NamedTuple):
+    """A step, how many predictions it takes (the last step of a sampler takes one), and what to say of it."""
+
+    step: Callable[[Predict, State, Float[Array, " batch"], Float[Array, " batch"], Fresh], State]
+    predictions: int
+    order: int
+    about: str
+
+
+# By the values of `sampling.sampler`: the tests hold the config and the table of `docs/sampling.md` against it.
+SAMPLERS = {
+    "heun": Sampler(heun, 2, 2, "the default, as in JiT and EDM"),
+    "euler": Sampler(euler, 1, 1, "DDIM"),
+    "dpm++": Sampler(
+        dpm_solver, 1, 2, "DPM-Solver++(2M); of less on a grid uniform in t, whose ends are infinitely long in log-SNR"
+    ),
+    "stochastic": Sampler(
+        stochastic, 1, 1, "`--churn` is the share of noise drawn anew: DDIM's η, 0 is `euler`, 1 is ancestral"
+    ),
+}
 
 
 class Repeats(NamedTuple):
@@ -147,7 +174,7 @@ def sample(
       keys: a random key for each canvas [batch], of which all its noise is made.
       grid: the times of each canvas, from 0 to 1.
       shape: height, width, 3.
-      sampler: `euler` or `dpm++` (one prediction a step), `heun` (two), or `stochastic` (one).
+      sampler: one of `SAMPLERS`.
       churn: of the stochastic sampler, from 0 (Euler) to 1 (ancestral).
       asymmetry: share of a step by which canvases run ahead of the time the network is told; 0 for `heun`.
       repeats: each stretch is walked so many times, made as noisy as at its start in between: RePaint's resampling.
@@ -168,11 +195,8 @@ def sample(
     def one_step(carry: tuple[State, Frames], now) -> tuple[tuple[State, Frames], None]:
         (state, kept), (number, step, leads_to) = carry, now
         t, t_next = grid[step], targets[step]
-        if sampler == "stochastic":
-            fresh = noise(2 * number + 1)
-            state = stochastic(predict, state, t, t_next, fresh, churn=churn, noise_scale=noise_scale)
-        else:
-            state = DETERMINISTIC[sampler](predict, state, t, t_next)
+        fresh = Fresh(noise=lambda: noise(2 * number + 1), churn=churn, noise_scale=noise_scale)
+        state = SAMPLERS[sampler].step(predict, state, t, t_next, fresh)
         if repeats.times > 1:
             t_back = jnp.where(leads_to > step, t_next, grid[leads_to])
             z = back(state.z, noise(2 * number + 2), t_next, t_back, noise_scale)

@@ -1,4 +1,4 @@
-"""How well noise is removed, from almost all of it to almost none: error and token accuracy by time and modality."""
+"""Denoising curves, from almost all noise to almost none: error and token accuracy by time and modality."""
 
 from collections.abc import Callable, Sequence
 

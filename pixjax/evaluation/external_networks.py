@@ -1,4 +1,4 @@
-"""Networks of others that measure samples: those that were given, and a note on each that was not."""
+"""External networks that measure samples: those that were given, and a note on each that was not."""
 
 import dataclasses
 import pathlib

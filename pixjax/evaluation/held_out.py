@@ -1,4 +1,4 @@
-"""What a model is evaluated on: canvases and texts that it has not seen, and those that it has, to compare with."""
+"""Held-out data: canvases and texts that the model has not seen, and those that it has, to compare with."""
 
 import dataclasses
 import functools

@@ -1,4 +1,4 @@
-"""How much generated images are like real ones, from pixels alone or from the features of any network.
+"""Distances between generated and real images, from pixels alone or from the features of any network.
 
 Each distance stands beside its floor: what real images would score in the place of the samples.
 """

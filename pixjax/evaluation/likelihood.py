@@ -1,4 +1,4 @@
-"""How well a trained model predicts canvases it never saw: bits per character, per token and per dimension.
+"""The likelihood of canvases that a model never saw: bits per character, per token and per dimension.
 
 All choices are made on validation canvases, which are noised evenly: where the path ends, how much of x̂ is the
 network's, and at which log-SNRs test canvases are worth looking at. What is then measured on these is the bound of
@@ -222,7 +222,7 @@ def counted_canvases(codec: CanvasCodec, name: str, canvases, mask) -> Canvases:
 
 
 def units(codec: CanvasCodec, canvases, mask, modality: int) -> Counts:
-    """What there is of each unit on each canvas."""
+    """How many of each unit are on each canvas."""
     counts = {"canvases": np.ones(len(canvases)), "dims": 3.0 * mask.sum(axis=(1, 2))}
     if modality != TEXT:
         return counts

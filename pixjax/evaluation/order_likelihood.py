@@ -11,6 +11,7 @@ from pixjax.config import SamplingConfig
 from pixjax.diffusion import WHOLE
 from pixjax.diffusion.bound import Bound
 from pixjax.diffusion.legal_colors import counted_cells
+from pixjax.diffusion.sampler import SAMPLERS
 from pixjax.evaluation.likelihood import ENDPOINTS, Canvases, counted_canvases, figures_of_bound, units
 from pixjax.models.order_bound import TextReader, bound_in_order, choose, next_token_bits
 
@@ -86,4 +87,4 @@ def passes_per_canvas(denoiser: Denoiser, blocks: str) -> int:
 
 
 def _passes(settings: SamplingConfig) -> int:
-    return 2 * settings.steps - 1 if settings.sampler == "heun" else settings.steps
+    return SAMPLERS[settings.sampler].predictions * (settings.steps - 1) + 1

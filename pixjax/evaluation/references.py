@@ -1,4 +1,4 @@
-"""What figures are read beside: n-grams of the same text, baselines that were trained on it, and published results."""
+"""Figures to compare with: n-grams of the same text, baselines that were trained on it, and published results."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""Results that are kept as they come, so that what was stopped goes on and nothing is measured twice."""
+"""A cache of results: what was stopped goes on, and nothing is measured twice."""
 
 import dataclasses
 import hashlib

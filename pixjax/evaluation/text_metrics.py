@@ -1,4 +1,4 @@
-"""How much generated text is like real text, and how much of it is training text: from strings alone.
+"""Metrics of generated text, from strings alone: likeness to real text, and the share that is training text.
 
 Most figures depend on how much text they are taken from. So each is also taken from held-out text cut into pieces as
 long as the samples: what a perfect model would score, under `held_out/` (for the divergence, `js_floor`).
@@ -53,7 +53,7 @@ def text_metrics(
       `unigram_entropy`: of the characters, in bits per character.
       `longest_copied_run`: in characters, of a run that is in the training text.
       `copied_windows`: share of all runs of 50 characters that are in the training text.
-      `held_out/…`: the same of the second half. What there is too little text for is left out.
+      `held_out/…`: the same of the second half. A metric is left out where there is too little text for it.
 
     Raises:
       InputError: one of the texts is empty.

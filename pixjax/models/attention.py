@@ -1,4 +1,4 @@
-"""Softmax attention, by the implementation that suits the device. All give the same numbers, to rounding."""
+"""Softmax attention by the implementation that suits the device. All give the same numbers, to rounding."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Text is read cell by cell, in reading order, at the bottom and at the top of the network.
+"""Layers over the cells of text, in reading order, at the bottom and at the top of the network.
 
 A patch holds a run of letters, and a transformer over patches has to learn the same spelling once for each place in
 a patch. Here every cell is mixed with its neighbours by the same weights, wherever it is: a residual convolution over

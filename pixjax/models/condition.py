@@ -1,4 +1,4 @@
-"""How a denoiser is told the modality of a canvas: by its type condition, or by its marker."""
+"""The ways in which a denoiser is told the modality of a canvas: its type condition, or its marker."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int

@@ -1,4 +1,4 @@
-"""Matrix products that keep what is promised of them: float32 where it is said, and parts that a mesh can split.
+"""Matrix products with stated precision, float32 where it is said, and with parts that a mesh can split.
 
 On a TPU a float32 product is one bfloat16 pass unless it asks for more, and on a GPU TensorFloat-32.
 """

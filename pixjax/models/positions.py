@@ -1,4 +1,4 @@
-"""Where a patch is: the sin-cos table that is added, the rotation of queries and keys, and the embedding of t."""
+"""Positions of patches: the sin-cos table that is added, the rotation of queries and keys, and the embedding of t."""
 
 import jax.numpy as jnp
 import numpy as np

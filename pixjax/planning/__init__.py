@@ -1,1 +1,1 @@
-"""Before a run: what it would need (`pixjax estimate`), and what this machine can do (`pixjax doctor`)."""
+"""Planning before a run: its needs (`pixjax estimate`), and the fitness of this machine (`pixjax doctor`)."""

@@ -16,7 +16,7 @@ from pixjax.data import make_batches, open_source
 from pixjax.data.labels import describe_classes
 from pixjax.paths import is_remote
 from pixjax.planning import machine
-from pixjax.planning.finding import Finding, stand_alone
+from pixjax.planning.finding import Finding, isolated
 from pixjax.planning.footprint import bytes_per_device
 from pixjax.planning.machine import checkpoint_speed, device_memory, loader_rate
 from pixjax.training.computation import flops_per_canvas
@@ -167,7 +167,7 @@ def examine(
     """
     findings: dict[str, Finding] = {}
     for name, check in _checks(config, workdir, findings):
-        findings[name] = stand_alone(check)
+        findings[name] = isolated(check)
         tell(name, findings[name])
         if name == "accelerator" and findings[name].status == "failure":
             break

@@ -1,4 +1,4 @@
-"""What a run would need on given chips: parameters, FLOPs, memory, time, disk."""
+"""An estimate of a run on given chips: parameters, FLOPs, memory, time, disk."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""What a check found, and checks that stand alone: whatever one stumbles over, the next is made."""
+"""Findings of checks, each of which stands alone: whatever one stumbles over, the next is made."""
 
 import dataclasses
 import threading
@@ -22,7 +22,7 @@ class Finding:
     values: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # the same in bytes, FLOP/s, canvases/s
 
 
-def stand_alone(check: Callable[[], Finding], patience: float = _PATIENCE_SECONDS) -> Finding:
+def isolated(check: Callable[[], Finding], patience: float = _PATIENCE_SECONDS) -> Finding:
     """Its finding; a failure where it raises, and a warning where it does not come back in so many seconds."""
     findings: list[Finding] = []
 

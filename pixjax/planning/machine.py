@@ -1,4 +1,4 @@
-"""What this machine is and how fast it is: software, accelerators, matrix products, memory, loader, disk."""
+"""Checks and measurements of this machine: software, accelerators, matrix products, memory, loader, disk."""
 
 import functools
 import importlib.metadata

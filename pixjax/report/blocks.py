@@ -1,4 +1,4 @@
-"""What a report is made of: plain values, which `page.py` draws."""
+"""The blocks of a report: plain values, which `page.py` draws."""
 
 import dataclasses
 from collections.abc import Sequence

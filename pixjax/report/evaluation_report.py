@@ -1,4 +1,4 @@
-"""The report of `pixjax evaluate`: what was measured, as a page to read."""
+"""The report of `pixjax evaluate`: its measurements as a page to read."""
 
 import json
 from collections.abc import Sequence

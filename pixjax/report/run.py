@@ -1,4 +1,4 @@
-"""From a workdir to `metrics.json`, `samples/` and `report.html`: what `evaluate` and every run of a study do."""
+"""From a workdir to `metrics.json`, `samples/` and `report.html`, for `evaluate` and for every run of a study."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""What may be asked of a model: every refusal, before anything is computed or written."""
+"""Checks of a request against a model: every refusal, before anything is computed or written."""
 
 import dataclasses
 import difflib
@@ -69,7 +69,7 @@ def require_possible(
             f"a canvas of {given.canvas.shape[0]} pixels is given, and the model's have {model.canvas_size}"
         )
     if given is not None and (modality == "any" or given.modality != Modality.of(modality)):
-        raise InputError(f"--modality={modality} is not what there is to fill in: leave it out")
+        raise InputError(f"--modality={modality} is not that of what is filled in: leave it out")
     if wrong := [step for step in trajectory if not 0 <= step < settings.steps]:
         raise InputError(f"step {wrong[0]} is not one of the {settings.steps} steps: choose 0 to {settings.steps - 1}")
     if settings.project_from < 1 and model.codebook_head:

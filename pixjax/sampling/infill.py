@@ -1,4 +1,4 @@
-"""What is given of a canvas that the model is to fill in: a text with blanks, or an image with a mask."""
+"""The given part of a canvas that the model is to fill in: a text with blanks, or an image with a mask."""
 
 import dataclasses
 import os
@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
 from pixjax.codec import IMAGE, TEXT, CanvasCodec
-from pixjax.codec.coverage import TRAIN_ON_BYTES, say_lost
+from pixjax.codec.coverage import TRAIN_ON_BYTES, warn_lost
 from pixjax.data.images import BadImage, crop_into, decode_image, image_size
 from pixjax.errors import InputError
 from pixjax.paths import reachable_path
@@ -39,7 +39,7 @@ def given_text(codec: CanvasCodec, template: str, blank: str = "_") -> KnownPixe
         )
     pieces = re.split(f"({re.escape(blank)}+)", template)  # known, blank, known, ..., known
     if (known_text := " ".join(pieces[::2])).strip():
-        say_lost(codec.text_tokenizer, known_text, "--infill", TRAIN_ON_BYTES)
+        warn_lost(codec.text_tokenizer, known_text, "--infill", TRAIN_ON_BYTES)
     ids: list[Int[np.ndarray, " n"]] = []
     known: list[Bool[np.ndarray, " n"]] = []
     for number, piece in enumerate(pieces):

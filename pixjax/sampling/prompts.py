@@ -10,7 +10,7 @@ from jaxtyping import Int
 
 from pixjax.checkpoints.load import Denoiser
 from pixjax.codec import CanvasCodec, to_float
-from pixjax.codec.coverage import TRAIN_ON_BYTES, say_lost
+from pixjax.codec.coverage import TRAIN_ON_BYTES, warn_lost
 from pixjax.data.context import MIDDLE, empty_context, paint_context
 from pixjax.data.images import BadImage, decode_image
 from pixjax.data.keys import fold
@@ -41,7 +41,7 @@ def read_prompt(
             ids = codec.tokenize(text)
         except InputError as error:
             raise InputError(f"--prompt: {error}") from None
-        say_lost(codec.text_tokenizer, text, "--prompt", TRAIN_ON_BYTES)
+        warn_lost(codec.text_tokenizer, text, "--prompt", TRAIN_ON_BYTES)
         if len(ids) > room * codec.capacity:
             most = max(room, 0) * codec.capacity
             taken = ", less one for --prompt-image" if prompt else ""

@@ -1,4 +1,4 @@
-"""A request for samples: each option of `pixjax sample`, of its page and of `pixjax.sample`, said once.
+"""A request for samples: the options of `pixjax sample`, of its page and of `pixjax.sample`, each defined once.
 
 The flags of the command and the form of the page are made of the fields of `SampleRequest`, which checks what it is
 given. It imports nothing heavy, so that `pixjax sample --help` answers at once.

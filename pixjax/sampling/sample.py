@@ -1,4 +1,4 @@
-"""From a request to samples: what `pixjax sample`, its page and `pixjax.sample` share."""
+"""From a request to samples, for `pixjax sample`, its page and `pixjax.sample`."""
 
 import dataclasses
 from collections.abc import Callable, Sequence

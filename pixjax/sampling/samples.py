@@ -97,7 +97,7 @@ class Samples:
         tag = {"modality_margin": float(self.pages[0].modality_margin[index])}
         return {
             "index": index,
-            "text": self.codec.detokenize(until_the_end(ids, self.codec)),
+            "text": self.codec.detokenize(trim_padding(ids, self.codec)),
             "token_ids": ids.tolist(),
             "margin": float(np.mean(margin)),
             "modality": "text",
@@ -189,7 +189,7 @@ def _clear(out: pathlib.Path) -> None:
             earlier.unlink()
 
 
-def until_the_end(ids: Int[np.ndarray, "tokens"], codec: CanvasCodec) -> Int[np.ndarray, "content"]:
+def trim_padding(ids: Int[np.ndarray, "tokens"], codec: CanvasCodec) -> Int[np.ndarray, "content"]:
     """The tokens without the EOS and the PAD that nothing follows."""
     content = np.flatnonzero((ids != codec.pad_id) & (ids != codec.eos_id))
     return ids[: content[-1] + 1] if len(content) else ids[:0]

@@ -1,4 +1,4 @@
-"""What one way of training costs against another: paired by seed and by canvas, with an interval that says how sure."""
+"""The cost of one way of training against another: paired by seed and by canvas, with a confidence interval."""
 
 import dataclasses
 import math

@@ -1,1 +1,1 @@
-"""The training run: `train.py` reads top to bottom, its parts lie beside it."""
+"""The training run: `train.py` reads top to bottom, and its parts lie beside it."""

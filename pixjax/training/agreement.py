@@ -1,4 +1,4 @@
-"""Do all processes of a run mean the same run?"""
+"""A check that all processes of a run mean the same run."""
 
 import hashlib
 import json

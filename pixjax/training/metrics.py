@@ -1,4 +1,4 @@
-"""What is measured in training: sums and counts on the device, averages on the host over the steps of a window.
+"""Metrics of training: sums and counts on the device, averages on the host over the steps of a window.
 
 A metric on the device is an array whose last axis is (sum, count), so that steps, canvases and hosts add up exactly
 and an average over a window is the average over its canvases, however they were spread. A window is fetched a step

@@ -1,4 +1,4 @@
-"""What a training step works on and where it lives, decided before the first array exists: shapes with shardings.
+"""Shapes and shardings of the arrays of a training step, decided before the first of them exists.
 
 Training makes its arrays after these shapes; `pixjax estimate` and the benchmarks compile the same step without any.
 """

@@ -1,4 +1,4 @@
-"""Where a run says how it goes: `metrics.jsonl`, TensorBoard, and lines for a person, on stderr and in `log.txt`.
+"""The log of a run: `metrics.jsonl`, TensorBoard, and lines for a person, on stderr and in `log.txt`.
 
 The terminal may go away or be full at any time: the run goes on, and says so in its log.
 """

@@ -1,4 +1,4 @@
-"""Saves that fail are reported and tried again: a full disk or a bucket that is away must not end a run at once."""
+"""Retries of saves that fail: a full disk or a bucket that is away must not end a run at once."""
 
 import time
 from collections.abc import Callable

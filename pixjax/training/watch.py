@@ -1,4 +1,4 @@
-"""What may end or interrupt a run from outside its arithmetic: signals, gradients that go bad, and the profiler."""
+"""Interruptions of a run from outside its arithmetic: signals, gradients that go bad, and the profiler."""
 
 import collections
 import contextlib

@@ -1,4 +1,4 @@
-"""A run that stands still says where: the phase that hangs, with the stacks of all threads."""
+"""A watchdog for a run that stands still: the phase that hangs, with the stacks of all threads."""
 
 import contextlib
 import faulthandler

@@ -1,4 +1,4 @@
-"""May this config be trained in this workdir?"""
+"""Checks that a config may be trained in a workdir."""
 
 import contextlib
 from typing import Any

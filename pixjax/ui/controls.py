@@ -1,4 +1,4 @@
-"""What the page may offer with a model, and why it refuses the rest; and what is filled in, as a request."""
+"""Controls of the page: what it offers with a model, why it refuses the rest, and the request that is filled in."""
 
 import dataclasses
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""One sample as it came about, and what of it is seen at a step: the canvas, its text, the token of a pixel."""
+"""A film of one sample, from noise to canvas: at each step the canvas, its text, and the token of a pixel."""
 
 import dataclasses
 
@@ -12,7 +12,7 @@ from pixjax.report.blocks import ShadedText, ShadedTexts
 from pixjax.report.html import escape, shaded_texts_html, token_text
 from pixjax.sampling.request import SampleRequest
 from pixjax.sampling.sample import prepare, run_request
-from pixjax.sampling.samples import token_names, until_the_end
+from pixjax.sampling.samples import token_names, trim_padding
 
 SIDE = 512  # pixels that a canvas is shown with, about
 
@@ -73,7 +73,7 @@ def tokens_of(film: Film, frame: int) -> tuple[Int[np.ndarray, " tokens"], Float
     if film.modality[frame] != TEXT:
         return np.zeros(0, np.int32), np.zeros(0, np.float32)
     ids, margin = film.codec.decode_ids(film.x_hat[frame])
-    content = len(until_the_end(ids, film.codec))
+    content = len(trim_padding(ids, film.codec))
     return ids[:content], margin[:content]
 
 

@@ -1,4 +1,4 @@
-"""The page is reached from this machine alone: no proxy has a part in it."""
+"""Proxies are hidden from the page, which is reached from this machine alone."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""The page on a port of this machine, reached from it alone, and reaching nothing else."""
+"""Serve the page on a port of this machine, reached from it alone, and reaching nothing else."""
 
 import contextlib
 from collections.abc import Iterator

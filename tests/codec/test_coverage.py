@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pixjax.cli import main
 from pixjax.codec import CanvasCodec
-from pixjax.codec.coverage import CoverageCounter, say_lost
+from pixjax.codec.coverage import CoverageCounter, warn_lost
 from pixjax.codec.subword import train_bpe
 from pixjax.codec.tokenizer import to_27_letters
 from pixjax.errors import InputError
@@ -109,13 +109,13 @@ def test_sentencepiece_loses_what_is_not_in_its_model(shared_data):
 
 def test_more_than_half_lost_is_refused_and_less_is_told(caplog):
     caplog.set_level(logging.WARNING)
-    say_lost(LETTERS.text_tokenizer, "Hello, мир.", "--prompt", "do this")  # 5 of 10
+    warn_lost(LETTERS.text_tokenizer, "Hello, мир.", "--prompt", "do this")  # 5 of 10
     assert caplog.messages == ["--prompt: 50.0 % of 10 characters are lost to the tokenizer (, . и м р)"]
     with pytest.raises(InputError, match=r"--prompt: 54.5 % of 11 characters .*, more than half: do this"):
-        say_lost(LETTERS.text_tokenizer, "Hello, мир..", "--prompt", "do this")
+        warn_lost(LETTERS.text_tokenizer, "Hello, мир..", "--prompt", "do this")
     with pytest.raises(InputError, match="--prompt is blank, it holds nothing but white space"):
-        say_lost(LETTERS.text_tokenizer, " \n", "--prompt", "do this")
-    say_lost(CanvasCodec("bytes", canvas_size=16).text_tokenizer, "мир \n", "--prompt", "do this")
+        warn_lost(LETTERS.text_tokenizer, " \n", "--prompt", "do this")
+    warn_lost(CanvasCodec("bytes", canvas_size=16).text_tokenizer, "мир \n", "--prompt", "do this")
     assert len(caplog.messages) == 1
 
 

@@ -11,7 +11,7 @@ from pixjax.config_file import load_config
 from pixjax.data import make_batches, open_source
 from pixjax.errors import InputError
 from pixjax.planning import doctor
-from pixjax.planning.finding import stand_alone
+from pixjax.planning.finding import isolated
 
 CODEC = CanvasCodec("chars27", "radix:3:1", canvas_size=16, normalize=True)
 TEXTS = {
@@ -83,7 +83,7 @@ def test_training_the_doctor_and_the_preview_say_how_much_is_lost(folder, capsys
     assert finding.found == f"1 records; {told}"
     assert finding.values == {"records": 1, "characters": 15, "lost_characters": 2}
     for name in REFUSED:
-        assert stand_alone(lambda name=name: doctor.check_source(config, f"text:{name}.txt")).status == "failure"
+        assert isolated(lambda name=name: doctor.check_source(config, f"text:{name}.txt")).status == "failure"
     preview = ["data", "preview", "--config=demo", "--out=preview", "--num=2"]
     assert main([*preview, "--config.data.sources=text:english.txt"]) == 0
     assert f"text:english.txt  (1 records; {told})" in capsys.readouterr().out

@@ -271,7 +271,7 @@ def test_shards_can_be_prepared_again_in_another_number(material, tmp_path):
 
 
 def test_captions_and_labels_survive():
-    from pixjax.data.shard_records import decode_picture, encode_picture
+    from pixjax.data.shards import decode_picture, encode_picture
     from pixjax.data.source import Picture
 
     pixels = np.arange(16 * 20 * 3, dtype=np.uint16).astype(np.uint8).reshape(16, 20, 3)

@@ -7,6 +7,7 @@ import pytest
 
 from pixjax.diffusion import Known, Repeats, keep_known, sample, time_grid
 from pixjax.diffusion.path import per_canvas
+from pixjax.diffusion.sampler import SAMPLERS
 
 SHAPE = (8, 8, 3)
 CANVASES = jnp.sign(jax.random.normal(jax.random.key(0), (6, *SHAPE)))
@@ -35,7 +36,7 @@ def fill_in(sampler, times):
     return walk()[0]
 
 
-@pytest.mark.parametrize("sampler", ["euler", "heun", "dpm++", "stochastic"])
+@pytest.mark.parametrize("sampler", SAMPLERS)
 def test_known_pixels_come_back_exactly(sampler):
     out = fill_in(sampler, times=2)
     np.testing.assert_array_equal(out[:, :4, :4], KNOWN.canvas[:, :4, :4])

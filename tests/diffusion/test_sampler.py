@@ -2,6 +2,7 @@
 
 import functools
 import math
+import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +12,9 @@ from jax.scipy.stats import norm
 
 from pixjax.diffusion import Repeats, sample, time_grid
 from pixjax.diffusion.path import per_canvas
+from pixjax.diffusion.sampler import SAMPLERS
+from pixjax.sampling.request import SAMPLERS as KNOWN
 
-SAMPLERS = ("euler", "heun", "dpm++", "stochastic")
 GRIDS = ("uniform", "log_snr", "edm")
 SHAPE = (8, 8, 3)
 KEYS = jax.random.split(jax.random.key(0), 3)
@@ -92,11 +94,10 @@ def mixture_flow(noise):
     return np.interp(norm.cdf(noise), mixture_cdf(x), x)
 
 
-@pytest.mark.parametrize(
-    ("sampler", "grid", "order"), [("euler", "uniform", 1), ("heun", "uniform", 2), ("dpm++", "log_snr", 2)]
-)
-def test_order_of_convergence(sampler, grid, order):
+@pytest.mark.parametrize("sampler", sorted(SAMPLERS.keys() - {"stochastic"}))  # its noise hides the order
+def test_order_of_convergence(sampler):
     """Against the exact flow, as the number of steps is doubled."""
+    grid, order = "log_snr" if sampler == "dpm++" else "uniform", SAMPLERS[sampler].order
     exact = mixture_flow(noise_of(KEYS))
     errors = [float(jnp.abs(run(mixture_denoiser, sampler, grid, steps)[0] - exact).mean()) for steps in (20, 40)]
     assert order - 0.3 < np.log2(errors[0] / errors[1]) < order + 0.3
@@ -160,3 +161,19 @@ def test_a_stretch_that_is_repeated_is_walked_from_as_much_noise_as_before():
     values = np.sort(np.asarray(again).ravel())
     assert np.abs(np.arange(len(values)) / len(values) - mixture_cdf(values)).max() < 0.03
     assert float(jnp.abs(again - once).mean()) > 0.1
+
+
+def test_the_config_and_the_page_on_sampling_name_every_sampler():
+    assert tuple(SAMPLERS) == KNOWN
+    rows = [f"| `{name}` | {s.predictions} | {s.order} | {s.about} |" for name, s in SAMPLERS.items()]
+    page = pathlib.Path(__file__).resolve().parents[2] / "docs" / "sampling.md"
+    assert [line for line in page.read_text().splitlines() if line.startswith("| `")][1:] == rows
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_sampler_takes_as_many_predictions_as_it_says(sampler):
+    """All its steps but the last, which takes one."""
+    counted = []
+    jax.jit(lambda: run(lambda z, t: jax.debug.callback(lambda: counted.append(1)) or z, sampler, "uniform", 5))()
+    jax.effects_barrier()
+    assert len(counted) == 4 * SAMPLERS[sampler].predictions + 1

@@ -8,13 +8,13 @@ from test_image_metrics import smooth_images
 
 from pixjax.codec import IMAGE
 from pixjax.evaluation.image_metrics import beside_floor
-from pixjax.evaluation.sample_quality import _image_quality
+from pixjax.evaluation.sample_quality import image_quality
 
 
 def test_real_images_as_samples_score_like_the_floor():
     made, real = smooth_images(4, 12, 16), smooth_images(3, 96, 16)
     material = types.SimpleNamespace(test={IMAGE: types.SimpleNamespace(canvases=real)}, training={})
-    quality = _image_quality({"image": types.SimpleNamespace(canvases=made)}, material)
+    quality = image_quality({"image": types.SimpleNamespace(canvases=made)}, material)
     score, floor, spread = quality["swd/mean"], quality["held_out"]["swd/mean"], quality["held_out_spread"]["swd/mean"]
     assert abs(score - floor) < 3 * spread
     assert spread < floor / 2

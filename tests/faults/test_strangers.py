@@ -313,7 +313,7 @@ def test_the_note_of_an_unfinished_preparation_deletes_nothing_elsewhere(shards)
 
 
 def test_records_that_are_no_pictures_of_this_size_are_refused(shards):
-    from pixjax.data.shard_records import write_shard
+    from pixjax.data.shards import write_shard
 
     name = json.loads((shards / "manifest.json").read_text())["shards"][0]["file"]
     header = struct.Struct("<HHiI")

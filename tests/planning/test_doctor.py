@@ -16,7 +16,7 @@ from pixjax.config_file import load_config
 from pixjax.errors import InputError
 from pixjax.planning import doctor, machine
 from pixjax.planning.doctor import examine
-from pixjax.planning.finding import Finding, stand_alone
+from pixjax.planning.finding import Finding, isolated
 from pixjax.planning.machine import checkpoint_speed, loader_rate, matmul_flops, memory_bandwidth
 
 
@@ -181,15 +181,15 @@ def test_a_library_outside_of_what_is_declared_is_a_warning(monkeypatch):
 
 def test_a_check_that_hangs_or_crashes_is_told_and_stands_alone():
     asked = threading.Event()
-    hung = stand_alone(asked.wait, patience=0.05)
+    hung = isolated(asked.wait, patience=0.05)
     asked.set()
     assert (hung.status, hung.found) == ("warning", "no answer in 0 s")
 
     def crash(error: Exception) -> Finding:
         raise error
 
-    assert stand_alone(lambda: crash(ValueError("odd"))).found == "ValueError: odd"
-    refused = stand_alone(lambda: crash(InputError("a: b: do this")))
+    assert isolated(lambda: crash(ValueError("odd"))).found == "ValueError: odd"
+    refused = isolated(lambda: crash(InputError("a: b: do this")))
     assert (refused.status, refused.found, refused.remedy) == ("failure", "a: b", "do this")
 
 

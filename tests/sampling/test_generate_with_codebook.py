@@ -8,6 +8,7 @@ import optax
 import pytest
 from untrained import untrained
 
+from pixjax.diffusion.sampler import SAMPLERS
 from pixjax.errors import InputError
 from pixjax.sampling.generate import generate
 from pixjax.sampling.infill import given_text
@@ -28,7 +29,7 @@ def denoiser(tiny_config):
     return dataclasses.replace(start, params=jax.tree.map(lambda x: 0.2 * x, params))
 
 
-@pytest.mark.parametrize("sampler", ["euler", "heun", "dpm++", "stochastic"])
+@pytest.mark.parametrize("sampler", SAMPLERS)
 def test_text_is_a_mean_of_legal_colours_and_images_are_what_the_pixel_head_says(denoiser, sampler):
     texts, images = (np.abs(generate(denoiser, m, 2, steps=2, sampler=sampler).x).max() for m in ("text", "image"))
     assert texts <= 1 + 1e-5

@@ -78,7 +78,10 @@ def test_the_beginnings_of_a_few_texts_are_printed_and_the_file_has_them_all(wor
         (["--trajectory=first"], "names no steps: write for instance 0,10,1"),
         (["--trajectory=9"], "step 9 is not one of the 2 steps"),
         (["--infill=" + "x" * 300], "the text to fill in has 300 tokens, blanks included, and a canvas 255"),
-        (["--infill=a_b", "--modality=image"], "--modality=image is not what there is to fill in: leave it out"),
+        (
+            ["--infill=a_b", "--modality=image"],
+            "--modality=image is not that of what is filled in: leave it out",
+        ),
         (["--infill-image=a.png"], "--infill-image and --mask go together"),
         (["--infill-image=a.png", "--mask=b.png", "--infill=a_b"], "give one of them"),
         (["--infill-image=no.png", "--mask=no.png"], "no.png: No such file or directory"),
