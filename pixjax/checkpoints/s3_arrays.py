@@ -6,6 +6,7 @@ reads those that it wants.
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any
 
@@ -101,8 +102,8 @@ def _chunk_shape(shape: Sequence[int], itemsize: int) -> list[int]:
     """A divisor of each axis, cut from the first axis on until a chunk is small enough."""
     chunks = [max(size, 1) for size in shape]
     for axis, size in enumerate(chunks):
-        fits = _CHUNK_BYTES // (itemsize * int(np.prod(chunks)) // size)
-        chunks[axis] = max((d for d in range(1, size + 1) if size % d == 0 and d <= fits), default=1)
+        fewest = -(-itemsize * math.prod(chunks) // _CHUNK_BYTES)
+        chunks[axis] = next((size // pieces for pieces in range(fewest, size) if size % pieces == 0), 1)
     return chunks
 
 
