@@ -163,16 +163,20 @@ def _client(scheme: str) -> Any:
     return backend.fsspec_backend.fs(f"{scheme}://")
 
 
-@functools.lru_cache
-def s3_service() -> dict[str, str]:
-    """Where tensorstore finds S3, as its `endpoint` and `aws_region`: where the client does. Empty for that of AWS, of
-    which tensorstore asks the region of a bucket by itself.
+def s3_service() -> dict[str, Any]:
+    """Where tensorstore finds S3 and who it is there, for the spec of its driver: as the client.
+
+    Of AWS itself it finds the region of a bucket; and where the environment has no keys, it looks for them as AWS's own
+    programs do.
     """
     with as_os_errors():
         about = _client("s3").s3.meta
-    if (urllib.parse.urlsplit(about.endpoint_url).hostname or "").endswith(".amazonaws.com"):
-        return {}
-    return {"endpoint": about.endpoint_url, "aws_region": about.region_name or "us-east-1"}
+    service: dict[str, Any] = {}
+    if not (urllib.parse.urlsplit(about.endpoint_url).hostname or "").endswith(".amazonaws.com"):
+        service |= {"endpoint": about.endpoint_url, "aws_region": about.region_name or "us-east-1"}
+    if "AWS_ACCESS_KEY_ID" in os.environ:  # else it complains of the files that it does not find
+        service["aws_credentials"] = {"type": "environment"}
+    return service
 
 
 @functools.lru_cache

@@ -37,9 +37,11 @@ from pixjax.training.state import TrainState
 CHECKPOINTS = "checkpoints"
 DAMAGED = "damaged"
 _COMMITTED = "commit_success.txt"
-# Of tensorstore, when it has tried for long.
+# Of tensorstore, when it has tried for long, or what a store refused, such as a token that has expired: all but an
+# object or a part of one that is not there.
 _OUT_OF_REACH = re.compile(
     r"\b(UNAVAILABLE|DEADLINE_EXCEEDED|UNAUTHENTICATED|PERMISSION_DENIED|RESOURCE_EXHAUSTED|ABORTED)\b"
+    r"|http_response_code='(?!404|416)[345]"
 )
 _JSON_ITEMS = ("data", "config", "codec")
 

@@ -6,7 +6,8 @@ reads those that it wants.
 """
 
 import asyncio
-from collections.abc import Sequence
+import math
+from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -58,10 +59,10 @@ class S3Arrays(TypeHandler):
     ) -> Sequence[jax.Array | np.ndarray]:
         """In the shardings of `args`; an array without one is read whole, into host memory."""
         shardings = [arg.sharding if isinstance(arg, ArrayRestoreArgs) else None for arg in args or [None] * len(infos)]
-        return await asyncio.gather(*(_read(info, sharding) for info, sharding in zip(infos, shardings, strict=True)))
+        return await _all(_read(info, sharding) for info, sharding in zip(infos, shardings, strict=True))
 
     async def metadata(self, infos: Sequence[ParamInfo]) -> Sequence[ocp.metadata.ArrayMetadata]:
-        found = await asyncio.gather(*(_open(info) for info in infos))
+        found = await _all(_open(info) for info in infos)
         return [
             ocp.metadata.ArrayMetadata(
                 name=info.name,
@@ -101,16 +102,16 @@ def _chunk_shape(shape: Sequence[int], itemsize: int) -> list[int]:
     """A divisor of each axis, cut from the first axis on until a chunk is small enough."""
     chunks = [max(size, 1) for size in shape]
     for axis, size in enumerate(chunks):
-        fits = _CHUNK_BYTES // (itemsize * int(np.prod(chunks)) // size)
-        chunks[axis] = max((d for d in range(1, size + 1) if size % d == 0 and d <= fits), default=1)
+        fewest = -(-itemsize * math.prod(chunks) // _CHUNK_BYTES)
+        chunks[axis] = next((size // pieces for pieces in range(fewest, size) if size % pieces == 0), 1)
     return chunks
 
 
 async def _write_all(
     infos: Sequence[ParamInfo], specs: Sequence[dict[str, Any]], shards: Sequence[Sequence[_Shard]]
 ) -> None:
-    await asyncio.gather(*(info.await_path_creation() for info in infos))  # before it, an old attempt is deleted
-    await asyncio.gather(*(_write(*array) for array in zip(infos, specs, shards, strict=True)))
+    await _all(info.await_path_creation() for info in infos)  # before it, an old attempt is deleted
+    await _all(_write(*array) for array in zip(infos, specs, shards, strict=True))
 
 
 async def _write(info: ParamInfo, spec: dict[str, Any], shards: Sequence[_Shard]) -> None:
@@ -123,7 +124,7 @@ async def _write(info: ParamInfo, spec: dict[str, Any], shards: Sequence[_Shard]
         context=info.ts_context,
     )
     writes = [stored[index].write(data, can_reference_source_data_indefinitely=True) for index, data in shards]
-    await asyncio.gather(*writes)
+    await _all(writes)
 
 
 async def _open(info: ParamInfo) -> ts.TensorStore:
@@ -137,10 +138,19 @@ async def _read(info: ParamInfo, sharding: jax.sharding.Sharding | None) -> jax.
         return await stored.read()
     places = sharding.addressable_devices_indices_map(stored.shape)
     wanted = {str(index): index for index in places.values()}  # replicas are read once
-    contents = await asyncio.gather(*(stored[index].read() for index in wanted.values()))
+    contents = await _all(stored[index].read() for index in wanted.values())
     read = dict(zip(wanted, contents, strict=True))
     parts = [jax.device_put(read[str(index)], device) for device, index in places.items()]
     return jax.make_array_from_single_device_arrays(stored.shape, sharding, parts)
+
+
+async def _all(awaited: Iterable[Awaitable[Any]]) -> list[Any]:
+    """Raises the first failure when all have ended: what goes on past the event loop ends in tracebacks."""
+    results = await asyncio.gather(*awaited, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results
 
 
 def _spec(info: ParamInfo) -> dict[str, Any]:

@@ -10,10 +10,11 @@ import socket
 import stat
 import subprocess
 import time
+from collections.abc import Callable
 
 import pytest
 
-from .proxy import Proxy
+from .proxy import Proxy, status
 
 BUCKET = "bucket"
 
@@ -26,6 +27,7 @@ class Bucket:
     proxy: Proxy
     put: str  # the method of a request that writes an object
     read_first: str  # of the objects of arrays
+    refused: Callable  # access: a fault
     lock_put: str  # part of the address of a request that writes a lock, and no array
 
 
@@ -114,7 +116,10 @@ def s3():
 def bucket(request):
     """Each kind of store."""
     proxy = request.getfixturevalue({"gs": "gcs", "s3": "s3"}[request.param])
-    special = {"gs": ("POST", "manifest.ocdbt", "uploadType=multipart"), "s3": ("PUT", "zarr.json", "/lock.json")}
+    special = {
+        "gs": ("POST", "manifest.ocdbt", status(403, "no access"), "uploadType=multipart"),
+        "s3": ("PUT", "zarr.json", status(400, "The provided token has expired.", "ExpiredToken"), "/lock.json"),
+    }
     return Bucket(f"{request.param}://{BUCKET}", proxy, *special[request.param])
 
 

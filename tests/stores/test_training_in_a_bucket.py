@@ -63,7 +63,7 @@ def in_bucket(bucket, tmp_path_factory, tiny_config):
     assert [line["step"] for line in curve(workdir)][:3] == [1, 2, 3]  # nothing is behind the checkpoint
 
     lock = json.loads((workdir / "lock.json").read_bytes())
-    refused = proxy.add(status(403, "no access", "AccessDenied"), times=99, matches=bucket.read_first)
+    refused = proxy.add(bucket.refused, times=99, matches=bucket.read_first)
     with pytest.raises(RunError, match=rf"checkpoint 3 in {run_in(bucket)} could not be read .*nothing was changed"):
         train(tiny_config(), workdir)
     refused.times = 0
@@ -127,3 +127,30 @@ def test_it_can_be_started_from(bucket, in_bucket, on_disk, tiny_config, tmp_pat
     train(tiny_config(training={**one, "init_from": str(on_disk)}), epath.Path(tmp_path / "tuned"))
     assert digests(tuned, 1) == digests(epath.Path(tmp_path / "tuned"), 1)
     assert curve(tuned) == curve(epath.Path(tmp_path / "tuned"))
+
+
+def test_a_workdir_can_be_copied_between_disks_and_stores(bucket, on_disk, in_bucket, tmp_path):
+    copied = user_path(f"{bucket.address}/copied")
+    for path in on_disk.rglob("*"):
+        if path.is_file():
+            (copied / str(path.relative_to(on_disk))).write_bytes(path.read_bytes())
+    for name in in_bucket.files_below():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (in_bucket / name).download(epath.Path(tmp_path / name))
+    assert digests(copied, 6) == digests(user_path(tmp_path), 6) == digests(on_disk, 6)
+
+
+def test_what_is_damaged_is_found(bucket, on_disk, tiny_config, tmp_path):
+    """An array that is cut short, and one that is gone."""
+    workdir = user_path(f"{bucket.address}/damaged")
+    train(tiny_config(training={"steps": 1, "checkpoint_every": 1}), workdir)
+    folder = workdir / "checkpoints" / "1" / "params"
+    biggest = max(folder.files_below(), key=lambda name: len((folder / name).read_bytes()))
+    content = (folder / biggest).read_bytes()
+    (folder / biggest).write_bytes(content[: len(content) // 2])
+    with Checkpoints(workdir) as checkpoints:
+        assert len(checkpoints.verify(1)) == 1
+        (folder / biggest).unlink()
+        assert len(checkpoints.verify(1)) == 1
+        (folder / biggest).write_bytes(content)
+        assert checkpoints.verify(1) == []
