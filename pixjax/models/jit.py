@@ -22,19 +22,22 @@ from pixjax.models.patches import patchify, unpatchify
 from pixjax.models.positions import rope_angles, sincos_table, time_features
 from pixjax.models.presets import Architecture
 from pixjax.models.text_layers import TextLayers
+from pixjax.models.text_rows import TextRows
 
 Params = dict[str, Any]
 
 NO_TYPE = -1  # of a canvas that is denoised without a type condition
 NO_LABEL = -1
 NUM_TYPES = 2  # text, image
+ANY_ROW = TextRows()
 
 
 class Prediction(NamedTuple):
     """What the network says of a noisy canvas."""
 
     x_hat: Float[Array, "batch height width 3"]  # the clean canvas, in the scale of the data
-    log_probs: Float[Array, "batch cells vocab"] | None = None  # of each id, as if it were text: with a codebook head
+    # Of each id of what may be text, as if it were: with a codebook head.
+    log_probs: Float[Array, "text cells vocab"] | None = None
 
 
 class Context(NamedTuple):
@@ -128,13 +131,14 @@ def predict(
     previous: Float[Array, "batch height width 3"] | None = None,
     written: Written | None = None,
     order: DecisionOrder | None = None,
+    text_rows: TextRows = ANY_ROW,
     dropout_key: jax.Array | None = None,
 ) -> Prediction:
     """`JiT.predict` as a pure function of its parameters; with a key it drops out, as in training."""
     rngs = {} if dropout_key is None else {"dropout": dropout_key}
     conditions = (type_id, label, context, previous, written)
-    options: dict[str, Any] = {"order": order, "deterministic": dropout_key is None, "rngs": rngs}
-    prediction = model.apply({"params": params}, z, t, *conditions, **options, method=JiT.predict)
+    options: dict[str, Any] = {"order": order, "text_rows": text_rows, "deterministic": dropout_key is None}
+    prediction = model.apply({"params": params}, z, t, *conditions, **options, rngs=rngs, method=JiT.predict)
     return cast(Prediction, prediction)
 
 
@@ -166,6 +170,7 @@ class JiT(nn.Module):
         written: Written | None = None,
         *,
         order: DecisionOrder | None = None,
+        text_rows: TextRows = ANY_ROW,
         deterministic: bool = True,
     ) -> Prediction:
         """The clean canvas x, in the scale of the data ([-1, 1]), float32, and with a codebook head what it reads.
@@ -179,11 +184,13 @@ class JiT(nn.Module):
           previous: the clean prediction of the step before, for `Architecture.self_condition`; None is all zeros.
           order: in which the cells of text canvases are decided; None: all at once.
           written: what an order needs to know. Each cell of z has a time of its own then, and t does not count.
+          text_rows: which canvases may be text, where they are not decided in an order: the others are known to be
+            images, and the layers for text are not computed for them.
         """
         arch = self.arch
         condition_BD = self._condition(z.shape[0], type_id, label)
         embed, embed_time = self._embeddings()
-        text = None if self.codebook is None else TextLayers.of(arch, self.codebook)
+        text = None if self.codebook is None or not text_rows.places else TextLayers.of(arch, self.codebook)
         if any(order.is_within_patches for order in self.orders):
             first_patch = self.param("first_patch", _normal, (arch.width,))
 
@@ -192,10 +199,10 @@ class JiT(nn.Module):
             x = embed(z, previous)
             if text is not None:
                 is_text = text.codebook.is_text(jnp.full(len(z), NO_TYPE) if type_id is None else type_id, z)
-                log_posterior_BCV = text.codebook.log_posterior(z, t)
+                log_posterior_BCV = text.codebook.log_posterior(text_rows.of(z), text_rows.of(t))
                 cells = text.below(log_posterior_BCV)
                 if text.codebook.is_input:
-                    x += jnp.where(is_text[:, None, None], text.embed(cells), 0.0)
+                    x = text_rows.replace(x, is_text, text_rows.of(x) + text.embed(cells))
             c_BCD = by_canvas(embed_time(t) + condition_BD)[:, None]
             is_image = jnp.zeros(len(z), bool) if type_id is None else type_id == IMAGE
             tokens = _Tokens(x, c_BCD, x.shape[1:2], angles, jnp.broadcast_to(is_image[:, None], x.shape[:2]))
@@ -238,8 +245,8 @@ class JiT(nn.Module):
         x_hat = unpatchify(out, arch.patch, arch.grid)
         if text is None or not text.codebook.is_output:
             return Prediction(x_hat)
-        log_probs = text.read(x, cells, log_posterior_BCV)
-        return Prediction(jnp.where(is_text[:, None, None, None], text.codebook.mean(log_probs), x_hat), log_probs)
+        log_probs = text.read(text_rows.of(x), cells, log_posterior_BCV)
+        return Prediction(text_rows.replace(x_hat, is_text, text.codebook.mean(log_probs)), log_probs)
 
     def _embeddings(self):
         """Of canvases, by patches and with their places, and of times."""

@@ -4,6 +4,8 @@ Left to itself the compiler lets the layout of a weight spread to what it is mul
 and fro. A step that is traced without a mesh (`jax.sharding.use_abstract_mesh`) is left as it is.
 """
 
+import math
+
 import jax
 from jax.sharding import PartitionSpec
 from jaxtyping import Array
@@ -48,3 +50,9 @@ def shares_heads(heads: int) -> bool:
     """Whether each of the devices that share a layer can have as many heads."""
     mesh = jax.sharding.get_abstract_mesh()
     return mesh.empty or heads % mesh.shape[TENSOR] == 0
+
+
+def batch_shards() -> int:
+    """How many devices a batch is split over."""
+    mesh = jax.sharding.get_abstract_mesh()
+    return 1 if mesh.empty else math.prod(mesh.shape[name] for name in BATCH)

@@ -132,7 +132,7 @@ def compose(
     """The figures that follow from what was measured; `peak` is of all devices, in FLOP/s."""
     on_device = canvases_per_device(config, mesh[0] * mesh[1])
     model = make_model(config)
-    per_canvas = flops_per_canvas(config, model)
+    per_canvas = flops_per_canvas(config, model, mesh[0] * mesh[1])
     total = memory.wanted.total if memory.wanted else memory.fixed + memory.per_canvas * on_device
     batch = memory.batch_per_canvas * on_device
     fixed = max(total - memory.per_canvas * on_device - memory.state_per_device, 0.0)

@@ -24,10 +24,11 @@ from pixjax.diffusion import (
     seen_information,
     time_law,
 )
-from pixjax.models import NO_LABEL, NO_TYPE, Context, JiT, Written, predict, type_condition
+from pixjax.models import ANY_ROW, NO_LABEL, NO_TYPE, Context, JiT, Written, predict, type_condition
+from pixjax.models.on_mesh import batch_shards
 from pixjax.training.metrics import denoising_metrics, of_text
 from pixjax.training.optimizer import learning_rate_schedule, update_ema
-from pixjax.training.rows import rows_by_order
+from pixjax.training.rows import Rows, rows_by_order
 from pixjax.training.state import TrainState
 
 Batch = dict[str, Array]
@@ -44,19 +45,28 @@ TrainStep = Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]
 
 
 def make_train_step(
-    config: Config, codec: CanvasCodec, model: JiT, optimizer: optax.GradientTransformation
+    config: Config,
+    codec: CanvasCodec,
+    model: JiT,
+    optimizer: optax.GradientTransformation,
+    *,
+    rows: Rows | None = None,
 ) -> TrainStep:
     """The pure function (state, batch) -> (state, metrics).
 
     Its randomness is fold_in(seed, step), drawn for the whole batch, so that `training.accumulate` changes nothing but
     rounding (and which units dropout drops). An update whose gradient is not finite is skipped, and counted in the
     metric `skipped_updates`.
+
+    Args:
+      rows: how batches are parted; those of the config unless given. With a codebook its text has to be where
+        `make_batches` puts it.
     """
     training, diffusion = config.training, config.diffusion
     schedule = learning_rate_schedule(training)
     cells = codec.cell_index[:, 0]
     orders = {str(order.block): order for order in model.orders}
-    rows = rows_by_order(config) if orders else None
+    rows = rows or rows_by_order(config)
 
     def make_problem(batch: Batch, key: jax.Array, information: Information) -> Problem:
         """The batch, noised: what the model is given and what it should say."""
@@ -85,8 +95,6 @@ def make_train_step(
 
     def part_by_order(problem: Problem, key: jax.Array) -> dict[str, Problem]:
         """The canvases of each order, those that are decided in blocks with a time for each of these."""
-        if rows is None:
-            return {WHOLE: problem}
         parts = {name: rows.take(name, problem) for name in rows.of}
         for name, order in orders.items():
             text = parts[name]
@@ -104,11 +112,12 @@ def make_train_step(
 
     def with_estimate(params, problem: Problem, predicts_twice: Array) -> Problem:
         """The problem with what the model makes of it at first, or zeros; no gradient goes through it."""
-        z, t, type_id, label = (problem[name] for name in ("z", "t", "type_id", "label"))
+        given = [problem[name] for name in ("z", "t", "type_id", "label")]
+        options = {"context": problem["context"], "text_rows": rows.text_rows(batch_shards())}
         first = jax.lax.cond(
             predicts_twice,
-            lambda: predict(model, params, z, t, type_id, label, context=problem["context"]).x_hat,
-            lambda: jnp.zeros_like(z),
+            lambda: predict(model, params, *given, **options).x_hat,
+            lambda: jnp.zeros_like(problem["z"]),
         )
         return problem | {"previous": first}
 
@@ -124,6 +133,7 @@ def make_train_step(
         """What is wrong with each canvas that is decided in one order."""
         x, t, modality, mask = (problem[name] for name in ("x", "t", "modality", "mask"))
         times = None if order is None or order.block == 1 else problem["cell_t"]
+        text_rows = rows.text_rows(batch_shards()) if order is None else ANY_ROW
         prediction = predict(
             model,
             params,
@@ -135,6 +145,7 @@ def make_train_step(
             previous=problem.get("previous"),
             written=None if order is None else Written(x, times),
             order=order,
+            text_rows=text_rows,
             dropout_key=dropout_key,
         )
         x_hat = prediction.x_hat
@@ -147,9 +158,10 @@ def make_train_step(
             is_read = modality == TEXT  # in an order, for which it is known to be text
             if order is None:
                 is_read &= model.codebook.is_text(problem["type_id"], problem["z"])
-            found = jnp.where(is_read[:, None], jnp.argmax(prediction.log_probs, axis=-1), found)
+            found = text_rows.replace(found, is_read, jnp.argmax(prediction.log_probs, axis=-1))
             if diffusion.text_loss == "cross_entropy" or order is not None:
-                loss = jnp.where(is_read, reading_loss(prediction.log_probs, ids, counted), loss)
+                read = reading_loss(prediction.log_probs, text_rows.of(ids), text_rows.of(counted))
+                loss = text_rows.replace(loss, is_read, read)
         right = found == ids
         correct, tokens = jnp.sum(right & counted, axis=1), jnp.sum(counted, axis=1)
         of_canvases = {"loss": loss, "mse": mse, "correct": correct, "tokens": tokens, "t": t, "modality": modality}
@@ -161,7 +173,7 @@ def make_train_step(
         loss, mse, correct, tokens, t, modality, is_read = (all_of_them[key] for key in _OF_CANVASES)
         weighted = jnp.where(modality == TEXT, diffusion.text_weight, 1.0) * loss  # the log compares over weights
         metrics = denoising_metrics(loss, mse, correct, tokens, t, modality)
-        if rows is not None:
+        if orders:
             metrics |= {
                 f"loss/text/blocks={name}": of_text(of["loss"], of["modality"]) for name, of in of_parts.items()
             }

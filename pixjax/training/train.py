@@ -107,7 +107,7 @@ def _train(config: Config, workdir: epath.Path, stop: StopSignal, hang_exit_code
             start_step=step,
             steps=training.steps,
             batch_size=config.data.batch_size,
-            flops_per_canvas=flops_per_canvas(config, model),
+            flops_per_canvas=flops_per_canvas(config, model, mesh.shape["data"] * mesh.shape["fsdp"]),
             peak_flops=mesh.size * (peak_flops(jax.devices()[0].device_kind) or 0),
             write=is_first,
         )
