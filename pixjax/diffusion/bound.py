@@ -44,7 +44,7 @@ class Draws:
     products: Float[AnyArray, "batch times estimators estimators"]
 
     def integrand(self, shares: Float[AnyArray, "*batch_times estimators"]) -> Float[AnyArray, "batch times"]:
-        """Of x̂ = Σ shares_i·x̂_i, the shares summing to one; for all draws, or for each."""
+        """The integrand for x̂ = Σ shares_i·x̂_i, the shares summing to one; for all draws, or for each."""
         return (self.products * shares[..., :, None] * shares[..., None, :]).sum(axis=(-2, -1))
 
 
@@ -78,7 +78,7 @@ class Bound:
 def prior_kl(
     x: Float[Array, "batch height width 3"], mask: Bool[Array, "batch height width"], log_snr_min: float
 ) -> Float[Array, " batch"]:
-    """Of the noisiest canvas from the noise that sampling starts from: two Gaussians of the same variance."""
+    """The divergence of the noisiest canvas from the noise that sampling starts from: Gaussians of equal variance."""
     return 0.5 * jnp.exp(log_snr_min) * jnp.sum(jnp.where(mask[..., None], jnp.square(x), 0.0), axis=(1, 2, 3))
 
 
@@ -126,6 +126,6 @@ def reconstruction_at(
     mask: Bool[Array, "batch height width"],
     key: jax.Array,
 ) -> Float[Array, " batch"]:
-    """Of the canvas from the noisy one at the end of the path; the same key draws the same noise at every end."""
+    """The reconstruction of the canvas from the noisy one at the end of the path; a key means one noise at all ends."""
     sigma = jnp.full(len(x), jnp.exp(-0.5 * log_snr))
     return reconstruct(x, mask, x + per_canvas(sigma) * jax.random.normal(key, x.shape), sigma)

@@ -41,7 +41,7 @@ class Mix:
     network: Float[np.ndarray, " knots"]
 
     def shares(self, log_snr: Float[np.ndarray, "..."]) -> Float[np.ndarray, "... 2"]:
-        """Of (f, the network)."""
+        """The shares of (f, the network)."""
         network = np.interp(log_snr, self.log_snr, self.network)
         return np.stack([1 - network, network], axis=-1)
 
@@ -235,7 +235,7 @@ def units(codec: CanvasCodec, canvases, mask, modality: int) -> Counts:
 
 
 def figures_of_bound(bound: Bound, counts: Counts) -> dict[str, float]:
-    """Of a path that ends at the only endpoint of the bound."""
+    """The figures of a path that ends at the only endpoint of the bound."""
     terms = {
         "kl": bound.kl / np.log(2),
         "diffusion": bound.diffusion[:, 0] / np.log(2),

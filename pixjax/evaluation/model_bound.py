@@ -87,7 +87,7 @@ class Measured:
     reconstruction: dict[str, Float[np.ndarray, "tried endpoints"]]
 
     def bound(self, name: str, shares: Shares, endpoints: tuple[float, ...]) -> Bound:
-        """Of a figure: with the shares of (what is known, the network) at each log-SNR, and its own decoder."""
+        """The bound of a figure with the shares of (what is known, the network) at each log-SNR and its own decoder."""
         draws = self.draws
         return Bound(
             kl=self.kl,
