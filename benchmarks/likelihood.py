@@ -1,4 +1,4 @@
-"""What the likelihood costs: network passes times variance, of even draws and of those that `pixjax evaluate` makes.
+"""The cost of the likelihood: network passes times variance, of even draws and of those that `pixjax evaluate` makes.
 
     python benchmarks/likelihood.py [--workdir pretrained:small --modality image --canvases 48 --num-times 16]
 

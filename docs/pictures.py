@@ -1,4 +1,4 @@
-"""Makes the pictures of the README and the documentation from the bundled demo data.
+"""Make the pictures of the README and the documentation from the bundled demo data.
 
 python docs/pictures.py
 """
