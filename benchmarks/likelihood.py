@@ -21,8 +21,7 @@ import numpy as np
 
 from pixjax.checkpoints.load import load
 from pixjax.codec import IMAGE, TEXT
-from pixjax.diffusion.bound import Bound
-from pixjax.diffusion.proposal import even
+from pixjax.diffusion.bound import Bound, even
 from pixjax.evaluation.held_out import read_canvases
 from pixjax.evaluation.likelihood import ENDPOINTS, TRIED, choose
 from pixjax.evaluation.model_bound import LOG_SNR_MIN, figures_of, measure_bound, unigram_log_prior

@@ -15,9 +15,8 @@ from jaxtyping import Bool, Float, UInt8
 
 from pixjax.checkpoints.load import Denoiser
 from pixjax.codec import TEXT, CanvasCodec, Modality
-from pixjax.diffusion.bound import Bound, Draws
+from pixjax.diffusion.bound import Bound, Draws, Proposal, even, fitted
 from pixjax.diffusion.legal_colors import counted_cells
-from pixjax.diffusion.proposal import Proposal, even, fitted
 from pixjax.errors import InputError
 from pixjax.evaluation.model_bound import LOG_SNR_MIN, Measured, Shares, figures_of, measure_bound, unigram_log_prior
 
