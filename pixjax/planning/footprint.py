@@ -110,7 +110,7 @@ def measure_memory(
 
 
 def smallest_mesh(config: Config, mesh: tuple[int, int, int]) -> tuple[int, int, int]:
-    """The mesh that stands for a larger one: two replicas, or as many as give every decision order a canvas.
+    """That stands for a mesh: two replicas, or as many as give every decision order a canvas.
 
     Raises `InputError` where the batch does not divide over the mesh, or is too small for the orders.
     """
@@ -124,7 +124,7 @@ def smallest_mesh(config: Config, mesh: tuple[int, int, int]) -> tuple[int, int,
 
 
 def _unit(config: Config, mesh: tuple[int, int, int], wanted: int) -> int:
-    """The unit of canvases on a device: one of each part of a batch, and some of each decision order."""
+    """Of canvases on a device: one of each part of a batch, and some of each decision order."""
     parts = config.training.accumulate
     return next((n for n in range(parts, wanted, parts) if _orders_fit(config, mesh, n)), wanted)
 
@@ -202,7 +202,7 @@ def compile_step(config: Config, target: Target, mesh: tuple[int, int, int], can
 
 
 def bytes_per_device(tree: Any) -> int:
-    """The bytes on one device of arrays, or `ShapeDtypeStruct`s, with their shardings."""
+    """Of arrays, or `ShapeDtypeStruct`s, with their shardings."""
     return sum(math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize for x in jax.tree.leaves(tree))
 
 
