@@ -1,4 +1,4 @@
-"""Whether a run of several processes survives any number of kills: its curve is compared with one that was left alone.
+"""Kills of a run of several processes, whose curve has to be that of a run that was left alone.
 
     python benchmarks/kills.py [--kills 200] [--processes 2] [--seed 0] [--minutes 60]
 

@@ -1,4 +1,4 @@
-"""Makes `letters27`, the text that the figures of README are measured on, from 47 books of Project Gutenberg.
+"""Make `letters27`, the text that the figures of README are measured on, from 47 books of Project Gutenberg.
 
     python benchmarks/letters27.py BOOKS [--out=letters27]
 

@@ -1,4 +1,4 @@
-"""What the likelihood costs: network passes times variance, of even draws and of those that `pixjax evaluate` makes.
+"""The cost of the likelihood: network passes times variance, of even draws and of those that `pixjax evaluate` makes.
 
     python benchmarks/likelihood.py [--workdir pretrained:small --modality image --canvases 48 --num-times 16]
 
@@ -21,8 +21,7 @@ import numpy as np
 
 from pixjax.checkpoints.load import load
 from pixjax.codec import IMAGE, TEXT
-from pixjax.diffusion.bound import Bound
-from pixjax.diffusion.proposal import even
+from pixjax.diffusion.bound import Bound, even
 from pixjax.evaluation.held_out import read_canvases
 from pixjax.evaluation.likelihood import ENDPOINTS, TRIED, choose
 from pixjax.evaluation.model_bound import LOG_SNR_MIN, figures_of, measure_bound, unigram_log_prior

@@ -1,4 +1,4 @@
-"""What a decision order costs: updates and samples of text letter by letter, in blocks, and all at once.
+"""The cost of a decision order: updates and samples of text letter by letter, in blocks, and all at once.
 
     python benchmarks/orders.py [--config letters27_best --batch 16 --steps 50 --rounds 5]
 

@@ -1,4 +1,4 @@
-"""Whether a long run keeps its size: memory, open files and threads of a training process, watched from outside.
+"""The constant size of a long run: memory, open files and threads of a training process, watched from outside.
 
     python benchmarks/soak.py [--minutes 5] [--restarts 1] [--save-every 100]
     python benchmarks/soak.py --minutes 40 --restarts 0 --save-every 5     # some 2,000 saves in one process

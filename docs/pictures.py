@@ -1,4 +1,4 @@
-"""Makes the pictures of the README and the documentation from the bundled demo data.
+"""Make the pictures of the README and the documentation from the bundled demo data.
 
 python docs/pictures.py
 """
@@ -67,7 +67,7 @@ def canvases() -> Image.Image:
 
 def code() -> Image.Image:
     """The 27 colours of `radix:3:1`, a letter on each."""
-    colors = parse_code("radix:3:1", 27).codebook[:, 0]
+    colors = parse_code("radix:3:1", 27).palette[:, 0]
     cell = 64
     page = Image.new("RGB", (9 * cell, 3 * cell), "white")
     draw, font = ImageDraw.Draw(page), ImageFont.load_default(24)

@@ -92,7 +92,7 @@ def _run(arguments: list[str]) -> tuple[int, bool]:
 
 
 def _may_come_from_a_loss(error: BaseException) -> bool:
-    """Of another process: what a library raised, also where it is told as an error of the run."""
+    """Whether an error may come from the loss of another process: a library raised it, or a `RunError` wraps it."""
     if isinstance(error, RunError):
         return error.__cause__ is not None
     return not isinstance(error, InputError | KeyboardInterrupt)

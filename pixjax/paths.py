@@ -62,7 +62,7 @@ def user_path(given: str | os.PathLike, what: str = "the path") -> epath.Path:
 
 
 def reachable_path(given: str | os.PathLike, what: str = "the path") -> epath.Path:
-    """As `user_path`; of a store it is made sure that it answers.
+    """The path as `user_path` has it, of a store that is sure to answer.
 
     Raises its `InputError`, and one for a bucket that is not there, lets nobody in, or gives no answer for a minute.
     """
@@ -73,7 +73,7 @@ def reachable_path(given: str | os.PathLike, what: str = "the path") -> epath.Pa
 
 
 def local_path(given: str | os.PathLike, what: str = "the path") -> pathlib.Path:
-    """As `user_path`, where only the local disk will do. Raises its `InputError`, and one for an address elsewhere."""
+    """The path as `user_path` has it, on the local disk. Raises its `InputError`, and one for an address elsewhere."""
     path = user_path(given, what)
     if is_remote(path):
         raise InputError(f"{what}={path} is not on this machine: give a local path, and copy from or to there")

@@ -1,1 +1,1 @@
-"""Language models of the field on the same characters that text canvases hold: how far away is it?"""
+"""Language models of the field on the same characters that text canvases hold, to measure the distance to them."""

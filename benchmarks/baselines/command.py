@@ -1,4 +1,4 @@
-"""What the commands of both baselines share: reading, training, measuring, and the JSON file that comes of it."""
+"""The shared course of both baselines: reading, training, measuring, and the JSON file that comes of it."""
 
 import argparse
 import dataclasses

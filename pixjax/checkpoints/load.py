@@ -14,7 +14,7 @@ from pixjax.checkpoints.published import open_checkpoints
 from pixjax.checkpoints.run_files import find_workdir, read_class_names, read_run, read_text_share
 from pixjax.codec import IMAGE, TEXT, CanvasCodec, Modality
 from pixjax.config import Config, MeshConfig
-from pixjax.diffusion.proposal import even
+from pixjax.diffusion.bound import even
 from pixjax.errors import InputError
 from pixjax.models import NO_LABEL, NO_TYPE, Context, JiT, Params, denoise
 from pixjax.models.order_bound import LOG_SNR_MIN, TextReader, bound_in_order, next_token_bits

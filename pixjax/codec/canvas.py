@@ -36,7 +36,7 @@ from pixjax.notation import parse_patch_size
 class Decoded:
     """What canvases say.
 
-    text: all text canvases read as one stream, documents parted by a blank line.
+    text: all text canvases read as one stream, documents separated by a blank line.
     documents: the same stream, split at EOS.
     texts: what each canvas says by itself; empty for a natural image.
     margin, modality_margin: 1 is perfect, 0 is a tie. Without a marker every canvas is text, with a modality

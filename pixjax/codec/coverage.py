@@ -37,7 +37,7 @@ class Coverage:
 
     @property
     def share(self) -> float:
-        """Of the characters, how many are lost."""
+        """The share of the characters that is lost."""
         return self.lost / self.characters if self.characters else 0.0
 
     def __str__(self) -> str:
@@ -99,7 +99,7 @@ class CoverageCounter:
 
     @property
     def coverage(self) -> Coverage:
-        """Of all that was added."""
+        """The coverage of all that was added."""
         self._count()
         return Coverage(
             characters=self._characters,

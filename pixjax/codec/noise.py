@@ -102,7 +102,7 @@ class NoisyTokens:
         return self.code.colors.reshape(self.code.vocab_size, -1)[self.ids] + np.float32(sigma) * self.noise
 
     def rounded_wrong(self, sigma: float) -> "NoisyTokens":
-        """Those that do not round to their own digits: all others are decoded rightly, at this σ and at any smaller."""
+        """The tokens that do not round to their own digits: all others are decoded rightly at this σ and below."""
         digits = nearest_level(to_units(self.at(sigma)), self.code.levels)
         wrong = (digits != self.code.digits[self.ids]).any(axis=1)
         return NoisyTokens(self.code, self.ids[wrong], self.noise[wrong])

@@ -65,7 +65,7 @@ def is_regular_file(path) -> bool:
 
 
 def read_kept_files(folder, names: Iterable[str]) -> dict[str, bytes]:
-    """Those of the files that a codec was saved with that are there. Other names, such as paths, are not looked for."""
+    """The files that a codec was saved with, as far as they are there. Names that are paths are not looked for."""
     kept = [name for name in names if name in (JSON, VOCAB, MERGES, MODEL)]
     return {name: _read(folder / name) for name in kept if is_regular_file(folder / name)}
 

@@ -88,7 +88,7 @@ def lines(found: "Estimate") -> list[str]:
 
 
 def _duration(days: float) -> str:
-    """In the unit that a person would choose."""
+    """A duration in the unit that a person would choose."""
     for unit, seconds in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
         if days * 86_400 >= 2 * seconds:
             return f"{days * 86_400 / seconds:.3g} {unit}"

@@ -27,7 +27,7 @@ class BadRow:
 
 
 class SkippedRows:
-    """Those of `what`. `counts` is by cause; `limit` is the setting that holds `max_bad_fraction`."""
+    """The rows of `what` that are passed over. `counts` is by cause; `limit` is the setting of `max_bad_fraction`."""
 
     def __init__(self, what: str, max_bad_fraction: float, limit: str = "data.max_bad_fraction"):
         self._what = what

@@ -40,7 +40,7 @@ class CaptionPairs(PairSource):
         self.coverage.require(self.uri, bytes_instead(codec.code))
 
     def _first_captions(self) -> Iterator[tuple[int, str]]:
-        """Those in memory, or else those of the first records, whose pictures have to be read for them."""
+        """The captions in memory, or else those of the first records, whose pictures have to be read for them."""
         in_memory = getattr(self._pictures, "captions", None)
         if in_memory is not None:
             yield from ((record, caption) for record, captions in enumerate(in_memory) for caption in captions)

@@ -41,7 +41,7 @@ class TextPath(Protocol):
 
 
 def plain_name(name: str) -> str:
-    """In lower case, without the ending of a compression."""
+    """The name in lower case, without the ending of a compression."""
     name = name.lower()
     return name.removesuffix(next(filter(name.endswith, COMPRESSIONS), ""))
 

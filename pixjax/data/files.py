@@ -33,7 +33,7 @@ class Files(Protocol):
         ...
 
     def only(self, indices: Sequence[int]) -> "Files":
-        """These of the files, in this order."""
+        """A selection of the files, in this order."""
         ...
 
 
@@ -219,14 +219,16 @@ def _kinds(left_out: dict[str, int]) -> str:
 
 
 def sample_key(name: str) -> tuple[str, str]:
-    """As webdataset has it: the name up to the first dot of its last part, and what comes after."""
+    """The key and the ending of a file as webdataset has them: the name up to the first dot of its last part, and
+    the rest.
+    """
     folder, slash, last = name.rpartition("/")
     key, _, ending = last.partition(".")
     return folder + slash + key, ending.lower()
 
 
 def _second_pictures(names: tuple[str, ...]) -> set[int]:
-    """Of a sample that has 1.jpg, 1.cls and 1.seg.png, the last: its picture is the first."""
+    """Further pictures of samples, such as 1.seg.png beside 1.jpg and 1.cls: the picture of that sample is 1.jpg."""
     if not any(name.endswith(_SIDES) for name in names):
         return set()
     of_key: dict[str, list[tuple[str, int]]] = defaultdict(list)

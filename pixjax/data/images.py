@@ -134,7 +134,7 @@ def _open(data: bytes) -> Image.Image:
 
 @functools.cache
 def _formats() -> tuple[str, ...]:
-    """Those of `_FORMATS` that this Pillow was built with, or that a plugin adds."""
+    """The members of `_FORMATS` that this Pillow was built with, or that a plugin adds."""
     Image.init()
     with contextlib.suppress(ImportError):
         import pillow_heif

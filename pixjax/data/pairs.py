@@ -35,7 +35,7 @@ _KEYS = ("prompt", "answer")
 
 
 class _Path(str):
-    """Of a picture, relative to the folder of the file that names it; any other `str` is a text."""
+    """The path of a picture, relative to the folder of the file that names it; any other `str` is a text."""
 
 
 class _Entry(NamedTuple):
@@ -193,7 +193,7 @@ class Pairs(PairSource):
 
 
 def pairs_modality(uri: SourceUri) -> Modality:
-    """That of the answers: as the option says, or the first line."""
+    """The modality of the answers: as the option says, or the first line."""
     if uri.answer is not None:
         return uri.answer
     entries = (entry for file in _files(uri) for entry in _entries(file, uri))

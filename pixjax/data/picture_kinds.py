@@ -40,7 +40,7 @@ _HEIC = (".heic", ".heif", ".hif")
 
 
 def is_hidden(part: str) -> bool:
-    """Of a file or folder, by the last part of its path: it belongs to a file system or a file manager."""
+    """Whether a file or folder, by the last part of its path, belongs to a file system or a file manager."""
     return part.startswith(".") or part.lower() in _FOLDERS
 
 
@@ -56,7 +56,7 @@ def _is_hidden_folder(folder: str) -> bool:
 
 
 def is_picture(name: str) -> bool:
-    """Of a path with forward slashes, relative to its source."""
+    """Whether a path, relative to its source and with forward slashes, may be a picture."""
     return not (name.endswith("/") or is_in_hidden(name) or kind_of(name) in _NO_PICTURES)
 
 

@@ -97,7 +97,7 @@ def _plan_pictures(uri: SourceUri, out: str, canvas_size: int, shards: int) -> P
 
 
 def _digest_inputs(pictures: ImageSource, first: int, last: int) -> str:
-    """Of what can be told of pictures without reading them. Empty for a source that does not tell."""
+    """A digest of what can be told of pictures without reading them; empty for a source that does not tell."""
     stamp = getattr(pictures, "stamp", None)
     if stamp is None:
         return ""

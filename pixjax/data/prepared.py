@@ -194,7 +194,7 @@ class ShardFiles:
         return shard, record - int(self.firsts[shard])
 
     def read(self, records: Sequence[int]) -> list[bytes]:
-        """In the order asked for. Raises `InputError` naming shard and position of a damaged record."""
+        """The records in the order asked for. Raises `InputError` naming shard and position of a damaged one."""
         blocks = []
         of_record = (np.searchsorted(self.firsts, records, "right") - 1).tolist()
         for record, shard in zip(records, of_record, strict=True):

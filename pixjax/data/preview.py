@@ -145,7 +145,7 @@ def _classes(source: Source) -> dict[str, Any]:
 
 
 def _coverage(plan: BatchPlan, source: Source) -> dict[str, Any]:
-    """Of a source with text that the tokenizer rewrites: how many characters it has, and how many of them are lost."""
+    """The characters of a source whose text the tokenizer rewrites, and how many of them are lost."""
     coverage = getattr(source, "coverage", None)
     if coverage is None or not (plan.codec.normalize and coverage.characters):
         return {}

@@ -61,7 +61,7 @@ def read_rows(
 
 @dataclasses.dataclass(frozen=True)
 class RowDocuments:
-    """Of each row the text under `key` is a document; a row that is a text is one itself."""
+    """Documents of rows: the text under `key` of each; a row that is a text is one itself."""
 
     file: Rows
     key: str

@@ -74,7 +74,7 @@ class TextSource(Protocol):
 
     @property
     def num_tokens(self) -> int:
-        """Of the whole stream, the EOS of each document included."""
+        """The tokens of the whole stream, the EOS of each document included."""
         ...
 
     def windows(

@@ -40,7 +40,7 @@ def sampled(count: int) -> list[int]:
 
 
 def fingerprint_of_files(files: Files) -> str:
-    """Of all names, and of some of the files, below whatever folder or in whatever archive they lie."""
+    """A digest of all names, and of some of the files, below whatever folder or in whatever archive they lie."""
     return digest([*files.names, *(_content(files, index) for index in sampled(len(files.names)))])
 
 
@@ -52,7 +52,7 @@ def _content(files: Files, index: int) -> bytes:
 
 
 def fingerprint_of(source: Any) -> str | None:
-    """Of a source; None for one that has none, which is known by its path alone."""
+    """The fingerprint of a source; None for one that has none, which is known by its path alone."""
     fingerprint = getattr(source, "fingerprint", None)
     return fingerprint() if fingerprint else None
 

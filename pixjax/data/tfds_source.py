@@ -95,7 +95,7 @@ class TfdsPictures:
         return f"example {record}"
 
     def fingerprint(self) -> str:
-        """Of some examples, as they are stored."""
+        """A digest of some examples, as they are stored."""
         return digest(part for example in self._examples(sampled(len(self))) for part in self._parts(example))
 
     def _parts(self, example: dict[str, Any]) -> list[bytes | str]:

@@ -23,7 +23,78 @@ from jaxtyping import Array, Bool, Float, Int
 from pixjax.codec.scale import Array as AnyArray
 from pixjax.diffusion import noisy
 from pixjax.diffusion.path import Denoise, per_canvas, time_at
-from pixjax.diffusion.proposal import Proposal, stratified_log_snr
+
+BINS = 48
+FLOOR = 0.1  # share of the draws that is spread evenly: no weight is over 1 / FLOOR of an even draw's
+FEWEST = 16  # draws that a second moment is taken of, or neighbours are taken together
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """A piecewise constant density of log-SNR: bins of equal width, and the share of draws in each. JAX or NumPy.
+
+    Any density that is positive everywhere gives an unbiased integral, as each draw is weighted by one over it. The one
+    in proportion to the root of the integrand's second moment gives the least variance (Kahn and Marshall 1953); a
+    floor keeps the weights finite where the canvases that it was fitted to found nothing.
+    """
+
+    edges: Float[AnyArray, " bins_and_one"]
+    shares: Float[AnyArray, " bins"]
+
+    def quantile(self, place: Float[Array, "..."]) -> Float[Array, "..."]:
+        """The log-SNR below which a share `place` in [0, 1) of the draws lies."""
+        below = jnp.concatenate([jnp.zeros(1), jnp.cumsum(self.shares)])
+        return jnp.interp(place, below / below[-1], self.edges)
+
+    def density(self, log_snr: Float[AnyArray, "..."]) -> Float[Array, "..."]:
+        width = self.edges[1] - self.edges[0]
+        number = jnp.clip(((log_snr - self.edges[0]) / width).astype(jnp.int32), 0, len(self.shares) - 1)
+        return jnp.asarray(self.shares)[number] / width
+
+
+def even(low: float, high: float) -> Proposal:
+    """The uniform density, with as many bins as any other."""
+    edges = np.linspace(low, high, BINS + 1, dtype=np.float32)
+    return Proposal(edges=edges, shares=np.full(BINS, 1 / BINS, np.float32))
+
+
+def fitted(
+    log_snr: Float[np.ndarray, " draws"], integrand: Float[np.ndarray, " draws"], low: float, high: float
+) -> Proposal:
+    """What was seen at even draws; those outside of the range do not count.
+
+    Where draws are few, neighbouring bins are taken for one; where there are none, the density is even.
+    """
+    inside = (log_snr >= low) & (log_snr < high)
+    groups = int(np.clip(inside.sum() // FEWEST, 1, BINS))
+    edges = np.linspace(low, high, groups + 1)
+    drawn, _ = np.histogram(log_snr[inside], edges)
+    total, _ = np.histogram(log_snr[inside], edges, weights=np.square(integrand[inside]))
+    centres = (edges[1:] + edges[:-1]) / 2
+    moment = np.interp(centres, centres[drawn > 0], (total / np.maximum(drawn, 1))[drawn > 0]) if drawn.any() else total
+    # A bin is worth at least the mean of itself and a neighbour: the integrand may rise within it.
+    padded = np.pad(moment, 1, mode="edge")
+    moment = np.maximum(moment, np.maximum(padded[:-2] + moment, padded[2:] + moment) / 2)
+    plain = even(low, high)
+    bin_centres = (plain.edges[1:] + plain.edges[:-1]) / 2
+    root = np.sqrt(moment)[np.clip(np.searchsorted(edges, bin_centres) - 1, 0, groups - 1)]
+    if not (np.isfinite(root).all() and root.sum() > 0):
+        return plain
+    return Proposal(edges=plain.edges, shares=((1 - FLOOR) * root / root.sum() + FLOOR / BINS).astype(np.float32))
+
+
+def stratified_log_snr(
+    key: jax.Array, batch: int, num_times: int, proposal: Proposal, counted: int | Int[Array, ""]
+) -> Float[Array, "batch times"]:
+    """Log-SNRs of a proposal, evenly spread over a canvas's draws and the counted canvases, by one random offset.
+
+    Each value by itself has the proposal's density, so that averages are unbiased; those of the first `counted`
+    canvases together leave no gap (arXiv 2107.00630, appendix I.1).
+    """
+    place = (jnp.arange(num_times)[None] + jnp.arange(batch)[:, None] / counted) / num_times
+    return proposal.quantile(jnp.mod(place + jax.random.uniform(key), 1.0))
+
 
 # (x, mask, y, sigma) to -log p(x|y) of the counted pixels in nats [batch], where y = x + sigma·ε.
 Reconstruct = Callable[[Array, Array, Array, Array], Array]
@@ -44,7 +115,7 @@ class Draws:
     products: Float[AnyArray, "batch times estimators estimators"]
 
     def integrand(self, shares: Float[AnyArray, "*batch_times estimators"]) -> Float[AnyArray, "batch times"]:
-        """Of x̂ = Σ shares_i·x̂_i, the shares summing to one; for all draws, or for each."""
+        """The integrand for x̂ = Σ shares_i·x̂_i, the shares summing to one; for all draws, or for each."""
         return (self.products * shares[..., :, None] * shares[..., None, :]).sum(axis=(-2, -1))
 
 
@@ -78,7 +149,7 @@ class Bound:
 def prior_kl(
     x: Float[Array, "batch height width 3"], mask: Bool[Array, "batch height width"], log_snr_min: float
 ) -> Float[Array, " batch"]:
-    """Of the noisiest canvas from the noise that sampling starts from: two Gaussians of the same variance."""
+    """The divergence of the noisiest canvas from the noise that sampling starts from: Gaussians of equal variance."""
     return 0.5 * jnp.exp(log_snr_min) * jnp.sum(jnp.where(mask[..., None], jnp.square(x), 0.0), axis=(1, 2, 3))
 
 
@@ -126,6 +197,6 @@ def reconstruction_at(
     mask: Bool[Array, "batch height width"],
     key: jax.Array,
 ) -> Float[Array, " batch"]:
-    """Of the canvas from the noisy one at the end of the path; the same key draws the same noise at every end."""
+    """The reconstruction of the canvas from the noisy one at the end of the path; a key means one noise at all ends."""
     sigma = jnp.full(len(x), jnp.exp(-0.5 * log_snr))
     return reconstruct(x, mask, x + per_canvas(sigma) * jax.random.normal(key, x.shape), sigma)

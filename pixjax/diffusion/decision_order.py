@@ -30,7 +30,7 @@ class DecisionOrder:
 
     @classmethod
     def named(cls, name: str, codec: CanvasCodec, patch: tuple[int, int]) -> "DecisionOrder | None":
-        """Of `diffusion.blocks`: a number of cells; None for the whole canvas."""
+        """The order that `diffusion.blocks` names by a number of cells; None for the whole canvas."""
         return None if name == WHOLE else cls(int(name), codec, patch)
 
     def __post_init__(self):

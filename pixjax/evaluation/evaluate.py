@@ -312,7 +312,7 @@ def _samples(
 
 
 def _seconds_per_canvas(denoiser: Denoiser, repeats: int = 5) -> float:
-    """Of a bare forward pass at the size of evaluation's batches: what all else is compared with."""
+    """The time of a bare forward pass at the size of evaluation's batches, which all else is compared with."""
     batch = -(-denoiser.config.evaluation.batch_size // denoiser.mesh.size) * denoiser.mesh.size
     size = denoiser.config.model.canvas_size
     inputs = (np.zeros((batch, size, size, 3), np.float32), np.full(batch, 0.5, np.float32))

@@ -44,7 +44,7 @@ def load_reference_networks(
 
     def load(option: str, given: pathlib.Path | None, loader: Callable[[pathlib.Path], _T], there: bool) -> _T | None:
         if given and not there:
-            notes.append(f"{option}={given} is not used: the model or the held-out data have nothing for it to judge")
+            notes.append(f"{option}={given} is not used: the model or the held-out data have nothing for it to measure")
         if not given or not there:
             return None
         try:

@@ -134,7 +134,7 @@ class Inception:
     sha256: str
 
     def features(self, images: Images, check: Callable[[], None] = lambda: None) -> Float32[np.ndarray, "n features"]:
-        """In batches; `check` is called before each, and may raise to end the work."""
+        """Features of images, batch by batch; `check` is called before each, and may raise to end the work."""
         batches = []
         for start in range(0, len(images), _AT_A_TIME):
             check()

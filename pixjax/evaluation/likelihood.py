@@ -15,9 +15,8 @@ from jaxtyping import Bool, Float, UInt8
 
 from pixjax.checkpoints.load import Denoiser
 from pixjax.codec import TEXT, CanvasCodec, Modality
-from pixjax.diffusion.bound import Bound, Draws
+from pixjax.diffusion.bound import Bound, Draws, Proposal, even, fitted
 from pixjax.diffusion.legal_colors import counted_cells
-from pixjax.diffusion.proposal import Proposal, even, fitted
 from pixjax.errors import InputError
 from pixjax.evaluation.model_bound import LOG_SNR_MIN, Measured, Shares, figures_of, measure_bound, unigram_log_prior
 
@@ -41,7 +40,7 @@ class Mix:
     network: Float[np.ndarray, " knots"]
 
     def shares(self, log_snr: Float[np.ndarray, "..."]) -> Float[np.ndarray, "... 2"]:
-        """Of (f, the network)."""
+        """The shares of (f, the network)."""
         network = np.interp(log_snr, self.log_snr, self.network)
         return np.stack([1 - network, network], axis=-1)
 
@@ -235,7 +234,7 @@ def units(codec: CanvasCodec, canvases, mask, modality: int) -> Counts:
 
 
 def figures_of_bound(bound: Bound, counts: Counts) -> dict[str, float]:
-    """Of a path that ends at the only endpoint of the bound."""
+    """The figures of a path that ends at the only endpoint of the bound."""
     terms = {
         "kl": bound.kl / np.log(2),
         "diffusion": bound.diffusion[:, 0] / np.log(2),

@@ -16,10 +16,9 @@ from jaxtyping import Array, Bool, Float, UInt8
 from pixjax.checkpoints.load import Denoiser
 from pixjax.codec import TEXT, CanvasCodec, to_float
 from pixjax.diffusion import matched_filter, reading_loss
-from pixjax.diffusion.bound import Bound, Draws, Reconstruct, draw, prior_kl, reconstruction_at
+from pixjax.diffusion.bound import Bound, Draws, Proposal, Reconstruct, draw, prior_kl, reconstruction_at
 from pixjax.diffusion.legal_colors import counted_cells, each_cell
 from pixjax.diffusion.path import MIN_TIME, per_canvas
-from pixjax.diffusion.proposal import Proposal
 from pixjax.models import NO_LABEL, denoise, predict, tell
 from pixjax.training.mesh import batch_sharding
 
@@ -87,7 +86,7 @@ class Measured:
     reconstruction: dict[str, Float[np.ndarray, "tried endpoints"]]
 
     def bound(self, name: str, shares: Shares, endpoints: tuple[float, ...]) -> Bound:
-        """Of a figure: with the shares of (what is known, the network) at each log-SNR, and its own decoder."""
+        """The bound of a figure with the shares of (what is known, the network) at each log-SNR and its own decoder."""
         draws = self.draws
         return Bound(
             kl=self.kl,

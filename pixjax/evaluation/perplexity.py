@@ -36,7 +36,7 @@ def perplexity(
     held_out: str,
     check: Callable[[], None] = lambda: None,
 ) -> dict[str, float]:
-    """Of samples, each a text of its own, and of pieces of held-out text of the same lengths.
+    """Perplexity of samples, each a text of its own, and of pieces of held-out text of the same lengths.
 
     Args:
       held_out: the second half, as `text_metrics` cuts it; samples beyond its length are left out.
@@ -110,7 +110,7 @@ def load_language_model(folder: pathlib.Path) -> LanguageModel:
 
 
 def _log_likelihood(torch: Any, model: Any, ids: Any, context: int) -> float:
-    """In nats, of all ids but the first; each is predicted once, from at least half a context where there is one."""
+    """Nats of all ids but the first; each is predicted once, from at least half a context where there is one."""
     total, done = 0.0, 1
     while done < len(ids):
         first = 0 if done == 1 else done - context // 2

@@ -37,7 +37,7 @@ _PUBLISHED_IMAGES = (
 
 
 def text_references(config: Config, ngrams: dict[str, float], baselines: Sequence[Reference]) -> list[Reference]:
-    """In bits per character: first of the same text, then published ones where they are over the same alphabet."""
+    """Bits per character: first of the same text, then published ones where they are over the same alphabet."""
     same = [
         Reference(f"{n}-gram", bits, "counted on the training text, same test canvases") for n, bits in ngrams.items()
     ]
@@ -45,7 +45,7 @@ def text_references(config: Config, ngrams: dict[str, float], baselines: Sequenc
 
 
 def image_references() -> list[Reference]:
-    """In bits per dimension."""
+    """Published bits per dimension."""
     return [Reference("independent levels, all equally likely", 8.0, "knowing nothing"), *_PUBLISHED_IMAGES]
 
 

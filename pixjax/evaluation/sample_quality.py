@@ -52,7 +52,7 @@ def inception_quality(
     references: ResultCache,
     check: Callable[[], None],
 ) -> dict[str, Any]:
-    """As `image_quality`, of the same draws. `check` is called between batches, and may raise.
+    """Distances by features of Inception, for the draws of `image_quality`; `check` may raise between batches.
 
     The features of held-out images are kept, for all models that share the references.
     """

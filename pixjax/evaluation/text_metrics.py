@@ -90,7 +90,7 @@ def js_divergence(p: Real[np.ndarray, " events"], q: Real[np.ndarray, " events"]
 
 
 def entropy(p: Real[np.ndarray, " events"]) -> float:
-    """In bits, of a histogram of counts or probabilities."""
+    """Entropy in bits of a histogram of counts or probabilities."""
     p = p[p > 0] / p.sum()
     return float(-np.sum(p * np.log2(p)))
 

@@ -15,7 +15,7 @@ from pixjax.models.on_mesh import FSDP, TENSOR, lay_out, own_share
 
 
 def precision_of(dtype: Any) -> jax.lax.Precision | None:
-    """Of a product of operands of this type: float32 is computed as such, all else as the device does it."""
+    """The precision of a product of operands of this type: that of float32, or else the one of the device."""
     return jax.lax.Precision.HIGHEST if dtype == jnp.float32 else None
 
 

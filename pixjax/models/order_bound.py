@@ -19,10 +19,9 @@ from jaxtyping import Bool, Float, UInt8
 from pixjax.codec import TEXT, to_float
 from pixjax.config import Config
 from pixjax.diffusion import WHOLE, DecisionOrder, noisy, noisy_blocks
-from pixjax.diffusion.bound import Bound, prior_kl
+from pixjax.diffusion.bound import Bound, Proposal, even, fitted, prior_kl
 from pixjax.diffusion.legal_colors import counted_cells
 from pixjax.diffusion.path import time_at
-from pixjax.diffusion.proposal import Proposal, even, fitted
 from pixjax.models.condition import tell
 from pixjax.models.jit import NO_LABEL, JiT, Params, Written, predict
 

@@ -65,7 +65,7 @@ class Architecture:
 
     @property
     def mlp_width(self) -> int:
-        """Of SwiGLU: two thirds of the usual four widths, so that its three matrices cost what two would."""
+        """The hidden width of SwiGLU: two thirds of the usual four widths, so that three matrices cost as two."""
         return int(4 * self.width * 2 / 3)
 
     @property

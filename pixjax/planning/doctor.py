@@ -57,7 +57,7 @@ def check_model(config: Config) -> Finding:
 
 
 def checkpoint_bytes(config: Config) -> int:
-    """Of the arrays in a checkpoint, before orbax compresses them."""
+    """The bytes of the arrays in a checkpoint, before orbax compresses them."""
     state = jax.eval_shape(lambda: init_state(config, make_model(config), make_optimizer(config.training)))
     return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
 

@@ -35,7 +35,7 @@ _LOADER_SECONDS = 1.5
 
 
 def _best_seconds(run: Callable[[], jax.Array]) -> float:
-    """Of one call, after the one that compiles."""
+    """The seconds of one call, after the one that compiles."""
     run().block_until_ready()
     seconds = []
     for _ in range(_REPEATS):

@@ -260,7 +260,7 @@ def _readout(points: PlottedSeries) -> dict[str, Any]:
 
 
 def _short(value: float) -> float | int:
-    """As exact as it is read, in few characters."""
+    """A number as exact as it is read, in few characters."""
     return int(value) if value.is_integer() and abs(value) < 2**53 else float(f"{value:.6g}")
 
 

@@ -177,14 +177,14 @@ class SampleRequest:
 
     @classmethod
     def of(cls, **options: Any) -> "SampleRequest":
-        """Of options by name. Raises `InputError` for one that there is not, naming the nearest key."""
+        """A request by the names of its options. Raises `InputError` for an unknown one, naming the nearest key."""
         if unknown := options.keys() - {field.name for field in dataclasses.fields(cls)}:
             raise InputError(unknown_key(f"sampling.{min(unknown)}", known_keys()))
         return cls(**options)
 
 
 def options() -> tuple[Option, ...]:
-    """Those of a `SampleRequest`, in its order."""
+    """The options of a `SampleRequest`, in its order."""
     hints = get_type_hints(SampleRequest, include_extras=True)
     found = []
     for field in dataclasses.fields(SampleRequest):

@@ -55,7 +55,7 @@ class GrowingObject:
             self._put(bytes(self._content))
 
     def close(self) -> None:
-        """As `flush`."""
+        """Does what `flush` does."""
         try:
             self.flush()
         finally:

@@ -44,7 +44,7 @@ def mesh_shape(config: MeshConfig, devices: int) -> tuple[int, int, int]:
 
 
 def make_mesh(config: MeshConfig, devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """Of all devices unless some are given. Raises `InputError` when the axes do not multiply to their number."""
+    """The mesh of all devices unless some are given. Raises `InputError` for axes that do not multiply to them."""
     devices = jax.devices() if devices is None else devices
     shape = mesh_shape(config, len(devices))
     return jax.make_mesh(shape, ("data", "fsdp", "tensor"), devices=devices, axis_types=(AxisType.Auto,) * 3)
@@ -78,7 +78,7 @@ def partition(mesh: Mesh, name: str, shape: tuple[int, ...]) -> PartitionSpec:
 
 
 def _dividing(mesh: Mesh, names: tuple[str, ...], size: int) -> str | tuple[str, ...] | None:
-    """As many of the mesh's axes as divide an array's axis evenly. None, it stays whole: slower, never wrong."""
+    """The mesh's axes that divide an array's axis evenly. Where none does it stays whole: slower, never wrong."""
     while names and size % math.prod(mesh.shape[name] for name in names):
         names = names[:-1]
     return names if len(names) > 1 else next(iter(names), None)

@@ -58,7 +58,7 @@ def make_optimizer(config: TrainingConfig) -> optax.GradientTransformation:
 
 
 def optimizer_flops(config: TrainingConfig, params) -> int:
-    """Of the matrix products of one update, counted as two a multiply-add; AdamW has none.
+    """The FLOPs of the matrix products of one update, counted as two a multiply-add; AdamW has none.
 
     A step of Newton-Schulz on an m x n matrix X, m <= n, finds A = XX', AA and (bA + cAA)X: 4m²n + 2m³.
 

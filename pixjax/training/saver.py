@@ -133,7 +133,7 @@ class Saver:
 
 
 def _on_any(here: np.ndarray) -> np.ndarray:
-    """Of so many flags those that are set on any process."""
+    """The flags that are set on any process."""
     if jax.process_count() == 1:
         return here
     return np.any(np.asarray(multihost_utils.process_allgather(here)).reshape(-1, len(here)), axis=0)

@@ -27,7 +27,7 @@ BAD_BATCH_FILE = "bad_batch.npz"  # of the last update that was skipped, when a 
 
 
 def _stop_signals() -> list[signal.Signals]:
-    """Those that ask a run to end. A SIGHUP that whoever started the process has it ignore (nohup) stays ignored."""
+    """The signals that ask a run to end. A SIGHUP that the process was started to ignore (nohup) stays ignored."""
     named = [getattr(signal, name, None) for name in ("SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP")]
     return [
         number

@@ -9,8 +9,18 @@ import pytest
 
 from pixjax.codec import CanvasCodec, to_float
 from pixjax.diffusion import matched_filter
-from pixjax.diffusion.bound import Bound, draw, prior_kl, reconstruction_at
-from pixjax.diffusion.proposal import BINS, FLOOR, Proposal, even, fitted, stratified_log_snr
+from pixjax.diffusion.bound import (
+    BINS,
+    FLOOR,
+    Bound,
+    Proposal,
+    draw,
+    even,
+    fitted,
+    prior_kl,
+    reconstruction_at,
+    stratified_log_snr,
+)
 from pixjax.evaluation.likelihood import ALONE, KNOWN, fit_mix
 from pixjax.evaluation.model_bound import image_reconstruction, text_reconstruction
 

@@ -1,12 +1,15 @@
 """The loss and the times it is taken at."""
 
+from typing import get_args, get_type_hints
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pixjax.config import TimeConfig
+from pixjax.config import DiffusionConfig, TimeConfig
 from pixjax.diffusion import denoising_loss, noisy, reading_loss, sample_times, time_law
+from pixjax.diffusion.loss import WEIGHTS
 from pixjax.errors import InputError
 
 
@@ -26,6 +29,10 @@ def test_t_eps_bounds_the_weight():
     x = jnp.zeros((1, 2, 2, 3))
     loss, _ = denoising_loss(x + 1, x, jnp.array([0.999]), jnp.ones((1, 2, 2), bool), kind="v", t_eps=0.05)
     np.testing.assert_allclose(loss, 400.0, rtol=1e-5)
+
+
+def test_the_config_names_every_loss():
+    assert get_args(get_type_hints(DiffusionConfig)["loss"]) == tuple(WEIGHTS)
 
 
 def test_masked_pixels_do_not_count():

@@ -7,7 +7,7 @@ import re
 from pages import ROOT, blocks
 
 SHORTEST = 20  # characters of a message beside its values, for it to be recognised by
-RAISED = {"InputError", "RunError", "_require"}
+RAISED = {"InputError", "RunError", "require"}
 
 
 @functools.cache

@@ -8,7 +8,7 @@ import pytest
 from untrained import untrained
 
 from pixjax.codec import IMAGE, TEXT
-from pixjax.diffusion.proposal import even
+from pixjax.diffusion.bound import even
 from pixjax.errors import InputError
 from pixjax.evaluation.likelihood import evaluate_likelihood
 from pixjax.evaluation.model_bound import LOG_SNR_MIN, measure_bound, unigram_log_prior

@@ -9,7 +9,7 @@ import pytest
 from untrained import untrained
 
 from pixjax.codec import IMAGE, TEXT
-from pixjax.diffusion.proposal import even
+from pixjax.diffusion.bound import even
 from pixjax.errors import InputError
 from pixjax.evaluation.order_likelihood import evaluate_order
 from pixjax.models.order_bound import LOG_SNR_MIN, TextReader, bound_in_order, next_token_bits

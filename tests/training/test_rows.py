@@ -9,7 +9,7 @@ import pytest
 from pixjax.codec import TEXT, CanvasCodec
 from pixjax.config import Config
 from pixjax.data import make_batches
-from pixjax.diffusion.proposal import even
+from pixjax.diffusion.bound import even
 from pixjax.errors import InputError
 from pixjax.models.order_bound import LOG_SNR_MIN, TextReader, bound_in_order, next_token_bits
 from pixjax.training.computation import update_flops
