@@ -119,7 +119,10 @@ class GcsObject:
 
 
 class S3Object:
-    """An object of S3, or of a store that speaks like it."""
+    """An object of S3, or of a store that speaks like it.
+
+    An ETag is of the content: the same content is the same version. Entries of a lock differ, by token and renewals.
+    """
 
     def __init__(self, path: StorePath):
         """Raises `InputError` where the client leaves conditions out, of which it does not know."""

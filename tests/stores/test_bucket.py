@@ -100,10 +100,10 @@ def test_a_workdir_is_refused_where_it_cannot_be(scheme):
 
 def test_of_many_who_start_at_once_one_has_the_lock(bucket):
     store = open_store(user_path(f"{bucket.address}/lock/lock.json"))
-    entries = [{"token": str(i), "renewals": 0} for i in range(8)]
 
-    def race(act):
+    def race(renewals, act):
         got: list = []
+        entries = [{"token": str(i), "renewals": renewals} for i in range(8)]
         threads = [threading.Thread(target=lambda e=e: got.append(e) if act(e) else None) for e in entries]
         for thread in threads:
             thread.start()
@@ -113,13 +113,13 @@ def test_of_many_who_start_at_once_one_has_the_lock(bucket):
         assert store.read() == winner
         return winner
 
-    first = race(store.create)
+    first = race(0, store.create)
     assert 0 <= store.age() < 60
-    second = race(lambda entry: store.replace(first, entry))
-    if second != first:
+    second = race(1, lambda entry: store.replace(first, entry))
+    if second["token"] != first["token"]:
         assert not store.renew(first, first | {"renewals": 1})
         store.remove(first)  # no longer its own
-    renewed = second | {"renewals": 1}
+    renewed = second | {"renewals": 2}
     assert store.renew(second, renewed)
     store.remove(renewed)
     assert store.read() is None
