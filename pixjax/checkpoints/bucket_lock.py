@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from fsspec.asyn import sync
 
 from pixjax.checkpoints.lock_store import Entry, entry_text, parsed_entry
+from pixjax.errors import InputError
 from pixjax.stores import StorePath, as_os_errors
 
 
@@ -118,10 +119,18 @@ class GcsObject:
 
 
 class S3Object:
-    """An object of S3, or of a store that speaks like it."""
+    """An object of S3, or of a store that speaks like it.
+
+    An ETag is of the content: the same content is the same version. Entries of a lock differ, by token and renewals.
+    """
 
     def __init__(self, path: StorePath):
+        """Raises `InputError` where the client leaves conditions out, of which it does not know."""
         self._client = path.file_system
+        with as_os_errors():
+            service = self._client.s3.meta.service_model
+        if any("IfMatch" not in service.operation_model(n).input_shape.members for n in ("PutObject", "DeleteObject")):
+            raise InputError(f"{path} needs a newer botocore, to lock it: pip install --upgrade 'pixjax[s3]'")
         bucket, _, name = str(path).removeprefix("s3://").partition("/")
         self._where = {"Bucket": bucket, "Key": name}
 

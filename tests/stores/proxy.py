@@ -8,6 +8,7 @@ import threading
 import time
 import urllib.parse
 from collections.abc import Callable
+from contextlib import nullcontext
 
 _OF_ONE_HOP = {"connection", "transfer-encoding", "content-length", "keep-alive"}
 
@@ -76,9 +77,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def forward(self, body: bytes):
         store = http.client.HTTPConnection("127.0.0.1", self.server.store_port, timeout=60)
         headers = {k: v for k, v in self.headers.items() if k.lower() not in _OF_ONE_HOP}
-        store.request(self.command, self.path, body=body, headers=headers)
-        answer = store.getresponse()
-        content = answer.read()
+        # A store looks at a condition and puts in one; an emulator in Python does two things.
+        with self.server.one_by_one if {"if-match", "if-none-match"} & {k.lower() for k in headers} else nullcontext():
+            store.request(self.command, self.path, body=body, headers=headers)
+            answer = store.getresponse()
+            content = answer.read()
         store.close()
         return answer.status, content, answer.getheaders()
 
@@ -113,6 +116,7 @@ class Proxy(http.server.ThreadingHTTPServer):
         self.store_port = 0
         self.faults: list[Fault] = []
         self.requests = 0
+        self.one_by_one = threading.Lock()
         self._lock = threading.Lock()
         threading.Thread(target=self.serve_forever, daemon=True).start()
 

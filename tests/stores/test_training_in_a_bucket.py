@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -131,26 +132,30 @@ def test_it_can_be_started_from(bucket, in_bucket, on_disk, tiny_config, tmp_pat
 
 def test_a_workdir_can_be_copied_between_disks_and_stores(bucket, on_disk, in_bucket, tmp_path):
     copied = user_path(f"{bucket.address}/copied")
-    for path in on_disk.rglob("*"):
+    here = pathlib.Path(on_disk)
+    for path in here.rglob("*"):
         if path.is_file():
-            (copied / str(path.relative_to(on_disk))).write_bytes(path.read_bytes())
+            (copied / str(path.relative_to(here))).write_bytes(path.read_bytes())
     for name in in_bucket.files_below():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (in_bucket / name).download(epath.Path(tmp_path / name))
     assert digests(copied, 6) == digests(user_path(tmp_path), 6) == digests(on_disk, 6)
 
 
-def test_what_is_damaged_is_found(bucket, on_disk, tiny_config, tmp_path):
+def test_what_is_damaged_is_found_and_set_aside(bucket, tiny_config):
     """An array that is cut short, and one that is gone."""
-    workdir = user_path(f"{bucket.address}/damaged")
-    train(tiny_config(training={"steps": 1, "checkpoint_every": 1}), workdir)
-    folder = workdir / "checkpoints" / "1" / "params"
+    workdir, config = user_path(f"{bucket.address}/damaged"), tiny_config(training={"steps": 2, "checkpoint_every": 1})
+    train(config, workdir)
+    expected = digests(workdir, 2)
+    folder = workdir / "checkpoints" / "2" / "params"
     biggest = max(folder.files_below(), key=lambda name: len((folder / name).read_bytes()))
     content = (folder / biggest).read_bytes()
-    (folder / biggest).write_bytes(content[: len(content) // 2])
     with Checkpoints(workdir) as checkpoints:
-        assert len(checkpoints.verify(1)) == 1
+        (folder / biggest).write_bytes(content[: len(content) // 2])
+        assert len(checkpoints.verify(2)) == 1
         (folder / biggest).unlink()
-        assert len(checkpoints.verify(1)) == 1
-        (folder / biggest).write_bytes(content)
-        assert checkpoints.verify(1) == []
+        assert len(checkpoints.verify(2)) == 1
+    train(config, workdir)
+    assert digests(workdir, 2) == expected
+    assert biggest not in (workdir / "damaged" / "2" / "params").files_below()
+    assert (workdir / "damaged" / "2" / "commit_success.txt").exists()
