@@ -19,7 +19,7 @@ import numpy as np
 from pixjax import load_config
 from pixjax.codec import CanvasCodec
 from pixjax.data import make_batches
-from pixjax.models import ANY_ROW
+from pixjax.models.text_rows import ANY_ROW
 from pixjax.runtime import keep_memory
 from pixjax.training.optimizer import make_optimizer
 from pixjax.training.rows import rows_by_order

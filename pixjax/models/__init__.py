@@ -2,12 +2,10 @@
 
 from pixjax.models.codebook import Codebook
 from pixjax.models.condition import marker_first, tell, text_types, type_condition
-from pixjax.models.jit import ANY_ROW, NO_LABEL, NO_TYPE, Context, JiT, Params, Prediction, Written, denoise, predict
+from pixjax.models.jit import NO_LABEL, NO_TYPE, Context, JiT, Params, Prediction, Written, denoise, predict
 from pixjax.models.presets import VARIANTS, Architecture, architecture
-from pixjax.models.text_rows import TextRows
 
 __all__ = [
-    "ANY_ROW",
     "NO_LABEL",
     "NO_TYPE",
     "VARIANTS",
@@ -17,7 +15,6 @@ __all__ = [
     "JiT",
     "Params",
     "Prediction",
-    "TextRows",
     "Written",
     "architecture",
     "denoise",

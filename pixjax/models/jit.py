@@ -22,14 +22,13 @@ from pixjax.models.patches import patchify, unpatchify
 from pixjax.models.positions import rope_angles, sincos_table, time_features
 from pixjax.models.presets import Architecture
 from pixjax.models.text_layers import TextLayers
-from pixjax.models.text_rows import TextRows
+from pixjax.models.text_rows import ANY_ROW, TextRows
 
 Params = dict[str, Any]
 
 NO_TYPE = -1  # of a canvas that is denoised without a type condition
 NO_LABEL = -1
 NUM_TYPES = 2  # text, image
-ANY_ROW = TextRows()
 
 
 class Prediction(NamedTuple):

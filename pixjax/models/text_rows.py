@@ -43,3 +43,6 @@ class TextRows:
     @property
     def _index(self):
         return np.array(self.places, int)
+
+
+ANY_ROW = TextRows()

@@ -15,13 +15,12 @@ import jax
 from pixjax.chips import Chip
 from pixjax.codec import CanvasCodec
 from pixjax.config import Config, MeshConfig
-from pixjax.diffusion import WHOLE
 from pixjax.errors import InputError, RunError
 from pixjax.planning.target import Target, find_target
 from pixjax.training.mesh import make_mesh
 from pixjax.training.optimizer import make_optimizer
 from pixjax.training.placement import canvases_per_device, jit_train_step, place_batch, place_state
-from pixjax.training.rows import rows_by_order
+from pixjax.training.rows import Rows, rows_by_order
 from pixjax.training.state import make_model
 from pixjax.training.step import make_train_step
 
@@ -117,28 +116,32 @@ def smallest_mesh(config: Config, mesh: tuple[int, int, int]) -> tuple[int, int,
     wanted = canvases_per_device(config, mesh[0] * mesh[1])
     for data in range(min(mesh[0], 2), mesh[0]):
         smaller = (data, *mesh[1:])
-        if _orders_fit(config, smaller, wanted):
+        if _rows(config, smaller, wanted):
             return smaller
-    _orders_fit(config, mesh, wanted, refuse=True)
+    rows_by_order(_with_batch(config, mesh, wanted))
     return mesh
 
 
 def _unit(config: Config, mesh: tuple[int, int, int], wanted: int) -> int:
-    """Of canvases on a device: one of each part of a batch, and some of each decision order."""
-    parts = config.training.accumulate
-    return next((n for n in range(parts, wanted, parts) if _orders_fit(config, mesh, n)), wanted)
+    """Of canvases on a device: one of each part of a batch, some of each decision order, and text beside images as in
+    the batch that is wanted.
+    """
+    parts, shards = config.training.accumulate, mesh[0] * mesh[1]
+
+    def are_all_text(rows: Rows | None) -> bool | None:
+        return None if rows is None else rows.text_rows(shards).are_all
+
+    as_wanted = are_all_text(_rows(config, mesh, wanted))
+    sizes = range(parts, wanted, parts)
+    return next((n for n in sizes if are_all_text(_rows(config, mesh, n)) == as_wanted), wanted)
 
 
-def _orders_fit(config: Config, mesh: tuple[int, int, int], canvases: int, *, refuse: bool = False) -> bool:
-    if config.diffusion.blocks.text == WHOLE:
-        return True
+def _rows(config: Config, mesh: tuple[int, int, int], canvases: int) -> Rows | None:
+    """How such a batch is parted; None where it is too small for the orders."""
     try:
-        rows_by_order(_with_batch(config, mesh, canvases))
+        return rows_by_order(_with_batch(config, mesh, canvases))
     except InputError:
-        if refuse:
-            raise
-        return False
-    return True
+        return None
 
 
 def _largest_that_fits(

@@ -14,7 +14,7 @@ from pixjax.data import modality_schedule
 from pixjax.data.mixture import Mixture
 from pixjax.diffusion.decision_order import WHOLE
 from pixjax.errors import InputError
-from pixjax.models import ANY_ROW, TextRows
+from pixjax.models.text_rows import ANY_ROW, TextRows
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

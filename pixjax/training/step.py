@@ -24,8 +24,9 @@ from pixjax.diffusion import (
     seen_information,
     time_law,
 )
-from pixjax.models import ANY_ROW, NO_LABEL, NO_TYPE, Context, JiT, Written, predict, type_condition
+from pixjax.models import NO_LABEL, NO_TYPE, Context, JiT, Written, predict, type_condition
 from pixjax.models.on_mesh import batch_shards
+from pixjax.models.text_rows import ANY_ROW
 from pixjax.training.metrics import denoising_metrics, of_text
 from pixjax.training.optimizer import learning_rate_schedule, update_ema
 from pixjax.training.rows import Rows, rows_by_order
