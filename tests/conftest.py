@@ -45,6 +45,14 @@ if "XLA_FLAGS" not in os.environ:
     os.environ["XLA_FLAGS"] = next(filter(_accepts, (_QUICKER, _QUICK)), "")
 
 
+# What takes longest, first: of what is left at the end no worker has much when the other has nothing.
+LONG = ("test_readme", "test_training_in_a_bucket", "test_context", "test_processes", "test_marker_first", "test_study")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.stem not in LONG)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> pathlib.Path:
     """The folder of real data; a test that asks for it is skipped where there is none."""
