@@ -26,23 +26,35 @@ def describe_leaves(tree: Any) -> dict[str, str]:
     }
 
 
-@jax.jit
-def _digests(tree: dict[str, jax.Array]) -> dict[str, jax.Array]:
-    return jax.tree.map(lambda x: _digest(x, jnp), tree)
-
-
 def digests(tree: Any) -> dict[str, int]:
     """Of each array: its bits as unsigned integers, each times an odd number of its place, summed modulo 2^32.
 
     Integer sums do not depend on how an array is laid out over devices, so the digest of a restored array can be
     compared with that of the saved one on any mesh. The weights are odd, so that every single flipped bit changes it.
     """
-    return {name: int(value) for name, value in jax.device_get(_digests(named_leaves(tree))).items()}
+    return (digests_on_host if _is_on_host(tree) else digests_on_devices)(tree)
 
 
 def digests_on_host(tree: Any) -> dict[str, int]:
-    """The same of NumPy arrays."""
-    return {name: int(_digest(leaf, np)) for name, leaf in named_leaves(tree).items()}
+    """The same of arrays that NumPy can read: nothing is compiled."""
+    return {name: int(_digest(np.asarray(leaf), np)) for name, leaf in named_leaves(tree).items()}
+
+
+def digests_on_devices(tree: Any) -> dict[str, int]:
+    """The same where the arrays lie, also when they are split over several processes."""
+    return {name: int(value) for name, value in jax.device_get(_digests(named_leaves(tree))).items()}
+
+
+@jax.jit
+def _digests(tree: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    return jax.tree.map(lambda x: _digest(x, jnp), tree)
+
+
+def _is_on_host(tree: Any) -> bool:
+    return all(
+        x.is_fully_addressable and all(device.platform == "cpu" for device in x.devices())
+        for x in jax.tree.leaves(tree)
+    )
 
 
 def _digest(x: Any, xp: Any) -> Any:
