@@ -24,7 +24,7 @@ class Process:
         self.watch = Peers(index, count, beat=BEAT, end=self.codes.append, say=self.said.append, **parts)
         self.watch.start()
 
-    def ended(self, seconds: float = 20.0) -> int | None:
+    def ended(self, seconds: float = 240.0) -> int | None:
         until = time.monotonic() + seconds
         while not self.codes and time.monotonic() < until:
             time.sleep(0.005)
@@ -41,7 +41,7 @@ def three():
         line = Line(socket.create_connection(server.getsockname()), named(0, 3, "first"))
         line.send({"token": "ours", "index": index, "host": f"node{index}", "process": 7})
         processes.append(Process(index, 3, lines={0: line}))
-    until = time.monotonic() + 20
+    until = time.monotonic() + 240
     while len(processes[0].watch._lines) < 2 and time.monotonic() < until:
         time.sleep(0.005)
     yield processes

@@ -33,7 +33,7 @@ References = Sequence[tuple[str, float]]
 # matplotlib draws with colours that stand for the variables of colors.css.
 _NAMES = ("panel", "muted", "rule", *(f"color-{i}" for i in range(COLORS)))
 _STAND_INS = {name: f"#01{i:02x}10" for i, name in enumerate(_NAMES)}
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "pixjax",  # without a salt names differ each time
     "font.sans-serif": ["DejaVu Sans"],  # it is there wherever matplotlib is; the reader's own font is shown
@@ -75,8 +75,8 @@ class PlottedSeries:
 
 
 def drawable(values: Float[np.ndarray, "..."], log: bool) -> Bool[np.ndarray, "..."]:
-    """Finite, and positive for a log axis; not so extreme either that a difference would be infinite."""
-    return (np.abs(values) <= 1e200) & ((values >= 1e-200) if log else True)
+    """Finite, and positive for a log axis; not so extreme either that the end of an axis would be infinite."""
+    return (values >= 1e-200) & (values <= 1e200) if log else np.abs(values) <= 1e300
 
 
 def plotted_series(series: Series, *, x_log: bool, y_log: bool) -> PlottedSeries:
@@ -169,7 +169,7 @@ def draw(chart: Chart, drawn: Sequence[PlottedSeries], references: References) -
     import matplotlib
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(_SIZE[0] / 72, _SIZE[1] / 72), facecolor="none")
         axes = figure.add_axes(_PLOT)
         for index, points in enumerate(drawn):

@@ -144,7 +144,7 @@ def _path(environment: dict[str, str] | None = None) -> str:
 
 
 def _wait(condition: Callable[[], bool], daemons: list[subprocess.Popen], folder: pathlib.Path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while not condition():
         ended = [daemon.args for daemon in daemons if daemon.poll() is not None]
         assert not ended, (ended, (folder / "daemons.log").read_text())

@@ -82,11 +82,11 @@ def test_a_pod_that_is_told_to_stop_hands_the_signal_on_and_ends_with_the_exit_c
     (tmp_path / "pixjax").chmod(0o755)
     environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     pod = subprocess.Popen(container["command"], env=environment, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while not (tmp_path / "arguments").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     pod.send_signal(signal.SIGTERM)
-    pod.communicate(timeout=60)
+    pod.communicate(timeout=240)
     assert pod.returncode == 42
     assert (tmp_path / "arguments").read_text().splitlines() == ["train", "--stopped-exit-code=42", *TRAIN]
 

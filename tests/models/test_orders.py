@@ -22,6 +22,7 @@ MODEL = ModelConfig(
     context_canvases=1, dtype="float32",
 )  # fmt: skip
 NOISE_SCALE = 1.5
+ROWS = 1 + SIZE * SIZE  # of every batch, so that a model is compiled once
 predict = jax.jit(models.predict, static_argnames=("model", "order"))
 
 
@@ -45,11 +46,14 @@ def random_params(model: JiT):
 
 def log_probs(model: JiT, order: DecisionOrder, clean_ids, noisy, t):
     """Of every cell, from clean canvases, noisy ones and the time of each noisy cell."""
+    num = len(clean_ids)
+    filled = [None if x is None else np.resize(x, (ROWS, *np.shape(x)[1:])) for x in (clean_ids, noisy, t)]
+    clean_ids, noisy, t = filled
     clean = to_float(jnp.asarray(order.codec.encode_ids(clean_ids)))
     context = Context(jnp.ones((len(clean), 1, SIZE, SIZE, 3)), jnp.ones((len(clean), 1), bool))
     written, nothing = Written(clean, t), jnp.zeros(len(clean))
     found = predict(model, random_params(model), noisy, nothing, context=context, written=written, order=order)
-    return np.asarray(found.log_probs)
+    return np.asarray(found.log_probs)[:num]
 
 
 def orders():

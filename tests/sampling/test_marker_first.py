@@ -127,7 +127,7 @@ def test_figures_are_those_of_a_type_condition(by_marker, by_both):
 def first_step(config, batch):
     model, optimizer = make_model(config), make_optimizer(config.training)
     step = make_train_step(config, CanvasCodec(**config.codec_arguments()), model, optimizer)
-    _, metrics = jax.jit(step)(init_state(config, model, optimizer), batch)
+    _, metrics = jax.jit(lambda batch: step(init_state(config, model, optimizer), batch))(batch)
     return averages(add_up({}, [jax.device_get(metrics)]))
 
 
@@ -143,22 +143,26 @@ def batch(config_of):
     }
 
 
-def test_in_training_text_is_known_by_a_marker_that_is_first(config_of, batch):
+@pytest.fixture(scope="module")
+def first(config_of, batch):
+    """The figures of a first step with a marker that is given and that is not."""
+    return {share: first_step(config_of(marker_first=share), batch) for share in (1.0, 1e-6)}
+
+
+def test_in_training_text_is_known_by_a_marker_that_is_first(config_of, batch, first):
     """At the start the head says the matched filter, and the pixel head mid-gray."""
-    marker, both = (first_step(config_of(tagging), batch) for tagging in ("marker", "both"))
+    marker, both = first[1.0], first_step(config_of("both"), batch)
     assert marker == pytest.approx(both, rel=1e-5)
     assert marker["loss/text"] < np.log(27)
-    late = first_step(config_of(marker_first=1e-6), batch)
-    assert late["token_accuracy/text"] < 0.5 * marker["token_accuracy/text"]
+    assert first[1e-6]["token_accuracy/text"] < 0.5 * marker["token_accuracy/text"]
 
 
-def test_a_marker_that_is_given_is_not_learned(config_of, batch):
+def test_a_marker_that_is_given_is_not_learned(batch, first):
     """Of images at the start x_hat is mid-gray: squared errors are those of the data, and a marker's is 1."""
     inside = np.square(to_float(batch["canvas"][1::2])).mean(axis=-1)
-    first, late = (first_step(config_of(marker_first=share), batch) for share in (1.0, 1e-6))
-    assert late["x_mse/image"] == pytest.approx(inside.mean(), rel=1e-4)
+    assert first[1e-6]["x_mse/image"] == pytest.approx(inside.mean(), rel=1e-4)
     without = (inside.sum() - 8 * 1.0) / (inside.size - 8)
-    assert first["x_mse/image"] == pytest.approx(without, rel=1e-4)
+    assert first[1.0]["x_mse/image"] == pytest.approx(without, rel=1e-4)
 
 
 def test_what_does_not_fit_is_refused(config_of, tiny_config):

@@ -47,6 +47,41 @@ def learned(workdir) -> list[tuple[float, float]]:
     return [(line["loss"], line["gradient_norm"]) for line in lines]
 
 
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory, start):
+    """What twenty steps on one device learn."""
+    workdir = tmp_path_factory.mktemp("reference")
+    finish(start(workdir, "training.steps=20"))
+    return learned(workdir)
+
+
+@pytest.fixture(scope="module")
+def require_the_same(start, expected):
+    """Trains a workdir to a step on a mesh, from where it is, and compares all that it has learned since its start."""
+
+    def train(workdir, steps: int, devices: int, mesh: dict[str, int]) -> str:
+        axes = [f"training.mesh.{axis}={size}" for axis, size in mesh.items()]
+        (said,) = finish(start(workdir, f"training.steps={steps}", *axes, devices=devices))
+        assert f"on {devices} cpu device(s)" in said
+        np.testing.assert_allclose(learned(workdir), expected[:steps], rtol=1e-4)
+        return said
+
+    return train
+
+
+@pytest.mark.parametrize(
+    ("devices", "mesh"), [(2, {"fsdp": 2}), (2, {"tensor": 2}), (8, {"data": 2, "fsdp": 2, "tensor": 2})]
+)
+def test_a_mesh_learns_what_one_device_learns(tmp_path, require_the_same, devices, mesh):
+    require_the_same(tmp_path, 10, devices, mesh)
+
+
+def test_a_checkpoint_of_eight_devices_continues_on_one_and_on_two_by_two(tmp_path, require_the_same):
+    require_the_same(tmp_path, 10, 8, {"fsdp": 8})
+    assert "continuing at step 10" in require_the_same(tmp_path, 13, 1, {})
+    assert "continuing at step 13" in require_the_same(tmp_path, 20, 4, {"data": 2, "fsdp": 2})
+
+
 def slurm(index: int, port: int) -> dict[str, str]:
     """What `srun --ntasks=2` sets for one of two tasks on this machine; jax derives the port from the job's number."""
     return {
@@ -63,22 +98,10 @@ def free_port(first: int, last: int) -> int:
     raise OSError(f"no port from {first} to {last} is free")
 
 
-def test_a_run_that_goes_on_with_other_devices_learns_what_one_device_learns(tmp_path, start):
-    """Three steps on each: the gradient of one is in the loss of the next. Two tasks are two processes."""
-    alone, run = tmp_path / "alone", tmp_path / "run"
-    finish(start(alone, "training.steps=15"))
-    expected = learned(alone)
+def test_two_slurm_tasks_learn_what_one_process_learns_and_their_checkpoint_continues_on_one(
+    tmp_path, start, expected, require_the_same
+):
     port = free_port(65536 - 2**12, 65536)
-    finish(*[start(run, "training.steps=3", **slurm(index, port)) for index in range(2)])
-    np.testing.assert_allclose(learned(run), expected[:3], rtol=1e-4, err_msg="two tasks")
-    for steps, devices, mesh in (
-        (6, 8, {"data": 2, "fsdp": 2, "tensor": 2}),
-        (9, 1, {}),
-        (12, 4, {"data": 2, "fsdp": 2}),
-        (15, 2, {"tensor": 2}),
-    ):
-        axes = [f"training.mesh.{axis}={size}" for axis, size in mesh.items()]
-        (said,) = finish(start(run, f"training.steps={steps}", *axes, devices=devices))
-        assert f"on {devices} cpu device(s)" in said
-        assert f"continuing at step {steps - 3}" in said
-        np.testing.assert_allclose(learned(run), expected[:steps], rtol=1e-4, err_msg=f"{devices} devices, {mesh}")
+    finish(*[start(tmp_path, "training.steps=6", **slurm(index, port)) for index in range(2)])
+    np.testing.assert_allclose(learned(tmp_path), expected[:6], rtol=1e-4)
+    assert "continuing at step 6" in require_the_same(tmp_path, 10, 1, {})

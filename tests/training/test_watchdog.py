@@ -71,7 +71,7 @@ def test_training_says_that_its_loader_hangs_and_goes_on_when_it_does(tmp_path, 
 
     def blocked(self):
         calls.append(threading.get_ident())
-        until = time.monotonic() + 60
+        until = time.monotonic() + 240
         while len(calls) == 2 and "hangs" not in log.read_text() and time.monotonic() < until:
             time.sleep(0.02)
         return original(self)
