@@ -50,7 +50,7 @@ def test_a_save_that_fails_on_one_process_is_repeated_by_all_and_one_that_is_kil
     second.kill()
     killed = time.monotonic()
     assert first.wait() == LOST_PEER
-    assert time.monotonic() - killed < 90  # jax notices after a hundred seconds, and aborts
+    assert time.monotonic() - killed < 30  # what docs/reliability.md promises; jax itself takes a hundred
     log = (workdir / "log.txt").read_text()
     assert "saving failed, trying again in 1 s (process 1: OSError: [Errno 28] No space left on device)" in log
     gone = f"process 1 of 2 (host {socket.gethostname()}, number {second.pid} there) is gone"
@@ -67,7 +67,7 @@ def test_the_loss_of_the_process_that_connects_all_ends_the_others_by_its_name(t
     first.kill()
     killed = time.monotonic()
     assert second.wait() == LOST_PEER
-    assert time.monotonic() - killed < 90  # jax notices after a hundred seconds, and aborts
+    assert time.monotonic() - killed < 30  # what docs/reliability.md promises; jax itself takes a hundred
     said = second.log.read_text()
     assert f"process 0 of 2 (host {socket.gethostname()}, number {first.pid} there) is gone" in said
     assert "start all processes again" in said
