@@ -5,11 +5,11 @@
         --config.evaluation.validation='text:letters27/valid.txt.gz' \\
         --config.evaluation.test='text:letters27/test.txt.gz,images:tiny-imagenet/val.zip'
 
-An update of `text` has 16 canvases of text, one of `images` 16 images, one of `both` the same 16 and the same 16: as many
-updates, one schedule, and each modality sees the same canvases in the same order, so that only the sharing differs. The
-recipe is that of `mixed_best`, less its clipping: a norm is the one thing that sees whether losses are summed or averaged,
-and it would let the images shorten the step of the text. Computation is counted for the text arm, and the others take
-its updates. What was run of it, and how it is read: docs/mixing.md.
+An update of `text` has 16 canvases of text, one of `images` 16 images, one of `both` the same 16 and the same 16: as
+many updates, one schedule, and each modality sees the same canvases in the same order, so that only the sharing
+differs. The recipe is that of `mixed_best`, less its clipping: a norm is the one thing that sees whether losses are
+summed or averaged, and it would let the images shorten the step of the text. Computation is counted for the text arm,
+and the others take its updates. What was run of it, and how it is read: docs/mixing.md.
 """
 
 from pixjax.configs.mixed_best import get_config as mixed_best
@@ -29,6 +29,7 @@ FASTER = 1.4
 DECISIVE = 12.0  # TFLOP of the text arm
 OTHERS = (6.0, 24.0, 48.0)
 WIDTHS = {96: 3, 384: 6}  # beside 192, with their heads
+COSINES = ("", *(f" w{width}" for width in WIDTHS))  # suffixes of the arms whose gradients are compared, one a width
 TEXT_SEEDS, SEEDS, FEW_SEEDS = range(5), range(7), range(3)
 
 
@@ -54,9 +55,6 @@ def arms_of(suffix, teraflops, stage, changes, text_seeds, seeds):
     }
 
 
-COSINES = ("", *(f" w{width}" for width in WIDTHS))  # one a width
-
-
 def get_arms():
     arms = arms_of("", DECISIVE, 0, {}, TEXT_SEEDS, SEEDS)
     arms["text"]["about"] = "text alone, a run of letters decided letter by letter in three canvases of four"
@@ -70,7 +68,7 @@ def get_arms():
         "text marked": like_text
         | {"changes": MARKER_FIRST | TEXT, "seeds": tuple(TEXT_SEEDS), "about": "text alone with a marker pixel"},
         "images marked": like_text
-        | {"changes": MARKER | IMAGES_ALONE, "about": "images alone with a marker pixel"},
+        | {"changes": MARKER_FIRST | IMAGES_ALONE, "about": "images alone with a marker pixel"},
         "both marked": like_text
         | {"changes": MARKER_FIRST | BOTH, "about": "both, a marker pixel that is decided first tells"},
         "shuffled": like_text
@@ -83,7 +81,7 @@ def get_arms():
         | {
             "changes": CONDITION | BOTH,
             "teraflops": DECISIVE,
-            "about": "both, with as much computation as text alone: about half as many updates",
+            "about": "both, with as much computation as text alone, and so fewer updates",
         },
         "both faster": like_text
         | {
@@ -96,12 +94,13 @@ def get_arms():
         | {
             "changes": CONDITION | {"data.batch_size": 3 * BATCH // 2, "data.text_ratio": 1 / 3},
             "start_from": "text half",
-            "about": "from there with both, half as much text in an update: as much of each in all; the text begins anew",
+            "about": "from there with both, half as much text an update: as much of each in all; the text begins anew",
         },
     }
     for width, heads in WIDTHS.items():
         # The layers over cells and the bottleneck keep their part of the width.
-        changes = {"model.width": width, "model.heads": heads, "model.cell_width": width // 2, "model.bottleneck": width // 3}
+        parts = {"model.cell_width": width // 2, "model.bottleneck": width // 3}
+        changes = {"model.width": width, "model.heads": heads} | parts
         arms |= arms_of(f" w{width}", DECISIVE, 3, changes, FEW_SEEDS, FEW_SEEDS)
     return arms
 

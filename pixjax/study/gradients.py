@@ -43,7 +43,9 @@ def layer_cosines(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str,
     """
     found = {}
     for layer in one:
-        a, b = (np.concatenate([np.ravel(x).astype(np.float64) for x in jax.tree.leaves(g[layer])]) for g in (one, other))
+        a, b = (
+            np.concatenate([np.ravel(x).astype(np.float64) for x in jax.tree.leaves(g[layer])]) for g in (one, other)
+        )
         if norms := float(np.linalg.norm(a) * np.linalg.norm(b)):
             found[layer] = float(a @ b) / norms
     return found
@@ -53,15 +55,15 @@ def modality_gradients(denoiser: Denoiser, count: int) -> Iterator[dict[int, Par
     """The gradient of each modality's part of the loss, TEXT and IMAGE, of each of the `count` batches of training that
     come after the checkpoint.
 
-    It is that of the training step itself, whose optimizer keeps the gradient and changes nothing, where the canvases of
-    the other modality count nothing.
+    It is that of the training step itself, whose optimizer keeps the gradient and changes nothing, where the canvases
+    of the other modality count nothing.
     """
     config, keeper = denoiser.config, _keep_gradient()
     step = jax.jit(make_train_step(config, denoiser.codec, denoiser.model, keeper))
     state = start_state(config, denoiser.params, keeper)
     with make_batches(config, denoiser.codec, start_step=denoiser.step) as batches:
         for number in range(denoiser.step, denoiser.step + count):
-            batch, found = next(batches), {}
+            batch, found = next(batches), dict[int, Params]()
             state = dataclasses.replace(state, step=jnp.asarray(number, jnp.int32))
             for modality in (TEXT, IMAGE):
                 counts = (batch["modality"] == modality)[:, None, None]

@@ -12,11 +12,13 @@ from typing import Any
 from etils import epath
 
 from pixjax.checkpoints.checkpoint import saved_steps
+from pixjax.checkpoints.provenance import versions
 from pixjax.config import Config, TrainingConfig, known_keys
 from pixjax.config_file import run_config_file, with_overrides
 from pixjax.config_values import unknown_key
 from pixjax.errors import InputError
 from pixjax.evaluation.evaluate import Stopped
+from pixjax.evaluation.result_cache import ResultCache
 from pixjax.report.run import evaluate
 from pixjax.study.gradients import gradient_cosine
 from pixjax.training.computation import update_flops
@@ -32,7 +34,9 @@ class Arm:
 
     name: str
     changes: Mapping[str, Any]  # of the base config, by dotted key
-    teraflops: float = 0.0  # of training, as `update_flops` counts them on one device; its warm-up shrinks and grows alike
+    teraflops: float = (
+        0.0  # of training, as `update_flops` counts them on one device; its warm-up shrinks and grows alike
+    )
     updates_of: str = ""  # the arm before it that it takes as many updates as, with as long a warm-up
     length: float = 1.0  # in the updates that these two say, or in the steps of the base config
     seeds: tuple[int, ...] | None = None  # None: those of the study
@@ -86,7 +90,11 @@ class Study:
 
     def check(self) -> None:
         names = [arm.name for arm in self.arms]
-        if not self.arms or not self.runs or any(len(set(s)) < len(s) for s in (self.seeds, *map(self.seeds_of, self.arms))):
+        if (
+            not self.arms
+            or not self.runs
+            or any(len(set(s)) < len(s) for s in (self.seeds, *map(self.seeds_of, self.arms)))
+        ):
             raise InputError(f"a study needs arms and different seeds: it has {len(names)} arms and seeds {self.seeds}")
         for number, arm in enumerate(self.arms):
             before = {other.name: other for other in self.arms[:number] if other.stage <= arm.stage}
@@ -95,7 +103,8 @@ class Study:
                     raise InputError(f"arm {arm.name!r} {verb} {name!r}: name one of the arms before it")
             if arm.start_from and (missing := set(self.seeds_of(arm)) - set(self.seeds_of(before[arm.start_from]))):
                 raise InputError(
-                    f"arm {arm.name!r} has seed {min(missing)}, which {arm.start_from!r} has not: it cannot start from it"
+                    f"arm {arm.name!r} has seed {min(missing)} and starts from {arm.start_from!r}, which has not: "
+                    f"give both the same seeds"
                 )
             if arm.teraflops and arm.updates_of:
                 raise InputError(f"arm {arm.name!r} has teraflops and updates_of, which both say its steps: keep one")
@@ -226,7 +235,9 @@ def run_study(
             say=say,
         )
         if arm.cosine and seed == study.seeds_of(arm)[0]:
-            results[arm.name][seed] |= {"gradient_cosine": gradient_cosine(folder)}
+            kept = ResultCache.of(folder / "evaluation" / "parts", step=config.training.steps, code=versions())
+            cosine = kept.get("gradient_cosine", functools.partial(gradient_cosine, folder))
+            results[arm.name][seed] |= {"gradient_cosine": cosine}
         after_run(results)
     return results
 
