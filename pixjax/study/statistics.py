@@ -100,7 +100,7 @@ def relative_changes(comparisons: Sequence[Any], results: Mapping[str, Mapping[i
 def paired_runs(
     comparison: Any, results: Mapping[str, Mapping[int, Run]]
 ) -> Iterator[tuple[str, tuple[str, ...], list[tuple[Run, Run]]]]:
-    """Each figure that both arms have: its name, its path into the metrics, and (reference, arm) of each shared seed."""
+    """Each figure that both arms have: its name, its path in the metrics, and (reference, arm) of each shared seed."""
     reference, arm = results[comparison.reference], results[comparison.arm]
     for metric, (path, _) in FIGURES.items():
         if metric == "bits_per_token" and any("bits_per_char" in run for run in reference.values()):

@@ -34,10 +34,8 @@ class Arm:
 
     name: str
     changes: Mapping[str, Any]  # of the base config, by dotted key
-    teraflops: float = (
-        0.0  # of training, as `update_flops` counts them on one device; its warm-up shrinks and grows alike
-    )
-    updates_of: str = ""  # the arm before it that it takes as many updates as, with as long a warm-up
+    teraflops: float = 0.0  # of training, by `update_flops` on one device; the warm-up keeps its part of the steps
+    updates_of: str = ""  # an arm before it: as many updates, and the same warm-up
     length: float = 1.0  # in the updates that these two say, or in the steps of the base config
     seeds: tuple[int, ...] | None = None  # None: those of the study
     stage: int = 0  # all seeds of a stage come before the next stage
@@ -90,21 +88,19 @@ class Study:
 
     def check(self) -> None:
         names = [arm.name for arm in self.arms]
-        if (
-            not self.arms
-            or not self.runs
-            or any(len(set(s)) < len(s) for s in (self.seeds, *map(self.seeds_of, self.arms)))
-        ):
+        repeats = any(len(set(seeds)) < len(seeds) for seeds in (self.seeds, *map(self.seeds_of, self.arms)))
+        if not self.arms or not self.runs or repeats:
             raise InputError(f"a study needs arms and different seeds: it has {len(names)} arms and seeds {self.seeds}")
         for number, arm in enumerate(self.arms):
             before = {other.name: other for other in self.arms[:number] if other.stage <= arm.stage}
-            for name, verb in ((arm.start_from, "starts from"), (arm.updates_of, "takes the updates of")):
-                if name and name not in before:
-                    raise InputError(f"arm {arm.name!r} {verb} {name!r}: name one of the arms before it")
+            if arm.start_from and arm.start_from not in before:
+                raise InputError(f"arm {arm.name!r} starts from {arm.start_from!r}: name one of the arms before it")
+            if arm.updates_of and arm.updates_of not in names[:number]:
+                raise InputError(f"arm {arm.name!r} has updates_of={arm.updates_of!r}: name one of the arms before it")
             if arm.start_from and (missing := set(self.seeds_of(arm)) - set(self.seeds_of(before[arm.start_from]))):
                 raise InputError(
                     f"arm {arm.name!r} has seed {min(missing)} and starts from {arm.start_from!r}, which has not: "
-                    f"give both the same seeds"
+                    "give both the same seeds"
                 )
             if arm.teraflops and arm.updates_of:
                 raise InputError(f"arm {arm.name!r} has teraflops and updates_of, which both say its steps: keep one")
