@@ -35,6 +35,7 @@ def run(args: argparse.Namespace) -> int:
 
     from pixjax.evaluation.evaluate import Stopped
     from pixjax.evaluation.references import read_baselines
+    from pixjax.paths import write_whole
     from pixjax.report import write_report
     from pixjax.study.report import results_json, study_report
     from pixjax.study.statistics import conclusion, relative_changes
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
 
     def write(results):
         changes = relative_changes(study.comparisons, results)
-        (workdir / "results.json").write_text(results_json(study, results, changes))
+        write_whole(workdir / "results.json", results_json(study, results, changes).encode())
         write_report(workdir / "report.html", study_report(study, workdir, results, changes, baselines))
 
     with StopSignal("keeping what is done so far") as stop:

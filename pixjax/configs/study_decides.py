@@ -1,4 +1,4 @@
-"""Does mixing text and images in one model hurt? A study that decides: matched data, five computations, three widths.
+"""Does mixing text and images in one model hurt? A study that decides: matched data, four computations, three widths.
 
     pixjax study --config=study_decides --workdir=runs/decides \\
         --config.data.sources='text:letters27/train.txt.gz,images:tiny-imagenet/train.zip' \\
