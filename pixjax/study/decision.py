@@ -16,11 +16,11 @@ PREDICTED = (191.0, 1000.0)  # TFLOP: of the autoregressive transformer in docs/
 MODALITIES = {"bits_per_char": "text", "bits_per_dim": "images"}  # that a headline figure is of
 
 _PHRASES: dict[Verdict, str] = {
-    "worse": "is worse than alone",
-    "better": "is better than alone",
-    "equivalent": "is equivalent to alone within ±{margin:g} %",
-    "undecided": "is undecided: neither a difference nor equivalence within ±{margin:g} % is shown",
-    "no conclusion": "is undecided",
+    "worse": "worse than alone",
+    "better": "better than alone",
+    "equivalent": "equivalent to alone within ±{margin:g} %",
+    "undecided": "undecided: neither a difference nor equivalence within ±{margin:g} % is shown",
+    "no conclusion": "undecided",
 }
 
 
@@ -70,14 +70,14 @@ class Decision:
 
     def sentence(self, metric: str) -> str:
         """The answer for one modality, by the first comparison that the study lists for its figure."""
-        modality = MODALITIES[metric].capitalize()
+        subject = {"text": "text is", "images": "images are"}[MODALITIES[metric]]
         first = next((each for each in self.findings if each.difference.metric == metric), None)
         if first is None:
-            return f"{modality} in a model of both is undecided: no pair of runs is done."
+            return f"In a model of both, {subject} undecided: no pair of runs is done."
         count, interval = len(first.delta.values), first.delta.interval()
         phrase = _PHRASES[first.verdict].format(margin=100 * self.margin)
         figure = FIGURES[metric][1]
-        said = f"{modality} in a model of both {phrase}: {percent(first.delta.mean):+.2f} % {figure}"
+        said = f"In a model of both, {subject} {phrase}: {percent(first.delta.mean):+.2f} % {figure}"
         at = f"{count} seed{'s' * (count != 1)} at {first.teraflops:.3g} TFLOP"
         if interval is not None:
             low, high = map(percent, interval)

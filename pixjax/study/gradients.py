@@ -30,17 +30,21 @@ def gradient_cosine(workdir: epath.Path) -> dict[str, dict[str, float]]:
     gradients = list(modality_gradients(load(workdir), BATCHES))
     halves = [_sum(gradients[start::2]) for start in range(2)]
     both = _sum(halves)
-    found = {"across": layer_cosines(both[TEXT], both[IMAGE])}
+    found = {"across": layer_cosines(by_layer(both[TEXT]), by_layer(both[IMAGE]))}
     for name, modality in (("text", TEXT), ("image", IMAGE)):
-        found[name] = layer_cosines(halves[0][modality], halves[1][modality])
+        found[name] = layer_cosines(*(by_layer(half[modality]) for half in halves))
     return {layer: {name: of[layer] for name, of in found.items()} for layer in found["across"]}
 
 
-def layer_cosines(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, float]:
-    """The cosine between two gradients in each layer, which is a name at the top of the tree of parameters.
+def by_layer(params: Params) -> dict[str, Any]:
+    """The parameters of each layer, and of each block of the transformer, which are stacked."""
+    depth = len(jax.tree.leaves(params["blocks"])[0])
+    blocks = {f"block {i}": jax.tree.map(lambda x, i=i: x[i], params["blocks"]) for i in range(depth)}
+    return {name: layer for name, layer in params.items() if name != "blocks"} | blocks
 
-    A layer that one of them does not touch has none, and is left out.
-    """
+
+def layer_cosines(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, float]:
+    """The cosine between two gradients in each layer, by name. A layer that one of them does not touch is left out."""
     found = {}
     for layer in one:
         a, b = (

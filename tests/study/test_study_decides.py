@@ -19,7 +19,7 @@ from pixjax.data.batch_plan import make_plan
 from pixjax.errors import InputError
 from pixjax.study.decision import decide
 from pixjax.study.decision_report import decision_sections
-from pixjax.study.gradients import layer_cosines, modality_gradients
+from pixjax.study.gradients import by_layer, layer_cosines, modality_gradients
 from pixjax.study.study import Study, read_study, run_folder
 from pixjax.training.optimizer import make_optimizer
 from pixjax.training.rows import rows_by_order
@@ -215,9 +215,9 @@ CURVE = [f"{kind}{suffix}" for suffix in ("", " 6T", " 24T", " 48T") for kind in
 def test_the_answer_follows_from_the_numbers(study):
     decision = decide(study, simulated(study, CURVE, text_cost=0.02, image_cost=0.001))
     text, image = decision.to_dict()["answer"]
-    assert text.startswith("Text in a model of both is worse than alone: +2.0")
+    assert text.startswith("In a model of both, text is worse than alone: +2.0")
     assert "5 seeds at 12 TFLOP" in text
-    assert image.startswith("Images in a model of both is equivalent to alone within ±0.5 %: +0.")
+    assert image.startswith("In a model of both, images are equivalent to alone within ±0.5 %: +0.")
     assert "7 seeds at 5.31 TFLOP" in image
     of_text, of_images = decision.curves
     assert (of_text.name, of_images.name) == ("text", "images")
@@ -276,7 +276,7 @@ def test_the_page_begins_with_the_answer_and_shows_samples_of_each_arm_that_has_
     }
     assert list(sections) == ["The answer", "By computation", "Every difference", "Gradients", "Samples"]
     (answer,) = sections["The answer"]
-    assert answer.text.startswith("Text in a model of both is worse than alone")
+    assert answer.text.startswith("In a model of both, text is worse than alone")
     assert "46 of 114 runs are done" in answer.text
     (table,) = sections["Every difference"]
     assert len(table.rows) == 8
@@ -361,6 +361,7 @@ def test_the_gradients_of_the_modalities_add_up_to_the_one_that_training_takes(t
         jax.tree.leaves(jax.tree.map(jnp.add, found[TEXT], found[IMAGE])), jax.tree.leaves(state.opt_state), strict=True
     ):
         np.testing.assert_allclose(part, whole, rtol=1e-3, atol=1e-5)
-    cosines = layer_cosines(found[TEXT], found[IMAGE])
-    assert len(cosines) > 2
+    cosines = layer_cosines(by_layer(found[TEXT]), by_layer(found[IMAGE]))
+    assert {"block 0", "block 1", "embed_in"} <= set(cosines)
+    assert cosines["block 0"] != cosines["block 1"]
     assert all(-1 <= cosine <= 0.999 for cosine in cosines.values())
