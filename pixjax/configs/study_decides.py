@@ -29,7 +29,7 @@ FASTER = 1.4
 DECISIVE = 12.0  # TFLOP of the text arm
 OTHERS = (6.0, 24.0, 48.0)
 WIDTHS = {96: 3, 384: 6}  # beside 192, with their heads
-COSINES = ("", *(f" w{width}" for width in WIDTHS))  # suffixes of the arms whose gradients are compared, one a width
+COSINES = ("", *(f"_w{width}" for width in WIDTHS))  # suffixes of the arms whose gradients are compared, one a width
 TEXT_SEEDS, SEEDS, FEW_SEEDS = range(5), range(7), range(3)
 
 
@@ -57,19 +57,19 @@ def arms_of(suffix, teraflops, stage, changes, text_seeds, seeds):
 
 def get_arms():
     arms = arms_of("", DECISIVE, 0, {}, TEXT_SEEDS, SEEDS)
-    arms["text"]["about"] = "text alone, a run of letters decided letter by letter in three canvases of four"
+    arms["text"]["about"] = "text alone, three canvases of four learned letter by letter"
     arms["images"]["about"] = "images alone, without the layers for text"
     arms["both"]["about"] = "both in one update, a type embedding tells"
     for teraflops in OTHERS:
-        arms |= arms_of(f" {teraflops:g}T", teraflops, 1, {}, FEW_SEEDS, FEW_SEEDS)
+        arms |= arms_of(f"_{teraflops:g}T", teraflops, 1, {}, FEW_SEEDS, FEW_SEEDS)
     own = {"seeds": tuple(SEEDS), "stage": 2}
     like_text = own | {"updates_of": "text"}
     arms |= {
-        "text marked": like_text
+        "text_marked": like_text
         | {"changes": MARKER_FIRST | TEXT, "seeds": tuple(TEXT_SEEDS), "about": "text alone with a marker pixel"},
-        "images marked": like_text
+        "images_marked": like_text
         | {"changes": MARKER_FIRST | IMAGES_ALONE, "about": "images alone with a marker pixel"},
-        "both marked": like_text
+        "both_marked": like_text
         | {"changes": MARKER_FIRST | BOTH, "about": "both, a marker pixel that is decided first tells"},
         "shuffled": like_text
         | {
@@ -77,23 +77,24 @@ def get_arms():
             "seeds": tuple(TEXT_SEEDS),
             "about": "text, and images whose pixels are shuffled by one permutation: what interferes has no structure",
         },
-        "both compute": own
+        "both_compute": own
         | {
             "changes": CONDITION | BOTH,
             "teraflops": DECISIVE,
+            "seeds": tuple(TEXT_SEEDS),
             "about": "both, with as much computation as text alone, and so fewer updates",
         },
-        "both faster": like_text
+        "both_faster": like_text
         | {
             "changes": CONDITION | BOTH | {"training.learning_rate": FASTER * get_base().training.learning_rate},
             "seeds": tuple(TEXT_SEEDS),
             "about": f"both, {FASTER} times the learning rate",
         },
-        "text half": like_text | {"changes": UNTAGGED | TEXT, "length": 0.5, "about": "text alone, half as long"},
-        "both after text": like_text
+        "text_half": like_text | {"changes": UNTAGGED | TEXT, "length": 0.5, "about": "text alone, half as long"},
+        "both_after_text": like_text
         | {
             "changes": CONDITION | {"data.batch_size": 3 * BATCH // 2, "data.text_ratio": 1 / 3},
-            "start_from": "text half",
+            "start_from": "text_half",
             "about": "from there with both, half as much text an update: as much of each in all; the text begins anew",
         },
     }
@@ -101,13 +102,13 @@ def get_arms():
         # The layers over cells and the bottleneck keep their part of the width.
         parts = {"model.cell_width": width // 2, "model.bottleneck": width // 3}
         changes = {"model.width": width, "model.heads": heads} | parts
-        arms |= arms_of(f" w{width}", DECISIVE, 3, changes, FEW_SEEDS, FEW_SEEDS)
+        arms |= arms_of(f"_w{width}", DECISIVE, 3, changes, FEW_SEEDS, FEW_SEEDS)
     return arms
 
 
 def get_comparisons():
     def against(name, arm, alone=("text", "images"), curve=False):
-        modalities = [one.split()[0] for one in alone]
+        modalities = [one.partition("_")[0] for one in alone]
         return [
             {"name": f"{modality}, {name}", "reference": one, "arm": arm} | ({"curve": modality} if curve else {})
             for modality, one in zip(modalities, alone, strict=True)
@@ -115,16 +116,16 @@ def get_comparisons():
 
     comparisons = against("12 TFLOP", "both", curve=True)
     for teraflops in OTHERS:
-        suffix = f" {teraflops:g}T"
+        suffix = f"_{teraflops:g}T"
         name, alone = f"{teraflops:g} TFLOP", (f"text{suffix}", f"images{suffix}")
         comparisons += against(name, f"both{suffix}", alone, curve=True)
-    comparisons += against("marker first", "both marked", ("text marked", "images marked"))
-    comparisons += against("text first, then both", "both after text")
-    comparisons += against("matched compute", "both compute", ("text",))
+    comparisons += against("marker first", "both_marked", ("text_marked", "images_marked"))
+    comparisons += against("text first, then both", "both_after_text")
+    comparisons += against("matched compute", "both_compute", ("text",))
     comparisons += against("with shuffled images", "shuffled", ("text",))
-    comparisons += against(f"{FASTER} times the learning rate", "both faster")
+    comparisons += against(f"{FASTER} times the learning rate", "both_faster")
     for width in WIDTHS:
-        comparisons += against(f"width {width}", f"both w{width}", (f"text w{width}", f"images w{width}"))
+        comparisons += against(f"width {width}", f"both_w{width}", (f"text_w{width}", f"images_w{width}"))
     return comparisons
 
 
