@@ -120,6 +120,7 @@ class DataConfig:
     sources: tuple[str, ...] = ("demo:text", "demo:images")
     weights: tuple[float, ...] = ()  # one a source, instead of text_ratio
     flip: bool = True  # natural images are mirrored at random
+    shuffle_pixels: bool = False  # of natural images, all by one permutation: a control that has no structure
     max_bad_fraction: float = 0.01  # of images that do not decode, or rows that are no text, before the run stops
     context_pages: int = 0  # canvases of the same document, before a canvas of text, that are its context
 

@@ -8,7 +8,9 @@ HELP = "train and measure runs that differ in one thing, over seeds, and compare
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", required=True, metavar="NAME|FILE.py", help="a study, for instance study_mixing")
     parser.add_argument("--workdir", required=True, metavar="DIR", help="gets runs/, results.json and report.html")
-    parser.add_argument("--seeds", metavar="S,S,…", help="instead of the study's own")
+    parser.add_argument(
+        "--seeds", metavar="S,S,…", help="instead of the study's own; of an arm with seeds of its own, those among them"
+    )
     parser.add_argument("--baselines", nargs="*", default=[], metavar="FILE", help="results of benchmarks/baselines")
     parser.add_argument(
         "--stopped-exit-code",
@@ -33,6 +35,7 @@ def run(args: argparse.Namespace) -> int:
 
     from pixjax.evaluation.evaluate import Stopped
     from pixjax.evaluation.references import read_baselines
+    from pixjax.paths import write_whole
     from pixjax.report import write_report
     from pixjax.study.report import results_json, study_report
     from pixjax.study.statistics import conclusion, relative_changes
@@ -41,6 +44,12 @@ def run(args: argparse.Namespace) -> int:
 
     baselines = read_baselines(args.baselines)
     workdir.mkdir(parents=True, exist_ok=True)
+
+    def write(results):
+        changes = relative_changes(study.comparisons, results)
+        write_whole(workdir / "results.json", results_json(study, results, changes).encode())
+        write_report(workdir / "report.html", study_report(study, workdir, results, changes, baselines))
+
     with StopSignal("keeping what is done so far") as stop:
         try:
             results = run_study(
@@ -49,14 +58,12 @@ def run(args: argparse.Namespace) -> int:
                 baselines=args.baselines,
                 stop=lambda: bool(stop.received),
                 say=lambda line: print(line, file=sys.stderr, flush=True),
+                after_run=write,
             )
         except Stopped:
             print(f"stopped: what is done is kept in {workdir}, the same command continues")
             return args.stopped_exit_code
-    changes = relative_changes(study.comparisons, results)
-    (workdir / "results.json").write_text(results_json(results, changes))
-    write_report(workdir / "report.html", study_report(study, workdir, results, changes, baselines))
-    for change in changes:
+    for change in relative_changes(study.comparisons, results):
         print(conclusion(change))
     print(f"report: {workdir / 'report.html'}")
     return 0

@@ -1,8 +1,8 @@
 """The batch of a step, as a pure function: which records, which crops, and the arrays they make.
 
 Global batch s holds positions s·B … s·B+B-1 of the stream, in this order. What a position holds depends on
-the seed and the position alone; a host makes a contiguous run of them. No iterator carries anything from one
-batch to the next.
+the seed and the position alone: the n-th draw of a source is the same in every mixture. A host makes a contiguous run
+of positions. No iterator carries anything from one batch to the next.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ from pixjax.data.token_stream import same_document
 from pixjax.errors import InputError
 
 # Streams of keys that must not meet.
-_ORDER, _EPOCH, _ROW, _ACROSS, _FLIP, _REPLACE, _PAIR, _PAD = range(8)
+_ORDER, _EPOCH, _ROW, _ACROSS, _FLIP, _REPLACE, _PAIR, _PAD, _PIXELS = range(9)
 
 # A bad picture is replaced by another drawn at random from its source, this many times.
 _TRIES = 32
@@ -37,14 +37,17 @@ Batch = dict[str, np.ndarray]
 class BatchPlan:
     """Makes the local share of any step's global batch: `plan[step]`.
 
-    `sources` and `mixture` belong together by position. The fields of a batch are those of `make_batches`,
+    `sources`, `places` and `mixture` belong together by position. The fields of a batch are those of `make_batches`,
     and `bad`, int64 [k, 3]: a row (source, record, cause) for each picture that was skipped.
+    places: of each source in `data.sources`. Its draws go by this, so that they are the same ones, in the same order,
+    whatever it is mixed with and in whichever share.
     first_labels: for each source, what is added to its labels; nothing where it is empty. num_classes: of the model.
     context_canvases: of each row; 0: batches have no fields for them. context_pages: how many canvases of the text
     before a window of text are its context. counts_pad: of an answer, see `_paint_answers`; measuring does not.
     """
 
     sources: Sequence[Source]
+    places: Sequence[int]
     mixture: Mixture
     codec: CanvasCodec
     canvas_size: int
@@ -56,6 +59,7 @@ class BatchPlan:
     context_canvases: int = 0
     context_pages: int = 0
     counts_pad: bool = True
+    shuffle_pixels: bool = False
     shard_index: int = 0
     shard_count: int = 1
 
@@ -92,11 +96,12 @@ class BatchPlan:
             if not len(rows):
                 continue
             record, epoch = record_of_row[rows], epoch_of_row[rows]
-            keys = fold(self.seed, _ROW, position[rows])
+            place = self.places[number]
+            keys = fold(self.seed, _ROW, place, epoch, record)
             if isinstance(source, PairSource):
                 bad += self._fill_pairs(batch, rows, number, source, record, keys)
             elif source.modality == TEXT:
-                self._fill_text(batch, rows, source, record, fold(self.seed, _EPOCH, number, epoch))  # type: ignore[arg-type]
+                self._fill_text(batch, rows, source, record, fold(self.seed, _EPOCH, place, epoch))  # type: ignore[arg-type]
             else:
                 bad += self._fill_images(batch, rows, number, source, record, keys)  # type: ignore[arg-type]
         batch["bad"] = np.array(bad, np.int64).reshape(-1, 3)
@@ -108,6 +113,12 @@ class BatchPlan:
         capacity = self.codec.capacity
         return self.codec.loss_mask(np.full((1, capacity), self.codec.eos_id), np.array([capacity]))[0]
 
+    @functools.cached_property
+    def _pixel_order(self) -> Int64[np.ndarray, " pixels"]:
+        """One for all images, seeds and runs."""
+        pixels = self.canvas_size**2
+        return permute(np.arange(pixels), pixels, fold(0, _PIXELS))
+
     def records(self, position: Int64[np.ndarray, "n"]) -> tuple[Int64[np.ndarray, "n"], ...]:
         """What each position of the stream draws: source, record in it, and how often it was gone through
         before.
@@ -116,8 +127,8 @@ class BatchPlan:
         record, epoch = np.zeros_like(draw), np.zeros_like(draw)
         for number, source in enumerate(self.sources):
             rows = of_row == number
-            epoch[rows], place = np.divmod(draw[rows], len(source))
-            record[rows] = permute(place, len(source), fold(self.seed, _ORDER, number, epoch[rows]))
+            epoch[rows], turn = np.divmod(draw[rows], len(source))
+            record[rows] = permute(turn, len(source), fold(self.seed, _ORDER, self.places[number], epoch[rows]))
         return of_row, record, epoch
 
     def _fill_text(self, batch: Batch, rows, source: TextSource, record, epoch_key) -> None:
@@ -202,6 +213,10 @@ class BatchPlan:
         for row, picture, (across, flip) in zip(rows, pictures, crops, strict=True):
             crop_into(batch["canvas"][row], picture.pixels, across, flip)
             batch["label"][row] = picture.label + first_label if picture.label >= 0 else -1
+        if self.shuffle_pixels:
+            canvases = batch["canvas"][rows]
+            pixels = canvases.reshape(len(rows), -1, 3)[:, self._pixel_order]
+            batch["canvas"][rows] = pixels.reshape(canvases.shape)
         if self.codec.marker:  # only the corner is copied
             corner = slice(self.codec.marker_size)
             batch["canvas"][rows, corner, corner] = self.codec.mark(batch["canvas"][rows, corner, corner], IMAGE)
@@ -222,6 +237,7 @@ def make_plan(config: Config, codec: CanvasCodec, *, shard_index: int = 0, shard
     )
     return BatchPlan(
         sources=sources,
+        places=tuple(map(config.data.sources.index, weights)),
         mixture=Mixture.from_weights(tuple(weights.values())),
         codec=codec,
         canvas_size=size,
@@ -232,6 +248,7 @@ def make_plan(config: Config, codec: CanvasCodec, *, shard_index: int = 0, shard
         num_classes=config.model.num_classes,
         context_canvases=context,
         context_pages=pages,
+        shuffle_pixels=config.data.shuffle_pixels,
         shard_index=shard_index,
         shard_count=shard_count,
     )

@@ -12,6 +12,8 @@ from pixjax.evaluation.references import Reference, image_references, ngram_stan
 from pixjax.report import Chart, Data, Figure, Figures, Prose, Report, Section, Series, Table
 from pixjax.report.blocks import Block
 from pixjax.report.evaluation_report import bits, curve
+from pixjax.study.decision import decide
+from pixjax.study.decision_report import decision_sections
 from pixjax.study.statistics import (
     CONFIDENCE,
     FEWEST_SEEDS,
@@ -21,14 +23,22 @@ from pixjax.study.statistics import (
     found,
     mean_and_interval,
 )
-from pixjax.study.study import Study, run_folder
+from pixjax.study.study import Results, Study, run_folder
 
 MOST_FIGURES = 8  # more say nothing at a glance
-Results = Mapping[str, Mapping[int, Mapping[str, Any]]]
 
 # What is shown of each arm: the path into its metrics, and how the column is headed.
 _COLUMNS = (
-    *(FIGURES[name] for name in ("bits_per_char", "network_bits_per_char", "bits_per_dim", "network_bits_per_dim")),
+    *(
+        FIGURES[name]
+        for name in (
+            "bits_per_char",
+            "whole_bits_per_char",
+            "network_bits_per_char",
+            "bits_per_dim",
+            "network_bits_per_dim",
+        )
+    ),
     (("text", "samples", "valid_words"), "valid words"),
     (("text", "samples", "js_divergence/3"), "3-gram divergence"),
     (("image", "samples", "swd/mean"), "sliced Wasserstein"),
@@ -45,9 +55,11 @@ def study_report(
     changes: Sequence[RelativeChange],
     baselines: Sequence[Reference],
 ) -> Report:
+    decision = decide(study, results) if study.margin else None
     runs = [run for by_seed in results.values() for run in by_seed.values()]
     ngrams: dict[str, float] = next((run["references"]["ngrams"] for run in runs if "references" in run), {})
     sections = [
+        *(decision_sections(study, workdir, results, decision) if decision else ()),
         Section("What follows", _conclusions(changes, study)),
         Section("The arms", _arms(study, results)),
         Section("Beside others", _standings(study, results, ngrams, baselines)),
@@ -56,7 +68,7 @@ def study_report(
             "How it was made",
             (
                 Data("Base configuration", study.base.to_dict()),
-                Data("Arms", {arm.name: {**arm.changes, "length": arm.length} for arm in study.arms}),
+                Data("Arms", {arm.name: {**arm.changes, "steps": study.steps[arm.name]} for arm in study.arms}),
                 Data("All figures", {name: _without_canvases(by_seed) for name, by_seed in results.items()}),
             ),
         ),
@@ -124,9 +136,11 @@ def _conclusions(changes: Sequence[RelativeChange], study: Study) -> tuple[Block
 def _arms(study: Study, results: Results) -> tuple[Block, ...]:
     rows = []
     for arm in study.arms:
+        if not results[arm.name]:
+            continue
         config = study.config(arm, study.seeds[0], epath.Path("."))
         canvases = config.training.steps * config.data.batch_size
-        cells = [arm.name, f"{canvases:,}"]
+        cells = [arm.name, f"{canvases:,}", f"{study.teraflops[arm.name]:.3g}"]
         for path, _ in _COLUMNS:
             values = [v for run in results[arm.name].values() if (v := found(run, path)) is not None]
             mean, low, high = mean_and_interval(values) if values else (math.nan, math.nan, math.nan)
@@ -134,7 +148,7 @@ def _arms(study: Study, results: Results) -> tuple[Block, ...]:
             cells.append(f"{mean:.4g}{spread}" if values else "—")
         rows.append(tuple(cells))
     about = "\n\n".join(f"{arm.name}: {arm.about}" for arm in study.arms if arm.about)
-    columns = ("arm", "canvases seen", *(heading for _, heading in _COLUMNS))
+    columns = ("arm", "canvases seen", "TFLOP", *(heading for _, heading in _COLUMNS))
     caption = f"Mean over seeds ± half of the {CONFIDENCE:.0%} interval over seeds alone, from three of them on"
     quality = (found(run, ("image", "samples")) for runs in results.values() for run in runs.values())
     if floors := [each for each in quality if each and "held_out_spread" in each]:
@@ -175,6 +189,8 @@ def _curves(study: Study, workdir: epath.Path) -> tuple[Block, ...]:
     for name in _CURVES:
         series = []
         for arm in study.arms:
+            if arm.stage:  # more lines than those of the first stage are not told apart
+                continue
             steps, values = curve(run_folder(workdir, arm.name, study.seeds[0]), name)
             if len(steps) > 1:
                 series.append(Series(arm.name, steps, values))
@@ -184,10 +200,13 @@ def _curves(study: Study, workdir: epath.Path) -> tuple[Block, ...]:
     return tuple(charts)
 
 
-def results_json(results: Results, changes: Sequence[RelativeChange]) -> str:
-    """Every figure of every run, and the relative changes; an interval that there is none of is null."""
+def results_json(study: Study, results: Results, changes: Sequence[RelativeChange]) -> str:
+    """Every figure of every run, the relative changes, and what the study decides; an interval that there is none of is
+    null.
+    """
     listed = [
         {k: v if not isinstance(v, float) or math.isfinite(v) else None for k, v in vars(change).items()}
         for change in changes
     ]
-    return json.dumps({"taxes": listed, "arms": results}, indent=2) + "\n"
+    decided = {"decision": decide(study, results).to_dict()} if study.margin else {}
+    return json.dumps({**decided, "taxes": listed, "teraflops": study.teraflops, "arms": results}, indent=2) + "\n"

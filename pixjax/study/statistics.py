@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,10 @@ FEWEST_SEEDS = 3  # two may agree by chance, and their interval then has no widt
 FIGURES = {
     "bits_per_char": (("bits_per_char",), "bits per character"),
     "network_bits_per_char": (("text", "likelihood", "network", "bits_per_char"), "bits per character, network alone"),
+    "whole_bits_per_char": (
+        ("text", "by_blocks", "whole", "bits_per_char"),
+        "bits per character, all at once",
+    ),
     "bits_per_token": (("bits_per_token",), "bits per token"),
     "bits_per_dim": (("bits_per_dim",), "bits per dimension"),
     "network_bits_per_dim": (("image", "likelihood", "network", "bits_per_dim"), "bits per dimension, network alone"),
@@ -75,16 +79,9 @@ def relative_changes(comparisons: Sequence[Any], results: Mapping[str, Mapping[i
     """
     changes = []
     for comparison in comparisons:
-        reference, arm = results[comparison.reference], results[comparison.arm]
-        for metric, (path, _) in FIGURES.items():
-            if metric == "bits_per_token" and any("bits_per_char" in run for run in reference.values()):
-                continue  # the same information twice
-            pairs = [(reference[s], arm[s]) for s in reference if s in arm]
-            pairs = [pair for pair in pairs if all(found(run, path) for run in pair)]
-            if not pairs:
-                continue
+        for metric, path, pairs in paired_runs(comparison, results):
             percents = [100 * (found(ours, path) / found(theirs, path) - 1) for theirs, ours in pairs]
-            percent, low, high = mean_and_interval(percents, _canvas_stderr(metric, pairs))
+            percent, low, high = mean_and_interval(percents, canvas_stderr(metric, pairs))
             changes.append(
                 RelativeChange(
                     comparison=comparison.name,
@@ -100,7 +97,22 @@ def relative_changes(comparisons: Sequence[Any], results: Mapping[str, Mapping[i
     return changes
 
 
-def _canvas_stderr(metric: str, pairs: Sequence[tuple[Run, Run]]) -> float:
+def paired_runs(
+    comparison: Any, results: Mapping[str, Mapping[int, Run]]
+) -> Iterator[tuple[str, tuple[str, ...], list[tuple[Run, Run]]]]:
+    """Each figure that both arms have: its name, its path in the metrics, and (reference, arm) of each shared seed."""
+    reference, arm = results[comparison.reference], results[comparison.arm]
+    for metric, (path, _) in FIGURES.items():
+        if metric == "bits_per_token" and any("bits_per_char" in run for run in reference.values()):
+            continue  # the same information twice
+        if metric == "whole_bits_per_char" and any(run.get("blocks", "whole") == "whole" for run in reference.values()):
+            continue  # it is the headline
+        pairs = [(reference[s], arm[s]) for s in reference if s in arm]
+        if pairs := [pair for pair in pairs if all(found(run, path) for run in pair)]:
+            yield metric, path, pairs
+
+
+def canvas_stderr(metric: str, pairs: Sequence[tuple[Run, Run]]) -> float:
     """Standard error, in percent, of the mean change, by the choice of test canvases; infinite where it is not known.
 
     To first order as that of any ratio of sums (Cochran 1977, 6.4), from what each canvas took of both arms, averaged
@@ -120,7 +132,7 @@ def _canvas_bits(metric: str, run: Run) -> Float[np.ndarray, " n"] | None:
     modality = "image" if metric.endswith("dim") else "text"
     figure: object = "network" if metric.startswith("network") else found(run, (modality, "likelihood", "headline"))
     order = found(run, ("blocks",))
-    if modality == "text" and figure != "network" and order not in (None, "whole"):
+    if metric in ("bits_per_char", "bits_per_token") and order not in (None, "whole"):
         figure = f"blocks={order}"
     bits = found(run, ("canvas_bits", modality, str(figure)))
     return None if bits is None else np.asarray(bits, np.float64)
