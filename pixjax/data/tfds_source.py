@@ -34,7 +34,7 @@ class TfdsSpec(SourceSpec):
         """IMAGE if there is an image among the features."""
         return IMAGE if _Features.of(_builder(self.uri), self.uri).image else TEXT
 
-    def parts(self, what: str = "text source", *, quiet: bool = False) -> list["TfdsDocuments"]:
+    def document_files(self, what: str = "text source", *, quiet: bool = False) -> list["TfdsDocuments"]:
         return [TfdsDocuments(self.uri)]
 
     def pictures(self, canvas_size: int) -> "TfdsPictures":
