@@ -1,4 +1,4 @@
-"""What it saves in a mixed update that images leave out the layers for text: its time beside that of one without.
+"""What it saves that images leave out the layers for text: a mixed update against the same one of all rows together.
 
     python benchmarks/modalities.py [--config mixed_best --rounds 5]
 

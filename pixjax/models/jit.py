@@ -340,8 +340,11 @@ class JiT(nn.Module):
         if self.arch.remat != "none":
             body = nn.remat(Block, policy=_REMAT_POLICIES[self.arch.remat])
         block = body(self.arch, deterministic, runs, parent=None)
-        for layer in range(len(drops)):
-            params = jax.tree.map(lambda p, layer=layer: p[layer], self.variables["params"][name])
+        # Split, not indexed: the gradient of an index is padded to all layers, and added up once for each of them.
+        leaves, structure = jax.tree.flatten(self.variables["params"][name])
+        of_layers = zip(*(jnp.split(leaf, len(drops)) for leaf in leaves), strict=True)
+        for layer, of_layer in enumerate(of_layers):
+            params = jax.tree.unflatten(structure, [leaf[0] for leaf in of_layer])
             rngs = {"dropout": self.make_rng("dropout")} if self.arch.dropout and not deterministic else {}
             x_BND = block.apply({"params": params}, x_BND, drops[layer], *rest, rngs=rngs)[0]
         return x_BND

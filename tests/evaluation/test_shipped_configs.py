@@ -1,27 +1,17 @@
 """Every config that comes with the package is measured by `pixjax evaluate` without a flag, on what it never saw."""
 
 import functools
-import pathlib
 
 import pytest
+from shipped_configs import SHIPPED, config_named
 
-import pixjax.configs
 from pixjax.codec import IMAGE, TEXT, CanvasCodec, Modality
-from pixjax.config import Config
 from pixjax.config_file import load_config
 from pixjax.data import text_share
 from pixjax.data.demo import demo_documents
 from pixjax.data.sources import modality_of, open_source
 from pixjax.data.uri import SourceUri
 from pixjax.evaluation.held_out import own_test, read_held_out
-from pixjax.study.study import read_study
-
-[FOLDER] = pixjax.configs.__path__
-SHIPPED = sorted(path.stem for path in pathlib.Path(FOLDER).iterdir() if path.name[0].isalpha())
-
-
-def config_named(name: str) -> Config:
-    return read_study(name).base if name.startswith("study_") else load_config(name)
 
 
 @functools.cache
