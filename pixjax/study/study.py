@@ -145,7 +145,7 @@ def run_study(
                 folder,
                 folder / "evaluation",
                 overrides={f"evaluation.{key}": value for key, value in config.to_dict()["evaluation"].items()},
-                seed=0,  # all arms and seeds are judged on the same canvases with the same noise
+                seed=0,  # all arms and seeds are measured on the same canvases with the same noise
                 baselines=baselines,
                 references=workdir / "references",
                 stop=stop,
