@@ -81,7 +81,7 @@ class ModelConfig:
         )
         require(
             not self.cell_layers or (self.codebook_head and self.codebook_input),
-            f"model.cell_layers={self.cell_layers} stand between the codebook's input and its head: set "
+            f"model.cell_layers={self.cell_layers} stand between the input and the head of text: set "
             "model.codebook_head=True and model.codebook_input=True",
         )
         require(0 <= self.dropout < 1, f"model.dropout={self.dropout} has to be in [0, 1)")
@@ -141,7 +141,7 @@ class DataConfig:
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TimeConfig:
     """The law of t in training, for each modality: `logit_normal:MEAN:STD`, `log_sigma:MEAN:STD` (σ of z / t),
-    `log_snr:MIN:MAX` (uniform in the log-SNR), `adaptive:MIN:MAX` (of text with a codebook head: in proportion to the
+    `log_snr:MIN:MAX` (uniform in the log-SNR), `adaptive:MIN:MAX` (of text with a text head: in proportion to the
     information that each log-SNR takes from the data, as the run finds it: pixjax/diffusion/time_law.py), or
     `uniform`.
     """
@@ -175,7 +175,7 @@ class DiffusionConfig:
     loss: Literal["v", "x"] = "v"  # v: MSE of x over max(1-t, t_eps)²; x: plain MSE
     noise_scale: float = 1.0
     t_eps: float = 0.05  # floor of 1-t in the v loss; sampling is not limited by it
-    text_loss: Literal["cross_entropy", "pixels"] = "cross_entropy"  # of a codebook head; pixels: as any canvas
+    text_loss: Literal["cross_entropy", "pixels"] = "cross_entropy"  # of a text head; pixels: as any canvas
     marker_first: float = 0.0  # share of canvases whose marker is clean from the start; above 0 it is decided first
     text_weight: float = 1.0  # of a text canvas in the loss, where an image has 1
     time: TimeConfig = dataclasses.field(default_factory=TimeConfig)

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Integer
 
 from pixjax.config import Attention
 from pixjax.models.attention import attend
-from pixjax.models.positions import rotate
+from pixjax.models.patches import rotate
 
 _xavier = nn.initializers.xavier_uniform()
 _zeros = nn.initializers.zeros_init()  # of what is added to the residual stream, and of the logits: uniform at first

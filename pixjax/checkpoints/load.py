@@ -109,7 +109,7 @@ class Denoiser:
           InputError: a text that is too long, or an order that the model was not trained for.
         """
         name, trained = str(blocks), list(self.config.diffusion.blocks.shares)
-        if self.model.codebook is None or not self.model.codebook.is_output:
+        if self.model.palette is None or not self.model.palette.is_output:
             raise InputError("this model has no text head (model.codebook_head=False), which gives probabilities")
         if name not in trained:
             raise InputError(f"blocks={name}: this model was trained for diffusion.blocks.text={','.join(trained)}")

@@ -3,7 +3,7 @@
     pixjax train --config=demo --workdir=runs/demo
 
 It is the text recipe of docs/text.md on canvases of 32x32 pixels: the 27 letters as corners, edges and faces of the
-colour cube, a codebook at both ends, a layer over single letters below and above the transformer, Muon. A type
+colour cube, a text head and its input, a layer over single letters below and above the transformer, Muon. A type
 embedding tells the model what a canvas is, and a marker in its corner tells everybody else. Most text is learned letter
 by letter. Nothing is downloaded. Two quiet CPU cores: 23 canvases a second after a minute of compiling, 3.4 M
 parameters; `make demo` took 4 min 49 s with the packages installed and 220 updates in place of these 180. All at once

@@ -5,7 +5,7 @@
     pixjax evaluate --workdir=runs/letters27 --out=runs/letters27/evaluation --num-canvases=400 --num-times=16 \\
         --validation='text:letters27/valid.txt.gz' --test='text:letters27/test.txt.gz'
 
-A canvas of 16x16 pixels is 256 letters, a patch a run of eight. The codebook at both ends, layers over single letters
+A canvas of 16x16 pixels is 256 letters, a patch a run of eight. The text head and its input, layers over single letters
 below and above the transformer, cross-entropy, Muon for all hidden matrices, and reading order: three quarters of the
 canvases are decided letter by letter, the rest all at once, with a law of t around the log-SNRs where that happens.
 Cost and result on letters27, two CPU cores: 44 minutes with other work beside (28 minutes of both cores), and six to

@@ -3,9 +3,9 @@
 from pixjax.diffusion.decision_order import WHOLE, DecisionOrder
 from pixjax.diffusion.guidance import guide
 from pixjax.diffusion.infill import Known, keep_known
-from pixjax.diffusion.legal_colors import matched_filter, project
 from pixjax.diffusion.loss import denoising_loss, reading_loss
 from pixjax.diffusion.path import Denoise, noisy, noisy_blocks
+from pixjax.diffusion.posterior import matched_filter, project
 from pixjax.diffusion.sampler import ONCE, Frames, Predict, Repeats, sample
 from pixjax.diffusion.time_grid import time_grid, time_grids
 from pixjax.diffusion.time_law import (

@@ -5,7 +5,7 @@ The information is a running estimate of the nats that each log-SNR takes from t
 has it so far, spends every update where there is something to learn: the time warping of CDCD (arXiv 2211.15089), which
 fits the cross-entropy over time, found without a fit.
 
-That holds for text that a codebook head reads, whose error goes to zero as fast as the noise does. The error of a pixel
+That holds for text that a text head reads, whose error goes to zero as fast as the noise does. The error of a pixel
 head does not: multiplied by e^λ it grows without bound toward the data, where nothing is left to learn, and a law that
 took it for information would go there. So only what the head has read is counted, and other laws are not adaptive.
 """
@@ -48,7 +48,7 @@ def seen_information(
     is_read: Bool[Array, " batch"],
     noise_scale: float,
 ) -> Information:
-    """What the canvases of one batch say: those of text that the codebook head has read, and no others."""
+    """What the canvases of one batch say: those of text that the text head has read, and no others."""
     kind, numbers = parse_time_law(config.text)
     if kind != "adaptive":
         return {}
@@ -69,7 +69,7 @@ def require_measurable(config: Config) -> None:
         if parse_time_law(law)[0] == "adaptive" and not is_read:
             remedy = ", or model.codebook_head=True" if name == "text" else ""
             raise InputError(
-                f"diffusion.time.{name}={law!r} measures the information of text that a codebook head reads, and the "
+                f"diffusion.time.{name}={law!r} measures the information of text that a text head reads, and the "
                 f"pixel head predicts this {name}: set logit_normal:MEAN:STD or log_snr:MIN:MAX{remedy}"
             )
 

@@ -15,7 +15,7 @@ import numpy as np
 from pixjax.checkpoints.load import Denoiser
 from pixjax.codec import IMAGE, TEXT, Modality
 from pixjax.diffusion import WHOLE
-from pixjax.diffusion.legal_colors import counted_cells
+from pixjax.diffusion.posterior import counted_cells
 from pixjax.errors import InputError
 from pixjax.evaluation.denoising import denoising_curves
 from pixjax.evaluation.external_networks import NO_REFERENCE_NETWORKS, ReferenceNetworks

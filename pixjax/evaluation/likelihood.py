@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, UInt8
 from pixjax.checkpoints.load import Denoiser
 from pixjax.codec import TEXT, CanvasCodec, Modality
 from pixjax.diffusion.bound import Bound, Draws, Proposal, even, fitted
-from pixjax.diffusion.legal_colors import counted_cells
+from pixjax.diffusion.posterior import counted_cells
 from pixjax.errors import InputError
 from pixjax.evaluation.model_bound import LOG_SNR_MIN, Measured, Shares, figures_of, measure_bound, unigram_log_prior
 
@@ -32,7 +32,7 @@ class Mix:
 
     The bound holds for any x̂ that depends on the noisy canvas and its log-SNR λ alone, so for x̂' = f + a(λ)·(x̂ - f) as
     well, where f is an estimate that needs no network: of images the noisy canvas itself, brought into the range of
-    colours, of text the matched filter of `diffusion/legal_colors.py`. a(λ) in [0, 1] is fitted on validation canvases;
+    colours, of text the matched filter of `diffusion/posterior.py`. a(λ) in [0, 1] is fitted on validation canvases;
     0 is f, and 1 the network.
     """
 
@@ -106,8 +106,8 @@ def evaluate_likelihood(
       standard error over canvases in `..._stderr`, `kl`, `diffusion` and `reconstruction`, their shares of
       `bits_per_canvas`, and `log_snr_max`, where the path ends:
       `network`: the network alone, and at the end a softmax over all legal colours (or levels) that decodes; that of a
-        codebook head is its own.
-      `mixed` (all but a codebook head, which has the matched filter in it): the network mixed with what is known
+        text head is its own.
+      `mixed` (all but a text head, which has the matched filter in it): the network mixed with what is known
         without it, see `Mix`; the softmax that decodes text has the unigram prior of the matched filter.
       `headline` names the one whose figures stand at the top level: `mixed` where there is one. Beside them are the
       counts `canvases`, `dims`, `tokens` and `characters`; `canvas_bits`, by figure those of each canvas; `mix`, the

@@ -17,8 +17,8 @@ from pixjax.checkpoints.load import Denoiser
 from pixjax.codec import TEXT, CanvasCodec, to_float
 from pixjax.diffusion import matched_filter, reading_loss
 from pixjax.diffusion.bound import Bound, Draws, Proposal, Reconstruct, draw, prior_kl, reconstruction_at
-from pixjax.diffusion.legal_colors import counted_cells, each_cell
 from pixjax.diffusion.path import MIN_TIME, per_canvas
+from pixjax.diffusion.posterior import counted_cells, each_cell
 from pixjax.models import NO_LABEL, denoise, predict, tell
 from pixjax.training.mesh import batch_sharding
 
@@ -26,7 +26,7 @@ from pixjax.training.mesh import batch_sharding
 def text_reconstruction(codec: CanvasCodec, log_prior: Float[Array, " vocab"] | None = None) -> Reconstruct:
     """-log p(ids | y): a softmax over the legal colours of each counted cell, weighted by a unigram prior.
 
-    For text there is more, the matched filter of `diffusion/legal_colors.py`. A path that ends at some log-SNR with the
+    For text there is more, the matched filter of `diffusion/posterior.py`. A path that ends at some log-SNR with the
     decoder of a prior, and one that goes on from there with the matched filter of the same prior, have the same bound:
     both are -log p(id | z) for independent tokens, as E[-log p(id|z)] is ½ ∫ e^λ E‖x - x̂‖² dλ from there to infinity
     (Guo, Shamai and Verdú 2005, for the model's own x̂). So where the path ends is where the matched filter takes over
@@ -211,7 +211,7 @@ def _decoded(
     ask = _network(model, config, codec, modality, params, len(canvas))
 
     def read(x, mask, y, sigma):
-        """The codebook head as the decoder at the end of the path: -log p(ids | y), each cell by itself."""
+        """The text head as the decoder at the end of the path: -log p(ids | y), each cell by itself."""
         t = noise_scale / (noise_scale + sigma)
         log_probs = cast(jax.Array, ask(predict, per_canvas(t) * y, t).log_probs)
         counted = counted_cells(codec, mask)

@@ -10,7 +10,7 @@ from pixjax.codec import TEXT
 from pixjax.config import SamplingConfig
 from pixjax.diffusion import WHOLE
 from pixjax.diffusion.bound import Bound
-from pixjax.diffusion.legal_colors import counted_cells
+from pixjax.diffusion.posterior import counted_cells
 from pixjax.diffusion.sampler import SAMPLERS
 from pixjax.evaluation.likelihood import ENDPOINTS, Canvases, counted_canvases, figures_of_bound, units
 from pixjax.models.order_bound import TextReader, bound_in_order, choose, next_token_bits

@@ -17,7 +17,7 @@ from jaxtyping import Shaped
 
 from pixjax.errors import InputError
 from pixjax.models.jit import JiT, Params
-from pixjax.models.positions import sincos_table
+from pixjax.models.patches import sincos_table
 from pixjax.models.presets import Architecture
 
 Tensor = Shaped[np.ndarray, "..."]

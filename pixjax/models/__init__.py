@@ -1,6 +1,6 @@
 """The denoiser: `JiT` and the sizes that it comes in."""
 
-from pixjax.models.codebook import Codebook
+from pixjax.diffusion.posterior import Palette
 from pixjax.models.condition import marker_first, tell, text_types, type_condition
 from pixjax.models.jit import NO_LABEL, NO_TYPE, Context, JiT, Params, Prediction, Written, denoise, predict
 from pixjax.models.presets import VARIANTS, Architecture, architecture
@@ -10,9 +10,9 @@ __all__ = [
     "NO_TYPE",
     "VARIANTS",
     "Architecture",
-    "Codebook",
     "Context",
     "JiT",
+    "Palette",
     "Params",
     "Prediction",
     "Written",

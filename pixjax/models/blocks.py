@@ -13,7 +13,7 @@ from jaxtyping import Array
 from pixjax.models.attention import attend
 from pixjax.models.dense import FusedDense, dense
 from pixjax.models.on_mesh import by_canvas, shares_heads
-from pixjax.models.positions import rotate
+from pixjax.models.patches import rotate
 from pixjax.models.presets import Architecture
 
 _xavier = nn.initializers.xavier_uniform()

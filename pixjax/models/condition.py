@@ -34,7 +34,7 @@ def marker_first(
 def text_types(config: ModelConfig) -> tuple[int, ...]:
     """The type ids under which a canvas is known to be text.
 
-    With `tagging="none"` every canvas is; with a marker alone none is: `Codebook.reads_marker`.
+    With `tagging="none"` every canvas is; with a marker alone none is: `Palette.reads_marker`.
     """
     if not config.uses_condition:
         return () if config.uses_marker else (NO_TYPE,)

@@ -1,14 +1,14 @@
-"""What a denoiser costs: floating-point operations, counted as two a multiply-add, of matrix products alone."""
+"""The cost of a denoiser: floating-point operations, counted as two a multiply-add, of matrix products alone."""
 
 from pixjax.diffusion.decision_order import DecisionOrder
-from pixjax.models.codebook import Codebook
+from pixjax.diffusion.posterior import Palette
 from pixjax.models.presets import Architecture
 
 
 def forward_flops(
     arch: Architecture,
     context_canvases: int = 0,
-    codebook: Codebook | None = None,
+    palette: Palette | None = None,
     order: DecisionOrder | None = None,
 ) -> int:
     """Of one canvas through the denoiser once, with so many canvases of context.
@@ -27,23 +27,23 @@ def forward_flops(
         total += 2 * patches * width * values
     if arch.self_condition and order is None:
         total += 2 * patches * values * arch.bottleneck
-    if codebook is not None:
-        values = arch.cell_width if arch.cell_layers else codebook.vocab_size
-        ends = codebook.is_input + codebook.is_output
+    if palette is not None:
+        values = arch.cell_width if arch.cell_layers else palette.vocab_size
+        ends = palette.is_input + palette.is_output
         total += own * 2 * patches * width * arch.patch[0] * arch.patch[1] * values * ends
         streams = 1 if order is None else 2
         taps = streams * (2 * arch.cell_reach + 1)
         if order is not None and order.block == 1:  # both see the same cells before, and beside them their own
             taps = arch.cell_reach + 2
         a_block = taps * arch.cell_width * 2 * arch.cell_width + streams * 2 * arch.cell_width**2
-        cells, vocab = codebook.codec.capacity, codebook.vocab_size
+        cells, vocab = palette.codec.capacity, palette.vocab_size
         total += 2 * cells * 2 * arch.cell_layers * a_block
         if order is not None:  # of the last layer the clean stream is not needed
             total -= 2 * cells * (arch.cell_layers > 0) * (a_block - _of_noisy(arch, order))
         if arch.cell_layers:
             total += 2 * cells * (streams + 1) * vocab * arch.cell_width  # into them and out of them
-        if codebook.is_output:
-            total += 2 * cells * vocab * 3 * codebook.codec.color_code.pixels  # the mean colour
+        if palette.is_output:
+            total += 2 * cells * vocab * 3 * palette.codec.color_code.pixels  # the mean colour
     conditions = own + (context_canvases > 0)  # one t for the canvas, another for what is clean
     patches *= canvases
     total += 2 * (256 * width + width * width + 2 * width * width)  # of t, and the last modulation
@@ -64,7 +64,7 @@ def _of_noisy(arch: Architecture, order: DecisionOrder) -> int:
 def training_flops(
     arch: Architecture,
     self_conditioned: float = 0.0,
-    codebook: Codebook | None = None,
+    palette: Palette | None = None,
     order: DecisionOrder | None = None,
 ) -> float:
     """Of one canvas in one update: the backward pass costs twice the forward. Recomputation is not counted.
@@ -73,4 +73,4 @@ def training_flops(
     predict twice.
     """
     passes = 3 + self_conditioned * arch.self_condition * (order is None)
-    return passes * forward_flops(arch, arch.context_canvases, codebook, order)
+    return passes * forward_flops(arch, arch.context_canvases, palette, order)

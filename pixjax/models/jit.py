@@ -14,14 +14,13 @@ from jaxtyping import Array, Bool, Float, Int
 
 from pixjax.codec import IMAGE
 from pixjax.diffusion.decision_order import DecisionOrder
+from pixjax.diffusion.posterior import Palette
 from pixjax.models.blocks import Block, modulate, norm
-from pixjax.models.codebook import Codebook
 from pixjax.models.dense import dense
 from pixjax.models.on_mesh import by_canvas
-from pixjax.models.patches import patchify, unpatchify
-from pixjax.models.positions import rope_angles, sincos_table, time_features
+from pixjax.models.patches import patchify, rope_angles, sincos_table, time_features, unpatchify
 from pixjax.models.presets import Architecture
-from pixjax.models.text_layers import TextLayers
+from pixjax.models.text_head import TextHead
 from pixjax.models.text_rows import ANY_ROW, TextRows
 
 Params = dict[str, Any]
@@ -35,7 +34,7 @@ class Prediction(NamedTuple):
     """What the network says of a noisy canvas."""
 
     x_hat: Float[Array, "batch height width 3"]  # the clean canvas, in the scale of the data
-    # Of each id of what may be text, as if it were: with a codebook head.
+    # Of each id of what may be text, as if it were: with a text head.
     log_probs: Float[Array, "text cells vocab"] | None = None
 
 
@@ -150,7 +149,7 @@ class JiT(nn.Module):
     """The denoiser: noisy canvas and t to the clean canvas."""
 
     arch: Architecture
-    codebook: Codebook | None = None
+    palette: Palette | None = None
     orders: tuple[DecisionOrder, ...] = ()  # that text may be decided in, beside all at once
 
     def __call__(self, *inputs: Any, **conditions: Any) -> Float[Array, "batch height width 3"]:
@@ -172,7 +171,7 @@ class JiT(nn.Module):
         text_rows: TextRows = ANY_ROW,
         deterministic: bool = True,
     ) -> Prediction:
-        """The clean canvas x, in the scale of the data ([-1, 1]), float32, and with a codebook head what it reads.
+        """The clean canvas x, in the scale of the data ([-1, 1]), float32, and with a text head what it reads.
 
         Args:
           z: noisy canvas.
@@ -189,7 +188,7 @@ class JiT(nn.Module):
         arch = self.arch
         condition_BD = self._condition(z.shape[0], type_id, label)
         embed, embed_time = self._embeddings()
-        text = None if self.codebook is None or not text_rows.places else TextLayers.of(arch, self.codebook)
+        text = None if self.palette is None or not text_rows.places else TextHead.of(arch, self.palette)
         if any(order.is_within_patches for order in self.orders):
             first_patch = self.param("first_patch", _normal, (arch.width,))
 
@@ -197,19 +196,19 @@ class JiT(nn.Module):
         if order is None:
             x = embed(z, previous)
             if text is not None:
-                is_text = text.codebook.is_text(jnp.full(len(z), NO_TYPE) if type_id is None else type_id, z)
-                log_posterior_BCV = text.codebook.log_posterior(text_rows.of(z), text_rows.of(t))
+                is_text = text.palette.is_text(jnp.full(len(z), NO_TYPE) if type_id is None else type_id, z)
+                log_posterior_BCV = text.palette.log_posterior(text_rows.of(z), text_rows.of(t))
                 cells = text.below(log_posterior_BCV)
-                if text.codebook.is_input:
+                if text.palette.is_input:
                     x = text_rows.replace(x, is_text, text_rows.of(x) + text.embed(cells))
             c_BCD = by_canvas(embed_time(t) + condition_BD)[:, None]
             is_image = jnp.zeros(len(z), bool) if type_id is None else type_id == IMAGE
             tokens = _Tokens(x, c_BCD, x.shape[1:2], angles, jnp.broadcast_to(is_image[:, None], x.shape[:2]))
         else:
-            text, written = cast(TextLayers, text), cast(Written, written)
-            log_posterior_BCV = text.codebook.log_posterior(z, written.t)
+            text, written = cast(TextHead, text), cast(Written, written)
+            log_posterior_BCV = text.palette.log_posterior(z, written.t)
             # Letter by letter all is said of a cell without it, and its own noise comes in at the end alone.
-            shown = text.codebook.log_posterior(z, None) if order.block == 1 else log_posterior_BCV
+            shown = text.palette.log_posterior(z, None) if order.block == 1 else log_posterior_BCV
             cells, clean_cells = text.below_in_order(shown, written.clean, order)
             c_of_clean = by_canvas(embed_time(jnp.ones(1)) + condition_BD)[:, None]
             clean = embed(written.clean, clean=True) + text.embed(clean_cells)
@@ -237,15 +236,15 @@ class JiT(nn.Module):
         shift, scale = jnp.split(modulation, 2, axis=-1)
         x = modulate(norm("out_norm")(x), shift, scale)
         if order is not None:
-            text = cast(TextLayers, text)
+            text = cast(TextHead, text)
             log_probs = text.read_in_order(x, cells, clean_cells, log_posterior_BCV, order)
-            return Prediction(text.codebook.mean(log_probs), log_probs)
+            return Prediction(text.palette.mean(log_probs), log_probs)
         out = by_canvas(dense(arch.patch[0] * arch.patch[1] * 3, kernel_init=_zeros, name="out")(x))
         x_hat = unpatchify(out, arch.patch, arch.grid)
-        if text is None or not text.codebook.is_output:
+        if text is None or not text.palette.is_output:
             return Prediction(x_hat)
         log_probs = text.read(text_rows.of(x), cells, log_posterior_BCV)
-        return Prediction(text_rows.replace(x_hat, is_text, text.codebook.mean(log_probs)), log_probs)
+        return Prediction(text_rows.replace(x_hat, is_text, text.palette.mean(log_probs)), log_probs)
 
     def _embeddings(self):
         """Of canvases, by patches and with their places, and of times."""

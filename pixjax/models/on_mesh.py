@@ -1,4 +1,4 @@
-"""Where activations lie on the mesh (data, fsdp, tensor) that a step is traced for.
+"""The places of activations on the mesh (data, fsdp, tensor) that a step is traced for.
 
 Left to itself the compiler lets the layout of a weight spread to what it is multiplied with, and moves activations to
 and fro. A step that is traced without a mesh (`jax.sharding.use_abstract_mesh`) is left as it is.

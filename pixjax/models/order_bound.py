@@ -20,8 +20,8 @@ from pixjax.codec import TEXT, to_float
 from pixjax.config import Config
 from pixjax.diffusion import WHOLE, DecisionOrder, noisy, noisy_blocks
 from pixjax.diffusion.bound import Bound, Proposal, even, fitted, prior_kl
-from pixjax.diffusion.legal_colors import counted_cells
 from pixjax.diffusion.path import time_at
+from pixjax.diffusion.posterior import counted_cells
 from pixjax.models.condition import tell
 from pixjax.models.jit import NO_LABEL, JiT, Params, Written, predict
 
@@ -42,7 +42,7 @@ class TextReader:
 
     @classmethod
     def named(cls, model: JiT, config: Config, name: str) -> "TextReader":
-        codec = model.codebook.codec  # type: ignore[union-attr]
+        codec = model.palette.codec  # type: ignore[union-attr]
         return cls(model=model, config=config, order=DecisionOrder.named(name, codec, config.model.patch))
 
     @property
@@ -51,7 +51,7 @@ class TextReader:
 
     @property
     def codec(self):
-        return self.model.codebook.codec  # type: ignore[union-attr]
+        return self.model.palette.codec  # type: ignore[union-attr]
 
     @property
     def num_blocks(self) -> int:

@@ -1,4 +1,4 @@
-"""Which canvases of a batch may be text: the layers for text leave out those that are known to be images."""
+"""The canvases of a batch that may be text: the layers for text leave out those that are known to be images."""
 
 import dataclasses
 

@@ -16,13 +16,12 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from pixjax.diffusion.decision_order import DecisionOrder
+from pixjax.diffusion.posterior import Palette
 from pixjax.models.blocks import Block, Past, modulate
-from pixjax.models.cells import next_cell
-from pixjax.models.codebook import Codebook
 from pixjax.models.dense import precision_of
 from pixjax.models.jit import NO_TYPE, Context, JiT, Params
-from pixjax.models.patches import patchify
-from pixjax.models.positions import rope_angles, sincos_table, time_features
+from pixjax.models.patches import patchify, rope_angles, sincos_table, time_features
+from pixjax.models.text_head import next_cell
 
 
 class Draw(NamedTuple):
@@ -59,7 +58,7 @@ def write(
     condition = network.condition(len(given), type_id, label)
     past, present = network.remember(condition, context)
     c_of_clean = (network.embed_time(jnp.ones(1)) + condition)[:, None]
-    arch, book = model.arch, network.book
+    arch, book = model.arch, network.palette
     histories = jnp.zeros((2, arch.cell_layers, len(given), arch.cell_reach, network.values), arch.dtype)
     first = jnp.broadcast_to(params["first_patch"], (len(given), 1, arch.width))
 
@@ -122,13 +121,13 @@ class _Network:
     order: DecisionOrder
 
     @property
-    def book(self) -> Codebook:
-        assert self.model.codebook is not None
-        return self.model.codebook
+    def palette(self) -> Palette:
+        assert self.model.palette is not None
+        return self.model.palette
 
     @property
     def values(self) -> int:
-        return self.model.arch.cell_width if self.model.arch.cell_layers else self.book.vocab_size
+        return self.model.arch.cell_width if self.model.arch.cell_layers else self.palette.vocab_size
 
     @property
     def num_patches(self) -> int:
@@ -147,7 +146,7 @@ class _Network:
     @functools.cached_property
     def places(self) -> dict[str, Any]:
         """For each slot of each patch its cell, whether there is one, and its pixels within the patch."""
-        arch, codec, slots = self.model.arch, self.book.codec, self.order.cells_per_patch
+        arch, codec, slots = self.model.arch, self.palette.codec, self.order.cells_per_patch
         row, column = np.divmod(codec.cell_index, codec.canvas_size)
         in_patch = row % arch.patch[0] * arch.patch[1] + column % arch.patch[1]
         shape = (self.num_patches * slots,)
@@ -299,7 +298,7 @@ class _Network:
 
     def embed_patch(self, ids, below, patch):
         """A clean patch as a token, [batch, width]; `ids` and `below` are of its slots."""
-        arch, book, batch = self.model.arch, self.book, len(ids)
+        arch, book, batch = self.model.arch, self.palette, len(ids)
         size = arch.patch[0] * arch.patch[1]
         # What is no cell is black, and says nothing; slots without a cell are written where nobody looks.
         where = jnp.where(patch["is_cell"][:, None], patch["pixels"], size).reshape(-1)

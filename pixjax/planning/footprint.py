@@ -109,7 +109,7 @@ def measure_memory(
 
 
 def smallest_mesh(config: Config, mesh: tuple[int, int, int]) -> tuple[int, int, int]:
-    """That stands for a mesh: two replicas, or as many as give every decision order a canvas.
+    """The mesh that stands for a larger one: two replicas, or as many as give every decision order a canvas.
 
     Raises `InputError` where the batch does not divide over the mesh, or is too small for the orders.
     """
@@ -205,7 +205,7 @@ def compile_step(config: Config, target: Target, mesh: tuple[int, int, int], can
 
 
 def bytes_per_device(tree: Any) -> int:
-    """Of arrays, or `ShapeDtypeStruct`s, with their shardings."""
+    """The bytes on one device of arrays, or `ShapeDtypeStruct`s, with their shardings."""
     return sum(math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize for x in jax.tree.leaves(tree))
 
 

@@ -74,7 +74,7 @@ def require_possible(
         raise InputError(f"step {wrong[0]} is not one of the {settings.steps} steps: choose 0 to {settings.steps - 1}")
     if settings.project_from < 1 and model.codebook_head:
         raise InputError(
-            f"sampling.project_from={settings.project_from} draws colours toward legal ones, and a codebook head says "
+            f"sampling.project_from={settings.project_from} draws colours toward legal ones, and a text head says "
             "the mean legal colour already: leave it at 1"
         )
     settings = dataclasses.replace(settings, blocks=_possible_blocks(denoiser, modality, settings, given, changes))

@@ -1,4 +1,4 @@
-"""What an update computes: the denoiser's part, which grows with the batch, and the optimizer's, which does not."""
+"""The FLOPs of an update: the denoiser's part, which grows with the batch, and the optimizer's, which does not."""
 
 import jax
 
@@ -25,7 +25,7 @@ def update_flops(config: Config, model: JiT, shards: int = 1) -> float:
     for name, of in rows.of.items():
         number, order = rows.groups * len(of), orders.get(name)
         text = number if order else number // text_rows.period * len(text_rows.places)
-        total += text * training_flops(model.arch, twice, model.codebook, order)
+        total += text * training_flops(model.arch, twice, model.palette, order)
         total += (number - text) * training_flops(model.arch, twice)
     return total
 

@@ -16,7 +16,7 @@ from pixjax.models import JiT, Params
 from pixjax.training.mesh import replicated
 from pixjax.training.state import init_params
 
-# A condition or a codebook that the first run did not have begins untrained; every other parameter has to be there.
+# A condition or a text head that the first run did not have begins untrained; every other parameter has to be there.
 NEW_PARAMETERS = re.compile(
     "type_embedding|class_embedding|embed_previous|context_segment|context_modality|embed_ids|out_ids|cells_.*|first_patch"
 )

@@ -15,22 +15,22 @@ from pixjax.config import Config
 from pixjax.data.context import empty_context
 from pixjax.diffusion import require_measurable
 from pixjax.errors import InputError
-from pixjax.models import Codebook, JiT
+from pixjax.models import JiT, Palette
 from pixjax.training.mesh import batch_sharding, replicated, state_shardings
 from pixjax.training.state import TrainState, init_state
 from pixjax.training.step import Batch, TrainStep
 
-_MOST_PROBABILITIES = 2**23  # of a codebook, on one canvas: 32 MiB each time they are held
+_MOST_PROBABILITIES = 2**23  # of a text head, on one canvas: 32 MiB each time they are held
 
 
 def place_state(config: Config, model: JiT, optimizer: optax.GradientTransformation, mesh: Mesh) -> TrainState:
     """The state of a run, a `ShapeDtypeStruct` with its sharding for each array.
 
-    Raises `InputError` where a codebook has too large a vocabulary to be trained, or a law of t adapts to what is not
+    Raises `InputError` where a text head has too large a vocabulary to be trained, or a law of t adapts to what is not
     measured.
     """
     require_measurable(config)
-    _require_few_probabilities(model.codebook)
+    _require_few_probabilities(model.palette)
     shapes = jax.eval_shape(lambda: init_state(config, model, optimizer))
 
     def place(x: jax.ShapeDtypeStruct, sharding: NamedSharding) -> jax.ShapeDtypeStruct:
@@ -39,11 +39,11 @@ def place_state(config: Config, model: JiT, optimizer: optax.GradientTransformat
     return jax.tree.map(place, shapes, state_shardings(mesh, shapes))
 
 
-def _require_few_probabilities(codebook: Codebook | None) -> None:
-    if codebook is not None and codebook.codec.capacity * codebook.vocab_size > _MOST_PROBABILITIES:
+def _require_few_probabilities(palette: Palette | None) -> None:
+    if palette is not None and palette.codec.capacity * palette.vocab_size > _MOST_PROBABILITIES:
         raise InputError(
-            f"a codebook holds a probability for each of {codebook.vocab_size:,} ids in each of "
-            f"{codebook.codec.capacity:,} cells, too many for one canvas: choose a smaller vocabulary, such as "
+            f"a text head holds a probability for each of {palette.vocab_size:,} ids in each of "
+            f"{palette.codec.capacity:,} cells, too many for one canvas: choose a smaller vocabulary, such as "
             "codec.tokenizer=bytes, smaller canvases, or model.codebook_head=False, model.codebook_input=False, "
             "model.cell_layers=0 and diffusion.blocks.text=whole"
         )

@@ -1,6 +1,4 @@
-"""Which canvases of a batch are decided in which order, and which of them are images: the same ones in every batch, and
-as many on every device.
-"""
+"""The rows of a batch by decision order and modality: the same in every batch, and as many on every device."""
 
 import dataclasses
 

@@ -12,7 +12,7 @@ from pixjax.config import Config
 from pixjax.data import text_share
 from pixjax.diffusion import DecisionOrder, Information, no_information
 from pixjax.errors import InputError
-from pixjax.models import Codebook, JiT, Params, architecture, text_types
+from pixjax.models import JiT, Palette, Params, architecture, text_types
 
 
 @flax.struct.dataclass
@@ -27,17 +27,17 @@ class TrainState:
 def make_model(config: Config, codec: CanvasCodec | None = None) -> JiT:
     """The denoiser of a config. `codec` is the config's, made from it when None.
 
-    Raises `InputError` where a codebook would take images for text.
+    Raises `InputError` where a text head would take images for text.
     """
     model = config.model
     if not (model.codebook_head or model.codebook_input):
         return JiT(architecture(model))
     if model.tagging == "none" and text_share(config) < 1:
         raise InputError(
-            "with model.tagging='none' a codebook takes every canvas for text, and data.sources has images: set "
+            "with model.tagging='none' a text head takes every canvas for text, and data.sources has images: set "
             "model.tagging='condition' or 'both', or model.codebook_head=False and codebook_input=False"
         )
-    codebook = Codebook(
+    palette = Palette(
         codec=codec or CanvasCodec(**config.codec_arguments()),
         noise_scale=config.diffusion.noise_scale,
         text_types=text_types(model),
@@ -46,8 +46,8 @@ def make_model(config: Config, codec: CanvasCodec | None = None) -> JiT:
         reads_marker=config.diffusion.marker_first > 0,
     )
     names = config.diffusion.blocks.shares
-    orders = (DecisionOrder.named(name, codebook.codec, model.patch) for name in names)
-    return JiT(architecture(model), codebook, tuple(order for order in orders if order))
+    orders = (DecisionOrder.named(name, palette.codec, model.patch) for name in names)
+    return JiT(architecture(model), palette, tuple(order for order in orders if order))
 
 
 @functools.partial(jax.jit, static_argnums=0)

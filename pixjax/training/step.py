@@ -60,7 +60,7 @@ def make_train_step(
     metric `skipped_updates`.
 
     Args:
-      rows: how batches are parted; those of the config unless given. With a codebook its text has to be where
+      rows: how batches are parted; those of the config unless given. With a text head its text has to be where
         `make_batches` puts it.
     """
     training, diffusion = config.training, config.diffusion
@@ -154,11 +154,11 @@ def make_train_step(
         counted, ids = mask.reshape(len(t), -1)[:, cells], codec.decode_ids(x)[0]
         found = codec.decode_ids(jax.lax.stop_gradient(x_hat))[0]
         is_read = jnp.zeros(len(t), bool)
-        if prediction.log_probs is not None and model.codebook:
+        if prediction.log_probs is not None and model.palette:
             # Text of which nothing tells is a canvas like any other: what it gets is the pixel head's.
             is_read = modality == TEXT  # in an order, for which it is known to be text
             if order is None:
-                is_read &= model.codebook.is_text(problem["type_id"], problem["z"])
+                is_read &= model.palette.is_text(problem["type_id"], problem["z"])
             found = text_rows.replace(found, is_read, jnp.argmax(prediction.log_probs, axis=-1))
             if diffusion.text_loss == "cross_entropy" or order is not None:
                 read = reading_loss(prediction.log_probs, text_rows.of(ids), text_rows.of(counted))

@@ -165,7 +165,7 @@ def test_posteriors_of_a_large_vocabulary_are_computed_in_parts(monkeypatch):
     x, _ = letters(4)
     run = functools.partial(bits, matched_filter(CODEC, 1.0, LOG_PRIOR), x, text_reconstruction(CODEC, LOG_PRIOR))
     whole = run(num_times=2)
-    monkeypatch.setattr("pixjax.diffusion.legal_colors._POSTERIORS", 4 * 27 * 5)  # does not divide 64 cells
+    monkeypatch.setattr("pixjax.diffusion.posterior._POSTERIORS", 4 * 27 * 5)  # does not divide 64 cells
     np.testing.assert_allclose(run(num_times=2), whole, rtol=1e-5)
 
 

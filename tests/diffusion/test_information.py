@@ -47,7 +47,7 @@ def test_it_goes_where_the_information_is_and_leaves_no_place_out(canvases, upda
 
 
 def test_where_no_error_is_left_it_is_even():
-    """A codebook is exact above the log-SNR at which its colours are told apart."""
+    """The posterior is exact above the log-SNR at which its colours are told apart."""
     t = time_at(jnp.linspace(5.0, 9.0, 8), NOISE_SCALE)
     seen = seen_information(LAW, jnp.zeros(8), t, TEXTS[:8] == TEXT, NOISE_SCALE)
     found = log_snrs(remember(no_information(LAW), seen))

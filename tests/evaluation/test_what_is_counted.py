@@ -9,7 +9,7 @@ from pixjax.codec import TEXT, CanvasCodec
 from pixjax.codec.subword import hugging_face_tokenizer, train_bpe
 from pixjax.codec.tokenizer import ByteTokenizer
 from pixjax.data import make_batches
-from pixjax.diffusion.legal_colors import counted_cells
+from pixjax.diffusion.posterior import counted_cells
 from pixjax.evaluation.held_out import read_canvases
 
 CHINESE = "天地玄黄宇宙洪荒日月盈昃辰宿列张" * 40

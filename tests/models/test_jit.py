@@ -13,8 +13,7 @@ from pixjax.codec import IMAGE, TEXT
 from pixjax.config import ModelConfig
 from pixjax.errors import InputError
 from pixjax.models import NO_TYPE, VARIANTS, Context, JiT, architecture
-from pixjax.models.patches import patchify, unpatchify
-from pixjax.models.positions import rope_angles, rotate, sincos_table
+from pixjax.models.patches import patchify, rope_angles, rotate, sincos_table, unpatchify
 
 denoise = jax.jit(models.denoise, static_argnums=0)
 SMALL = ModelConfig(

@@ -13,12 +13,12 @@ from pixjax.config import Config, ModelConfig
 from pixjax.diffusion import DecisionOrder, noisy
 from pixjax.diffusion.bound import prior_kl
 from pixjax.diffusion.path import time_at
-from pixjax.models import Codebook, JiT, Prediction, architecture
+from pixjax.models import JiT, Palette, Prediction, architecture
 from pixjax.models.order_bound import LOG_SNR_MIN, TextReader, bound_in_order, choose
 
 SIZE = 4
 CODEC = CanvasCodec(tokenizer="chars27", code="radix:3:1", canvas_size=SIZE, patch_size="1x4", marker=False)
-BOOK = Codebook(codec=CODEC, noise_scale=1.0, text_types=(-1,), is_input=True, is_output=True)
+BOOK = Palette(codec=CODEC, noise_scale=1.0, text_types=(-1,), is_input=True, is_output=True)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -87,7 +87,7 @@ def test_of_one_cell_the_terms_add_up_to_the_log_probability_for_any_end():
     -log softmax(logits) at its id, wherever the path ends.
     """
     codec = CanvasCodec(tokenizer="chars27", code="radix:3:1", canvas_size=1, patch_size="1", marker=False)
-    book = Codebook(codec=codec, noise_scale=1.0, text_types=(-1,), is_input=True, is_output=True)
+    book = Palette(codec=codec, noise_scale=1.0, text_types=(-1,), is_input=True, is_output=True)
     logits = jnp.asarray(np.random.default_rng(2).standard_normal(27) * 1.5, jnp.float32)
     nodes, weights = np.polynomial.hermite_e.hermegauss(14)
     noise = np.stack(np.meshgrid(nodes, nodes, nodes), axis=-1).reshape(-1, 1, 1, 3)

@@ -13,7 +13,7 @@ from pixjax.codec import CanvasCodec, to_float
 from pixjax.config import ModelConfig
 from pixjax.diffusion import DecisionOrder
 from pixjax.errors import InputError
-from pixjax.models import Codebook, Context, JiT, Written, architecture
+from pixjax.models import Context, JiT, Palette, Written, architecture
 
 SIZE = 8  # two patches of four letters a row
 MODEL = ModelConfig(
@@ -32,7 +32,7 @@ def codec(marker=False, **options):
 
 
 def model_of(order: DecisionOrder, **changes) -> JiT:
-    book = Codebook(codec=order.codec, noise_scale=NOISE_SCALE, text_types=(-1,), is_input=True, is_output=True)
+    book = Palette(codec=order.codec, noise_scale=NOISE_SCALE, text_types=(-1,), is_input=True, is_output=True)
     return JiT(architecture(dataclasses.replace(MODEL, **changes)), book, (order,))
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import pytest
 
 from pixjax.codec import CanvasCodec
-from pixjax.diffusion.legal_colors import mean_colors
+from pixjax.diffusion.posterior import mean_colors
 from pixjax.models import Context, predict
 from pixjax.training.mesh import make_mesh
 from pixjax.training.optimizer import make_optimizer

@@ -71,7 +71,7 @@ def test_a_black_marker_without_noise_is_text_and_no_other(by_marker):
     black, white = (by_marker.codec.mark(z[:1], modality) for modality in (TEXT, IMAGE))
     z = jnp.concatenate([black, white, z[2:]])
     found = jax.jit(predict, static_argnums=0)(by_marker.model, by_marker.params, z, jnp.full(3, 0.4))
-    means = by_marker.model.codebook.mean(found.log_probs)
+    means = by_marker.model.palette.mean(found.log_probs)
     is_text = [bool((x_hat == mean).all()) for x_hat, mean in zip(found.x_hat, means, strict=True)]
     assert is_text == [True, False, False]
 

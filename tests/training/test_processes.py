@@ -13,8 +13,8 @@ from forked import Forked
 def config_file(tmp_path_factory, tiny_config):
     """A tiny config as a file, for the command line; every kind of layer that there is, for a mesh to split."""
     path = tmp_path_factory.mktemp("config") / "tiny.py"
-    codebook = {"codebook_head": True, "codebook_input": True, "cell_layers": 1, "cell_width": 16}
-    model = {"tagging": "both", "modality_mlp": True, **codebook}
+    text_head = {"codebook_head": True, "codebook_input": True, "cell_layers": 1, "cell_width": 16}
+    model = {"tagging": "both", "modality_mlp": True, **text_head}
     values = tiny_config(model=model, diffusion={"time": {"text": "adaptive:-6:10"}}).to_dict()
     path.write_text(f"from ml_collections import ConfigDict\ndef get_config():\n  return ConfigDict({values!r})\n")
     return path

@@ -118,7 +118,7 @@ def test_a_codebook_head_is_trained_by_the_cross_entropy_of_what_was_painted(tin
 
 
 def test_text_whose_type_is_hidden_teaches_the_pixel_head(tiny_config):
-    """What it is denoised by without a type; the codebook head says nothing of it."""
+    """What it is denoised by without a type; the text head says nothing of it."""
     model = {"tagging": "condition", "text_condition": True, "codebook_head": True}
     config = tiny_config(
         model=model, codec={"marker": False}, data={"sources": ["demo:text"]}, training={"type_dropout": 1.0}

@@ -1,4 +1,4 @@
-"""Samples of a model with a codebook head, whatever else it is told."""
+"""Samples of a model with a text head, whatever else it is told."""
 
 import dataclasses
 
