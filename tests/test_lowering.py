@@ -13,7 +13,7 @@ from pixjax.checkpoints.load import Denoiser
 from pixjax.codec import IMAGE, CanvasCodec, Modality
 from pixjax.config import Config
 from pixjax.data import text_share
-from pixjax.diffusion.proposal import even
+from pixjax.diffusion.bound import even
 from pixjax.evaluation import model_bound
 from pixjax.models import order_bound
 from pixjax.sampling import generate, text_in_order
