@@ -6,8 +6,8 @@ It is the text recipe of docs/text.md on canvases of 32x32 pixels: the 27 letter
 colour cube, a text head and its input, a layer over single letters below and above the transformer, Muon. A type
 embedding tells the model what a canvas is, and a marker in its corner tells everybody else. Most text is learned letter
 by letter. Nothing is downloaded. Two quiet CPU cores: 23 canvases a second after a minute of compiling, 3.4 M
-parameters; `make demo` took 3 min 36 s with the packages installed and other work beside it. `pixjax evaluate --workdir=runs/demo`
-then has 2.534 ± 0.044 bits per character of held-out documentation, letter by letter, and 6.693 ± 0.047 bits per
+parameters; `make demo` took 3 min 36 s with the packages installed and other work beside it. Its bare
+evaluation has 2.534 ± 0.044 bits per character of held-out documentation, letter by letter, and 6.693 ± 0.047 bits per
 dimension. All at once and with 500 updates, on 0.6 MB of plays and 300 photographs in place of the bundled data, it had
 3.053 ± 0.018 bits per character of other plays (their 2-gram 3.34, 3-gram 2.88) and 33 % valid words.
 """
