@@ -371,8 +371,10 @@ def _read_on_host(folder: epath.Path) -> Any:
     )
     handler = _array_handler(folder, multiprocessing_options=alone)
     with ocp.Checkpointer(handler, multiprocessing_options=alone) as checkpointer:
-        tree = checkpointer.metadata(folder).item_metadata.tree
-        as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
+        described = checkpointer.metadata(folder).item_metadata
+        if described is None:  # orbax says no more of what it cannot read
+            raise FileNotFoundError("a file that says what arrays it has is missing or damaged")
+        as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), described.tree)
         return checkpointer.restore(folder, restore_args=as_numpy)
 
 
