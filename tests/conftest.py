@@ -1,6 +1,5 @@
 """Shared fixtures: real data where there is any, one compilation cache for all processes, a tiny config and run."""
 
-import logging
 import os
 import pathlib
 import shutil
@@ -22,10 +21,6 @@ from forked import ForkServer  # noqa: E402
 
 check_annotations()
 jax.config.update("jax_numpy_rank_promotion", "raise")  # a missing axis is an error, not a broadcast
-
-# What orbax leaves of reads that failed is collected at any later moment, and told with a traceback. Python 3.11 parses
-# lines for that, which ends in a SystemError where the moment is in the middle of another test's `ast.parse`.
-logging.getLogger("asyncio").setLevel(logging.CRITICAL)
 
 from pixjax.config import Config  # noqa: E402
 

@@ -22,10 +22,11 @@ from etils import epath
 from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers as keep_rules
 
+from pixjax.checkpoints.array_items import array_handler, arrays_on_host, restore_args
 from pixjax.checkpoints.digests import describe_leaves, digests, digests_on_host
+from pixjax.checkpoints.event_loops import drained_event_loops
 from pixjax.checkpoints.provenance import versions
 from pixjax.checkpoints.run_files import CONFIG_FILE, workdir_path
-from pixjax.checkpoints.s3_arrays import is_on_s3, s3_array_options
 from pixjax.checkpoints.save_barrier import SaveBarrier
 from pixjax.codec import CanvasCodec
 from pixjax.config import Config, TrainingConfig
@@ -79,7 +80,7 @@ class Checkpoints:
             options["cleanup_tmp_directories"] = True  # of a save that was interrupted
             options |= self._together.options()
         handlers = ocp.handlers.DefaultCheckpointHandlerRegistry()
-        arrays = _array_handler(self.workdir)
+        arrays = array_handler(self.workdir)
         handlers.add(None, ocp.args.PyTreeSave, arrays)
         handlers.add(None, ocp.args.PyTreeRestore, arrays)
         return ocp.CheckpointManager(
@@ -257,7 +258,7 @@ class Checkpoints:
         problems = []
         for item, tree in list(meta["trees"].items())[part::parts]:
             try:
-                found = _read_on_host(self._folder / str(step) / item)
+                found = arrays_on_host(self._folder / str(step) / item)
                 self._require_equal(step, item, tree, describe_leaves(found))
                 self._require_equal(step, item, meta["digests"][item], digests_on_host(found))
             except DamagedCheckpoint as error:
@@ -271,7 +272,7 @@ class Checkpoints:
         meta = self.meta(step)
         for item, tree in trees.items():
             require_same_tree(self.workdir, item, self.tree(step, item), describe_leaves(tree))
-        args = {item: _restore_args(tree) for item, tree in trees.items()}
+        args = {item: restore_args(tree) for item, tree in trees.items()}
         restored = self._restore(step, **args)
         for item in trees:
             self._require_equal(step, item, meta["digests"][item], digests(restored[item]))
@@ -279,7 +280,8 @@ class Checkpoints:
 
     def _restore(self, step: int, **items: Any) -> Any:
         try:
-            return self._manager.restore(step, args=ocp.args.Composite(**items))
+            with drained_event_loops():
+                return self._manager.restore(step, args=ocp.args.Composite(**items))
         except Exception as error:  # orbax and tensorstore raise whatever they stumble over
             self._require_reach(step, error)
             raise self._damaged(step, _one_line(error)) from error
@@ -363,35 +365,10 @@ def _codec_dict(codec: CanvasCodec) -> dict[str, Any]:
     return {"description": codec.to_dict(), "files": files}
 
 
-def _read_on_host(folder: epath.Path) -> Any:
-    """The arrays of an item in this process's memory; it waits for no other process."""
-    this = jax.process_index()
-    alone = ocp.options.MultiprocessingOptions(
-        primary_host=this, active_processes={this}, barrier_sync_key_prefix=f"read-{this}"
-    )
-    handler = _array_handler(folder, multiprocessing_options=alone)
-    with ocp.Checkpointer(handler, multiprocessing_options=alone) as checkpointer:
-        described = checkpointer.metadata(folder).item_metadata
-        if described is None:  # orbax says no more of what it cannot read
-            raise FileNotFoundError("a file that says what arrays it has is missing or damaged")
-        as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), described.tree)
-        return checkpointer.restore(folder, restore_args=as_numpy)
-
-
-def _array_handler(path: epath.Path, **options: Any) -> ocp.PyTreeCheckpointHandler:
-    """What writes and reads the arrays of a workdir."""
-    where = s3_array_options() if is_on_s3(path) else {}
-    return ocp.PyTreeCheckpointHandler(**where, **options)
-
-
-def _restore_args(tree: Any) -> ocp.args.PyTreeRestore:
-    abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), tree)
-    return ocp.args.PyTreeRestore(abstract, restore_args=ocp.checkpoint_utils.construct_restore_args(abstract))
-
-
 def _sha256(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    said = error.__cause__ or error  # around what it met with in an array, orbax says no more than which
+    return " ".join(f"{type(said).__name__}: {said}".split())[:300]

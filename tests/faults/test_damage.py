@@ -1,7 +1,9 @@
 """Files of a workdir that are changed, shortened or gone: none is used in silence."""
 
 import contextlib
+import gc
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -132,6 +134,21 @@ def test_a_run_without_a_whole_checkpoint_stops_and_keeps_what_there_is(workdir,
         train(tiny_config(), workdir)
     assert saved_steps(workdir) == [3, 6]  # the reason may lie elsewhere: in the disk, or in a library
     assert not (workdir / "damaged").exists()
+
+
+@pytest.mark.parametrize("harm", [pathlib.Path.unlink, lambda path: os.truncate(path, path.stat().st_size // 2)])
+def test_damaged_arrays_are_told_in_one_line_and_by_nothing_else(workdir, harm, capfd, caplog):
+    """Many arrays fail at once, and what is told of each reaches stderr from threads of other libraries."""
+    for item in "params", "ema_0.9":
+        for path in pathlib.Path(workdir).glob(f"checkpoints/6/{item}/ocdbt.process_0/d/*"):
+            harm(path)
+    for command in ["inspect", "--verify"], ["sample", "--num=1", f"--out={workdir}/samples"]:
+        assert main([*command, f"--workdir={workdir}"]) != 0
+        gc.collect()  # errors that nobody asked for are told when their tasks are collected
+        out, err = capfd.readouterr()
+        assert "Traceback" not in out + err
+        assert len([line for line in (out + err).splitlines() if "is damaged" in line]) == 1
+    assert not [record for record in caplog.records if record.name == "asyncio"]
 
 
 def test_every_single_bit_and_every_exchange_changes_the_digest():

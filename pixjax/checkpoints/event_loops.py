@@ -1,0 +1,40 @@
+"""Event loops that are empty when they close, for orbax's reads.
+
+Orbax reads the arrays of an item as tasks of one event loop, and closes it at the first error. The reads that go on
+find a loop that is closed, or end with an error that nobody asks for, and asyncio and tensorstore tell each with a
+traceback, beside the one line that says what is wrong.
+"""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Iterator
+
+_ONE_AT_A_TIME = threading.Lock()  # the policy is that of the whole process
+
+
+class _DrainedLoop(asyncio.SelectorEventLoop):
+    """An event loop that waits for its tasks, and asks for their errors, before it closes."""
+
+    def close(self) -> None:
+        # To cancel them would leave what tensorstore reads, which tells the loop when it has ended.
+        if not self.is_closed() and not self.is_running() and (left := asyncio.all_tasks(self)):
+            self.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        super().close()
+
+
+class _DrainedLoops(asyncio.DefaultEventLoopPolicy):
+    def new_event_loop(self) -> asyncio.AbstractEventLoop:
+        return _DrainedLoop()
+
+
+@contextlib.contextmanager
+def drained_event_loops() -> Iterator[None]:
+    """Event loops that are made within leave nothing that still runs."""
+    with _ONE_AT_A_TIME:
+        before = asyncio.get_event_loop_policy()
+        asyncio.set_event_loop_policy(_DrainedLoops())
+        try:
+            yield
+        finally:
+            asyncio.set_event_loop_policy(before)
