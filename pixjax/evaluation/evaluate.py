@@ -303,8 +303,7 @@ def _samples(
         steps = np.unique(np.linspace(0, sampling.steps - 1, FRAMES).astype(int)).tolist()
         made = generate(denoiser, choice, num, seed=seed, trajectory=steps, stop=counter.stop)
         order = sampling.blocks.text or next(iter(denoiser.config.diffusion.blocks.shares))
-        each = passes_per_canvas(denoiser, order if choice == "text" else WHOLE)
-        counter(num * each * (2 if sampling.guidance != 1 else 1))
+        counter(num * passes_per_canvas(denoiser, order if choice == "text" else WHOLE))
         shown = {"frames": made.frames[:FILMED], "frame_times": made.frame_times[:FILMED]}
         return vars(made) | shown
 

@@ -80,10 +80,13 @@ def passes_per_token(denoiser: Denoiser, blocks: str) -> float:
 
 
 def passes_per_canvas(denoiser: Denoiser, blocks: str) -> int:
-    """What sampling computes for a canvas, in passes of the network through all of it."""
+    """What evaluation's samples compute for a canvas, in passes of the network through all of it."""
     if blocks == "1":
         return 1  # each token goes through it once
-    return _passes(denoiser.config.sampling) * (1 if blocks == WHOLE else -(-denoiser.codec.capacity // int(blocks)))
+    if blocks == WHOLE:  # guidance, of these alone, is toward a modality here: without a prompt, and without a label
+        guided = denoiser.config.sampling.guidance != 1 and denoiser.config.training.type_dropout > 0
+        return _passes(denoiser.config.sampling) * (2 if guided else 1)
+    return _passes(denoiser.config.sampling) * -(-denoiser.codec.capacity // int(blocks))
 
 
 def _passes(settings: SamplingConfig) -> int:

@@ -1,5 +1,6 @@
 """`pixjax evaluate`: what it writes, what it keeps when it is stopped, and what it does without."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -13,8 +14,10 @@ from etils import epath
 
 from pixjax.checkpoints.load import load
 from pixjax.cli import main
+from pixjax.diffusion import WHOLE
 from pixjax.evaluation.evaluate import EvaluationCounter, Stopped
 from pixjax.evaluation.held_out import read_held_out
+from pixjax.evaluation.order_likelihood import passes_per_canvas
 from pixjax.evaluation.result_cache import ResultCache
 from pixjax.report.run import evaluate
 
@@ -127,6 +130,24 @@ def test_the_meter_counts_and_stops():
     assert meter.evaluations == 7
     with pytest.raises(Stopped):
         EvaluationCounter(stop=lambda: True)(1)
+
+
+def test_guidance_is_a_second_pass_where_there_is_any(workdir):
+    """Of samples without a label and a prompt: those of a whole canvas, by a model that can do without its type."""
+    denoiser = load(workdir)
+
+    def passes(blocks, **training):
+        config = dataclasses.replace(denoiser.config.sampling, guidance=2.0, sampler="heun", steps=2)
+        trained = dataclasses.replace(denoiser.config.training, **training)
+        model = dataclasses.replace(denoiser.config.model, tagging="both", text_condition=True)
+        config = dataclasses.replace(denoiser.config, sampling=config, training=trained, model=model)
+        return passes_per_canvas(dataclasses.replace(denoiser, config=config), blocks)
+
+    assert passes(WHOLE) == 3
+    assert passes(WHOLE, type_dropout=0.1) == 6
+    assert passes("1", type_dropout=0.1) == 1
+    half = -(-denoiser.codec.capacity // 2)
+    assert passes(str(half), type_dropout=0.1) == 6  # two blocks, without guidance
 
 
 def test_held_out_canvases_are_the_same_each_time_and_none_twice(workdir):
