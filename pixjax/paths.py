@@ -99,6 +99,22 @@ def same_place(first: str | os.PathLike, second: str | os.PathLike) -> bool:
     return str(user_path(first)) == str(user_path(second))
 
 
+def file_stamp(path: str | os.PathLike) -> str:
+    """Changes with the bytes of a file, as far as that can be told without reading them; "missing" where it is none.
+
+    The time of its last change counts beside that of its bytes, which `cp -p`, `rsync -t` and `tar` set back to that of
+    another file.
+    """
+    try:
+        if is_remote(path):
+            found = StorePath(path).stat()
+            return f"{found.length} {found.mtime}"
+        stat = os.stat(path)
+    except OSError:
+        return "missing"
+    return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}"
+
+
 def _absolute(path: str) -> str:
     """Folders before a `..` are followed, since a link among them leads to another parent than its name says."""
     path = os.path.join(os.getcwd(), path)

@@ -194,7 +194,7 @@ def _read_rgb(path: Path) -> tuple[UInt8[np.ndarray, "height width 3"], dict[str
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}): check the path") from None
     if len(data) < 26 or not data.startswith(_SIGNATURE) or data[12:16] != b"IHDR":
-        raise InputError(f"{path} is not a PNG file: a canvas is one")
+        raise InputError(f"{path} is {_other_kind(data)}: fetch the PNG file that was written")
     width, height, depth, colour = struct.unpack(">IIBB", data[16:26])
     if max(width, height) > _MAX_SIDE:
         raise InputError(f"{path} is not a canvas: {width} x {height} pixels, where {_MAX_SIDE} a side are the most")
@@ -213,6 +213,16 @@ def _read_rgb(path: Path) -> tuple[UInt8[np.ndarray, "height width 3"], dict[str
         raise
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
         raise InputError(f"{path} is damaged ({error}): fetch it again") from None
+
+
+def _other_kind(data: bytes) -> str:
+    """What a file is that is no PNG. Messengers and web sites make JPEG, WebP and AVIF of what they are given."""
+    if data.startswith(b"\xff\xd8\xff"):
+        return "a JPEG file, which is lossy and keeps neither the colours nor the codec of a canvas"
+    if data[8:12] == b"WEBP" or data[4:8] == b"ftyp":
+        name = "WebP" if data[8:12] == b"WEBP" else "AVIF or HEIC"
+        return f"a file of {name}, which is mostly lossy and does not keep the codec of a canvas"
+    return "no PNG file, as a canvas is"
 
 
 def _colours(image: Any) -> UInt8[np.ndarray, "height width 3"]:

@@ -16,7 +16,7 @@ from typing import BinaryIO, NamedTuple
 from etils import epath
 
 from pixjax.errors import InputError
-from pixjax.paths import is_remote
+from pixjax.paths import file_stamp, is_remote
 
 _LOCAL_HEADER_BYTES = 30
 _MAX_MEMBER = 2**29  # bytes unpacked: more than the pixels of any picture that is used
@@ -166,12 +166,8 @@ class TarFiles:
         return chosen
 
     def stamp(self, index: int) -> str:
-        """There are no checksums in a tar, so it is the archive's time that tells."""
-        try:
-            stat = self._path.stat()
-        except OSError:
-            return "missing"
-        return f"{' '.join(map(str, self._members[index]))} {stat.length} {stat.mtime}"
+        """There are no checksums in a tar, so it is the archive's times that tell."""
+        return f"{' '.join(map(str, self._members[index]))} {file_stamp(self._path)}"
 
     def read(self, index: int) -> bytes:
         member = self._members[index]

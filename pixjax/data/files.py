@@ -4,6 +4,7 @@ import bisect
 import dataclasses
 import glob
 import os
+import pathlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol, runtime_checkable
@@ -15,7 +16,7 @@ from pixjax.data.images import missing_decoder
 from pixjax.data.picture_kinds import is_hidden, is_in_hidden, is_picture, kind_of, shown
 from pixjax.data.uri import expand_glob
 from pixjax.errors import InputError
-from pixjax.paths import is_remote, reachable_path
+from pixjax.paths import file_stamp, is_remote, reachable_path
 
 
 @runtime_checkable
@@ -81,24 +82,23 @@ class FolderFiles:
 
     def __init__(self, root: epath.Path, names: Sequence[str] | None = None):
         self._root = root
-        walk = _walk_remote(root) if is_remote(root) else _walk(os.fspath(root))
+        walk = _walk_remote(root) if is_remote(root) else _walk(os.fspath(root), above=_folders_around(root))
         self.names = tuple(sorted(walk) if names is None else names)
 
     def read(self, index: int) -> bytes:
         return (self._root / self.names[index]).read_bytes()
 
     def stamp(self, index: int) -> str:
-        try:
-            if is_remote(self._root):
-                found = (self._root / self.names[index]).stat()
-                return f"{found.length} {found.mtime}"
-            stat = os.stat(os.path.join(self._root, self.names[index]))
-        except OSError:
-            return "missing"
-        return f"{stat.st_size} {stat.st_mtime_ns}"
+        return file_stamp(os.path.join(self._root, self.names[index]))  # of many, so not by epath
 
     def only(self, indices: Sequence[int]) -> "FolderFiles":
         return FolderFiles(self._root, [self.names[index] for index in indices])
+
+
+def _folders_around(root: epath.Path) -> frozenset[tuple[int, int]]:
+    """Into these no link leads, as all that lies beside the source would come with it."""
+    around = (os.stat(folder) for folder in pathlib.Path(os.path.realpath(root)).parents)
+    return frozenset((here.st_dev, here.st_ino) for here in around)
 
 
 def _walk(folder: str, prefix: str = "", above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[str]:
@@ -109,14 +109,16 @@ def _walk(folder: str, prefix: str = "", above: frozenset[tuple[int, int]] = fro
         with os.scandir(folder) as entries:
             found = [(entry.name, entry.path, _is_kind(entry)) for entry in entries if not is_hidden(entry.name)]
     except OSError as error:
-        raise InputError(
-            f"folder {shown(folder)} cannot be read ({error.strerror}): allow it, or move the folder away"
-        ) from None
+        raise unreadable_folder(folder, error) from None
     for name, path, kind in found:
         if kind == "folder":
             yield from _walk(path, f"{prefix}{name}/", above | {identity})
         elif kind == "file":
             yield prefix + name
+
+
+def unreadable_folder(folder: str, error: OSError) -> InputError:
+    return InputError(f"folder {shown(folder)} cannot be read ({error.strerror}): allow it, or move the folder away")
 
 
 def _is_kind(entry: os.DirEntry) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -33,6 +34,11 @@ class Labels:
         return dict(sorted(Counter(self.numbers).items()))
 
 
+def class_name(label: Any) -> str:
+    """With composed accents: macOS and some editors write them decomposed, which sort elsewhere and look the same."""
+    return unicodedata.normalize("NFC", str(label))
+
+
 def number_labels(labels: Sequence[Any], where: str) -> Labels:
     """Whole numbers stay; names are numbered in sorted order; None is -1. `where` names the source in errors.
 
@@ -44,9 +50,9 @@ def number_labels(labels: Sequence[Any], where: str) -> Labels:
         raise InputError(f"{where}: label {str(odd)[:40]} is neither a number nor a name: give each picture one class")
     numbers = [label for label in given if type(label) is int]
     if not numbers:
-        names = sorted({str(label) for label in given})
+        names = sorted({class_name(label) for label in given})
         number_of = {name: i for i, name in enumerate(names)}
-        return Labels(tuple(-1 if label is None else number_of[str(label)] for label in labels), tuple(names))
+        return Labels(tuple(-1 if label is None else number_of[class_name(label)] for label in labels), tuple(names))
     if len(numbers) < len(given):
         name = next(label for label in given if type(label) is not int)
         raise InputError(
@@ -149,7 +155,7 @@ def require_same_classes(saved: ClassNames, sources: Sequence[Source]) -> None:
     Classes are numbered in the order of their names: with one more or less, every later one would be another.
     """
     for source, before, now in zip(sources, saved, source_classes(sources), strict=False):
-        before, now = before or [], now or []
+        before, now = ([class_name(name) for name in names or []] for names in (before, now))
         if before == now:
             continue
         gone = [name for name in before if name not in now]

@@ -10,12 +10,12 @@ from typing import Any
 
 from pixjax.codec import IMAGE
 from pixjax.data.images import BadImage, decode_image
-from pixjax.data.labels import number_labels
+from pixjax.data.labels import class_name, number_labels
 from pixjax.data.parquet import footer_digest, one_line, open_parquet
 from pixjax.data.source import Picture
 from pixjax.data.uri import SourceUri, expand_glob
 from pixjax.errors import InputError
-from pixjax.paths import reachable_path
+from pixjax.paths import file_stamp, reachable_path
 
 _PICTURES = ("image", "img", "jpg", "jpeg", "png", "webp", "picture", "pixel_values", "bytes")
 _LABELS = ("label", "labels", "class", "class_name", "fine_label", "wnid")
@@ -85,6 +85,7 @@ class ParquetPictures:
         self.num_labels = max(len(self.class_names or ()), max(self._labels) + 1) if label else 0
         self.class_records = dict(sorted(collections.Counter(self._labels).items())) if label else None
         self._digests = tuple(map(footer_digest, self._paths))
+        self._stamps = tuple(map(file_stamp, self._paths))  # pictures of one size may have one footer
         self._start()
 
     def _start(self) -> None:
@@ -108,7 +109,7 @@ class ParquetPictures:
     def stamp(self, record: int) -> str:
         """Changes with the file of a record."""
         number, row = self._locate(record)
-        return f"{self._digests[number]} {row}"
+        return f"{self._digests[number]} {self._stamps[number]} {row}"
 
     def fingerprint(self) -> str:
         """The same wherever the files lie."""
@@ -174,7 +175,7 @@ class _Columns:
         self.label = self._choose(uri, "label", [n for n in kinds if kinds[n] == "ClassLabel"], _LABELS, self.names)
         self.caption = self._choose(uri, "caption", [], _CAPTIONS, self.names)
         names = features.get(self.label, {}).get("names") or ()
-        self.class_names = tuple(map(str, names))
+        self.class_names = tuple(map(class_name, names))
 
     def _choose(
         self, uri: SourceUri, option: str, described: Sequence[str], usual: Sequence[str], among: Sequence[str]

@@ -7,13 +7,13 @@ sub-folders. `labels=folders` takes the sub-folders whatever else there is, `lab
 
 import dataclasses
 import json
-import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from etils import epath
 
 from pixjax.data.files import Files, JoinedFiles, PictureList, sample_key
+from pixjax.data.labels import class_name
 from pixjax.data.listed import common_folder, match_names, read_lines_by_file
 from pixjax.data.picture_kinds import shown
 from pixjax.data.uri import SourceUri
@@ -86,7 +86,7 @@ def classes_by_folder(names: Sequence[str], container: str = "") -> list[str | N
 
 
 def _class(folder: str) -> str:
-    return shown(unicodedata.normalize("NFC", folder))
+    return shown(class_name(folder))
 
 
 def folders_alike(names: Sequence[str]) -> list[tuple[str, str]]:

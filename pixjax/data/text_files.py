@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import os
+import pathlib
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +14,7 @@ from etils import epath
 from pixjax.codec import TEXT, Modality
 from pixjax.data.bad_records import BadRow
 from pixjax.data.content import COMPRESSIONS, TextPath, opened, plain_name
+from pixjax.data.files import unreadable_folder
 from pixjax.data.parquet import ParquetRows
 from pixjax.data.row_formats import JsonFile, JsonLines, Table
 from pixjax.data.rows import RowDocuments, Rows
@@ -151,17 +153,26 @@ def _kind_of(name: str) -> str:
 
 
 def _names_below(folder: epath.Path) -> Iterator[str]:
-    """Relative, with forward slashes. A folder that is reached a second time, by a link, is not read again."""
+    """Relative, with forward slashes. A folder that is reached a second time, by a link, is not read again, nor one
+    that the whole lies in.
+    """
     if is_remote(folder):
         yield from folder.files_below()
         return
-    seen = set()
-    for parent, folders, names in os.walk(folder, followlinks=True):
+
+    def refuse(error: OSError) -> None:
+        raise unreadable_folder(error.filename, error) from None
+
+    seen = {str(around) for around in pathlib.Path(os.path.realpath(folder)).parents}
+    for parent, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
         folders.sort()
         seen.add(os.path.realpath(parent))
         folders[:] = [name for name in folders if os.path.realpath(os.path.join(parent, name)) not in seen]
         prefix = os.path.relpath(parent, folder).replace(os.sep, "/")
-        yield from (name if prefix == "." else f"{prefix}/{name}" for name in names)
+        for name in names:
+            place = os.path.join(parent, name)
+            if os.path.isfile(place) or not os.path.exists(place):  # a pipe would be waited for
+                yield name if prefix == "." else f"{prefix}/{name}"
 
 
 def _members(path: epath.Path) -> list[tuple[str, TextPath]]:

@@ -8,6 +8,7 @@ from typing import Any
 from pixjax.checkpoints.load import Denoiser
 from pixjax.codec import TEXT, Modality
 from pixjax.config import SampledBlocksConfig, SamplingConfig
+from pixjax.data.labels import class_name
 from pixjax.diffusion import WHOLE
 from pixjax.errors import InputError
 from pixjax.models import NO_LABEL
@@ -21,13 +22,14 @@ def class_number(denoiser: Denoiser, label: int | str) -> int:
         return int(label)
     except ValueError:
         pass
-    names = denoiser.class_names
+    names = tuple(name and class_name(name) for name in denoiser.class_names)
+    label = class_name(label)
     if label in names:
         if names.count(label) > 1:
             numbers = " and ".join(str(number) for number, name in enumerate(names) if name == label)
             raise InputError(f"--label={label} is the name of several classes, {numbers}: give the number of one")
         return names.index(label)
-    near = difflib.get_close_matches(str(label), [name for name in names if name], n=3, cutoff=0)
+    near = difflib.get_close_matches(label, [name for name in names if name], n=3, cutoff=0)
     known = (
         f"choose a name such as {', '.join(near)}, or a number" if near else "its classes have no names, give a number"
     )

@@ -176,6 +176,8 @@ def test_a_link_to_a_folder_above_is_not_entered_and_two_links_to_one_folder_are
     (tmp_path / "set" / "cats" / "deep" / "1.png").write_bytes(png(1))
     os.symlink(".", tmp_path / "set" / "self")
     os.symlink("../..", tmp_path / "set" / "cats" / "deep" / "up")
+    os.symlink("../..", tmp_path / "set" / "outside")
+    (tmp_path / "beside.png").write_bytes(png(1))
     os.symlink("cats", tmp_path / "set" / "kittens")
     os.symlink("nowhere.png", tmp_path / "set" / "cats" / "gone.png")
     os.symlink("itself.png", tmp_path / "set" / "cats" / "itself.png")

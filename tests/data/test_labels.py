@@ -1,6 +1,7 @@
 """Labels are numbers below the model's classes, and no class of one source is a class of another."""
 
 import json
+import unicodedata
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 from pixjax.codec import CanvasCodec
 from pixjax.config import Config, DataConfig, ModelConfig
 from pixjax.data import make_batches, open_source
+from pixjax.data.labels import require_same_classes
 from pixjax.errors import InputError
 
 
@@ -77,6 +79,20 @@ def test_labels_that_are_no_classes_are_refused(folder, labels, message):
         open_source(f"images:{folder}/pictures?labels={folder}/labels.jsonl", canvas_size=16)
     assert "labels.jsonl" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_name_is_one_class_with_its_accents_composed_or_not(folder):
+    """As macOS writes them, and as everybody else does: another order of the names would number them otherwise."""
+    names = [unicodedata.normalize("NFD", "Äpfel"), "Äpfel", "Birnen", None]
+    lines = [json.dumps({"file": f"{i}.png", "label": label}) for i, label in enumerate(names)]
+    (folder / "labels.jsonl").write_text("\n".join(lines))
+    source = open_source(f"images:{folder}/pictures?labels={folder}/labels.jsonl", canvas_size=16)
+    assert source.class_names == ("Birnen", "Äpfel")
+    assert sorted(picture.label for picture in source.load(range(4))) == [-1, 0, 1, 1]
+    saved = [[unicodedata.normalize("NFD", name) for name in source.class_names]]
+    require_same_classes(saved, [source])
+    with pytest.raises(InputError, match="the order of its classes is another"):
+        require_same_classes([saved[0][::-1]], [source])
 
 
 def test_the_largest_label_is_kept(folder):

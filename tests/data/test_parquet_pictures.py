@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import pickle
 
 import numpy as np
@@ -13,6 +14,7 @@ from pixjax.codec import CanvasCodec
 from pixjax.data import open_source
 from pixjax.data.images import BadImage
 from pixjax.data.keys import fold
+from pixjax.data.parquet import footer_digest
 from pixjax.data.preparation import plan_preparation
 from pixjax.data.prepare import prepare
 from pixjax.errors import InputError
@@ -66,7 +68,24 @@ def test_a_fingerprint_is_that_of_the_content_wherever_it_lies(tmp_path):
         write(tmp_path / folder / f"{folder}.parquet", 2, kind=kind)
     a, b, c = (open_source(f"images:{tmp_path}/{folder}", canvas_size=8) for folder in kinds)
     assert a.fingerprint() == b.fingerprint() != c.fingerprint()
-    assert a.stamp(0) == b.stamp(0) != a.stamp(1)
+    assert a.stamp(0) != a.stamp(1)
+
+
+def test_pictures_that_changed_are_prepared_anew_where_the_footer_is_the_same(tmp_path):
+    path, said = tmp_path / "a.parquet", []
+
+    def prepared(grey):
+        Image.new("RGB", (64, 64), (grey, grey, grey)).save(file := io.BytesIO(), "BMP")
+        rows = pa.array([{"bytes": file.getvalue(), "path": "a.bmp"}], STRUCT)
+        pq.write_table(pa.table({"image": rows}), path, compression="none")
+        os.utime(path, (1e9, 1e9))
+        prepare(plan_preparation(f"images:{path}", f"{tmp_path}/out", canvas_size=64), notify=said.append)
+        return shown(open_source(f"array_record:{tmp_path}/out", canvas_size=64).load([0]))
+
+    assert prepared(7) == [(7, -1, ())]
+    size, footer = path.stat().st_size, footer_digest(path)
+    assert prepared(200) == [(200, -1, ())]
+    assert (path.stat().st_size, footer_digest(path), len(said)) == (size, footer, 1)
 
 
 def test_a_picture_that_is_null_not_embedded_or_broken_is_passed_over(tmp_path):

@@ -8,6 +8,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import tarfile
 
 import numpy as np
 import pytest
@@ -439,6 +440,23 @@ def test_pictures_that_changed_under_their_names_are_prepared_anew_and_no_others
     assert open_source(f"array_record:{out}", canvas_size=16).load([0])[0].pixels[0, 0].tolist() == [1, 2, 3]
     prepare_at(source, tmp_path / "fresh")
     assert contents(out) == contents(tmp_path / "fresh")
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["folder", "tar"])
+def test_pictures_that_changed_are_prepared_anew_where_size_and_time_are_the_same(tmp_path, packed):
+    """As `cp -p`, `rsync -t` and the unpacking of an archive leave them."""
+    picture, archive = tmp_path / "pictures" / "a.bmp", tmp_path / "pictures.tar"
+    picture.parent.mkdir()
+    source = f"images:{archive if packed else picture.parent}"
+    for grey in (10, 200, 30):
+        Image.new("RGB", (16, 16), (grey, grey, grey)).save(picture)
+        os.utime(picture, (1e9, 1e9))
+        with tarfile.open(archive, "w") as tar:
+            tar.add(picture, "a.bmp")
+        os.utime(archive, (1e9, 1e9))
+        prepare(plan_preparation(source, str(tmp_path / "out"), canvas_size=16))
+        (prepared,) = open_source(f"array_record:{tmp_path}/out", canvas_size=16).load([0])
+        assert prepared.pixels[0, 0].tolist() == [grey] * 3
 
 
 def test_labels_that_changed_are_prepared_anew(tmp_path):

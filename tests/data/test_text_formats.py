@@ -261,6 +261,9 @@ def test_a_folder_is_all_the_texts_below_it_and_says_what_is_left_out(tmp_path, 
         (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "set" / name).write_text(text)
     (tmp_path / "set" / "b" / "again").symlink_to(tmp_path / "set")
+    (tmp_path / "set" / "b" / "outside").symlink_to(tmp_path)
+    (tmp_path / "beside.txt").write_text("another's")
+    os.mkfifo(tmp_path / "set" / "pipe.txt")
     assert read(tmp_path / "set") == ["1", "2", "3", "4"]
     assert caplog.messages == [f"{tmp_path}/set: left out 1 .jpg, 1 .png, 1 LICENSE, 1 README.md"]
     for name in FILES:
@@ -269,6 +272,20 @@ def test_a_folder_is_all_the_texts_below_it_and_says_what_is_left_out(tmp_path, 
     (tmp_path / "set" / "README.md").unlink()
     with pytest.raises(InputError, match=r"holds no text, only 1 .jpg, 1 .png, 1 LICENSE: known are \.txt, "):
         read(tmp_path / "set")
+
+
+def test_a_folder_that_may_not_be_read_is_told_and_not_left_out(tmp_path, monkeypatch):
+    (tmp_path / "locked").mkdir()
+    (tmp_path / "one.txt").write_text("one")
+
+    def scandir(folder, allowed=os.scandir):
+        if str(folder).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(folder))
+        return allowed(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(InputError, match=r"folder .*/locked cannot be read \(Permission denied\): allow it, or move"):
+        read(tmp_path)
 
 
 def test_a_zip_is_all_the_texts_in_it(tmp_path, caplog):

@@ -2,6 +2,7 @@
 
 import json
 import types
+import unicodedata
 
 import pytest
 
@@ -27,6 +28,13 @@ def test_a_workdir_keeps_the_names_of_its_classes(tiny_config, tmp_path):
 @pytest.mark.parametrize(("label", "number"), [("dogs", 2), ("1", 1), (0, 0), ("-1", -1)])
 def test_a_class_is_named_or_numbered(label, number):
     assert class_number(types.SimpleNamespace(class_names=("cats", None, "dogs")), label) == number
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("typed", ["NFC", "NFD"])
+def test_a_name_is_found_with_its_accents_composed_or_not(form, typed):
+    names = ("cats", unicodedata.normalize(form, "Äpfel"))
+    assert class_number(types.SimpleNamespace(class_names=names), unicodedata.normalize(typed, "Äpfel")) == 1
 
 
 @pytest.mark.parametrize(
