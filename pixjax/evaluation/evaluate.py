@@ -229,7 +229,9 @@ def _test_texts(denoiser: Denoiser, data: HeldOutData) -> list[str]:
     """What is written on the canvases that bits are measured on, without halves of letters at their edges."""
     codec, test = denoiser.codec, data.test[TEXT]
     ids, counted = codec.nearest_ids(test.canvases), counted_cells(codec, test.mask)
-    texts = [codec.detokenize(row[here]).strip("\ufffd") for row, here in zip(ids, counted, strict=True)]
+    # Where PAD is drawn as a space, those at the end of a canvas are letters that bits are counted of as well.
+    read = codec.text_tokenizer.decode if codec.pad_id == codec.eos_id else codec.detokenize
+    texts = [read(row[here]).strip("\ufffd") for row, here in zip(ids, counted, strict=True)]
     return [text for text in texts if text]
 
 

@@ -14,10 +14,13 @@ from etils import epath
 
 from pixjax.checkpoints.load import load
 from pixjax.cli import main
+from pixjax.codec import TEXT
 from pixjax.diffusion import WHOLE
+from pixjax.diffusion.posterior import counted_cells
 from pixjax.evaluation.evaluate import EvaluationCounter, Stopped
 from pixjax.evaluation.held_out import read_held_out
 from pixjax.evaluation.order_likelihood import passes_per_canvas
+from pixjax.evaluation.references import ngram_scale
 from pixjax.evaluation.result_cache import ResultCache
 from pixjax.report.run import evaluate
 
@@ -42,6 +45,19 @@ def test_the_figures_of_both_modalities_are_there(metrics):
     assert metrics["image"]["samples"]["swd/mean"] > metrics["image"]["samples"]["held_out"]["swd/mean"]
     assert metrics["references"]["ngrams"]["1"] > 3
     assert metrics["forward_share"] > 0
+
+
+def test_n_grams_are_measured_on_the_canvases_that_bits_are_measured_on(workdir, metrics):
+    """All of them and nothing else, each by itself."""
+    denoiser = load(workdir)
+    data = read_held_out(denoiser.config, denoiser.codec, denoiser.modalities)
+    test = data.test[TEXT]
+    ids, counted = denoiser.codec.nearest_ids(test.canvases), counted_cells(denoiser.codec, test.mask)
+    letters = np.array(list(" abcdefghijklmnopqrstuvwxyz"))
+    texts = ["".join(letters[row[here]]) for row, here in zip(ids, counted, strict=True)]
+    assert sum(map(len, texts)) == metrics["text"]["likelihood"]["characters"] < len(data.test_text)
+    expected = ngram_scale(data.training_text, texts)
+    assert metrics["references"]["ngrams"] == pytest.approx({str(n): bits for n, bits in expected.items()})
 
 
 def test_the_evaluations_are_counted(metrics):

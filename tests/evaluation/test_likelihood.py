@@ -119,6 +119,26 @@ def test_the_endpoint_is_chosen_on_validation_canvases(denoiser):
         assert result["endpoints"]["network"][ENDPOINTS.index(end)] == min(result["endpoints"]["network"])
 
 
+def test_test_canvases_are_looked_at_where_validation_canvases_found_the_integrand(denoiser, monkeypatch):
+    """Of mid-grey and images of noise it grows with e^λ, up to the half of a nat that the noisy canvas costs."""
+    looked = []
+
+    def measure(*args, proposal, **options):
+        looked.append(proposal)
+        return measure_bound(*args, proposal=proposal, **options)
+
+    monkeypatch.setattr("pixjax.evaluation.likelihood.measure_bound", measure)
+    ends = (0.0, 8.0)
+    evaluate_likelihood(
+        denoiser, image_canvases(4, 0), IMAGE, validation=image_canvases(8, 1), num_times=64, endpoints=ends
+    )
+    on_validation, on_test = looked
+    early = on_test.edges[1:] < -4
+    assert np.ptp(on_validation.shares) == 0
+    assert on_validation.shares[on_validation.edges[1:] < -4].sum() > 0.3
+    assert on_test.shares[early].sum() < 0.1
+
+
 def test_where_the_network_is_worse_than_the_noisy_canvas_an_image_has_less_of_it(denoiser):
     """Of mid-grey and images whose levels are uniform: the best line from one to the other is known."""
     data = image_canvases(8, 0)

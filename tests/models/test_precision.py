@@ -8,8 +8,12 @@ import jax.numpy as jnp
 import pytest
 
 from pixjax.codec import CanvasCodec
+from pixjax.diffusion.bound import even
 from pixjax.diffusion.posterior import mean_colors
 from pixjax.models import Context, predict
+from pixjax.models.order_bound import TextReader, next_token_nats
+from pixjax.models.order_bound import _path as bound_terms
+from pixjax.models.writing import write
 from pixjax.training.mesh import make_mesh
 from pixjax.training.optimizer import make_optimizer
 from pixjax.training.placement import place_batch, place_state
@@ -22,6 +26,10 @@ ISLANDS = 4 + 1 + 2 + 1
 EVERYTHING = {
     "tagging": "both", "num_classes": 3, "modality_mlp": True, "context_canvases": 1, "self_condition": True,
     "codebook_head": True, "codebook_input": True, "cell_layers": 1, "cell_width": 16,
+}  # fmt: skip
+TEXT_MODEL = {
+    "tagging": "condition", "text_condition": True, "patch_size": "1x4", "codebook_head": True, "codebook_input": True,
+    "cell_layers": 1, "cell_width": 16,
 }  # fmt: skip
 
 
@@ -59,13 +67,40 @@ def test_every_product_of_the_network_is_in_its_dtype_or_asks_for_float32(tiny_c
         assert not any(asks_for_it(product) for product in found if not in_float32(product))
 
 
-def test_a_training_step_asks_for_float32_forwards_backwards_and_in_what_it_logs(tiny_config):
-    config = tiny_config(model={"attention": "xla"}, training={"optimizer": "adamw"})
+@pytest.mark.parametrize("text", [False, True])
+def test_a_training_step_asks_for_float32_forwards_backwards_and_in_what_it_logs(tiny_config, text):
+    """And, with a text head, in the orders of its canvases and in the law of t that adapts."""
+    sections = {"model": {"attention": "xla"}}
+    if text:
+        sections = {
+            "model": TEXT_MODEL | {"attention": "xla"},
+            "codec": {"marker": False},
+            "diffusion": {"time": {"text": "adaptive:-6:10"}, "blocks": {"text": "8:0.5,whole:0.5"}},
+        }
+    config = tiny_config(**sections, training={"optimizer": "adamw"})
     model, optimizer, mesh = make_model(config), make_optimizer(config.training), make_mesh(config.training.mesh)
     step = make_train_step(config, CanvasCodec(**config.codec_arguments()), model, optimizer)
     found = products(step, place_state(config, model, optimizer, mesh), place_batch(config, mesh))
     assert len(found) > 20
     assert all(map(asks_for_it, filter(in_float32, found)))
+
+
+def test_so_does_what_reads_and_writes_text_in_an_order(tiny_config):
+    config = tiny_config(model=TEXT_MODEL, codec={"marker": False}, diffusion={"blocks": {"text": "1:0.5,8:0.5"}})
+    model = make_model(config)
+    one, eight = (TextReader.named(model, config, name) for name in ("1", "8"))
+    cells = one.codec.capacity
+    canvas, mask, ids = jnp.zeros((2, 16, 16, 3), jnp.uint8), jnp.ones((2, 16, 16), bool), jnp.zeros((2, cells), int)
+    params = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((2, 16, 16, 3)), jnp.zeros(2))["params"]
+    keys, proposal = jax.random.split(jax.random.key(0), 2), even(-10.0, 4.0)
+    for function in (
+        lambda p: next_token_nats(one, p, canvas),
+        lambda p: bound_terms(eight, 2, p, proposal, keys[0], canvas, mask),
+        lambda p: write(model, p, one.order, keys, ids, ids > 0),
+    ):
+        found = products(function, params)
+        assert len(found) > 10
+        assert all(map(asks_for_it, filter(in_float32, found)))
 
 
 def test_the_mean_legal_colour_is_computed_in_float32(tiny_config):

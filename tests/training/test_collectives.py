@@ -1,5 +1,6 @@
 """How a step is split over devices that share layers: few messages, of the right kind, and the same numbers."""
 
+import dataclasses
 import math
 import re
 from collections import Counter
@@ -8,10 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pixjax.config import MeshConfig, ModelConfig
+from pixjax.codec import CanvasCodec
+from pixjax.config import Config, MeshConfig, ModelConfig
 from pixjax.models import JiT, architecture, denoise
 from pixjax.planning.target import run_on_fake_cpus
 from pixjax.training.mesh import batch_sharding, make_mesh, replicated, state_shardings
+from pixjax.training.optimizer import make_optimizer
+from pixjax.training.placement import jit_train_step, place_batch, place_state
+from pixjax.training.state import make_model
+from pixjax.training.step import make_train_step
 
 KINDS = "all-reduce|all-gather|reduce-scatter|collective-permute|all-to-all"
 MODEL = ModelConfig(
@@ -41,7 +47,16 @@ def split_gradient(shape: tuple[int, int, int]) -> tuple[list[tuple[str, str, in
     layout = state_shardings(mesh, shapes)
     inputs = layout, batch_sharding(mesh), batch_sharding(mesh)
     compiled = jax.jit(on_mesh, in_shardings=inputs, out_shardings=layout).lower(params, z, t).compile()
-    messages = [
+    messages = messages_of(compiled)
+    gradient = compiled(*map(jax.device_put, (params, z, t), inputs))
+    alone = jax.jit(jax.grad(loss))(params, z, t)
+    gradient = jax.device_put(gradient, replicated(mesh))
+    off = jax.tree.map(lambda x, y: float(np.abs(np.asarray(x) - y).max() / np.abs(y).max()), gradient, alone)
+    return messages, max(jax.tree.leaves(off))
+
+
+def messages_of(compiled) -> list[tuple[str, str, int]]:
+    return [
         (
             kind[2],
             "".join(re.findall(r'op_name="([^"]*)"', line)),
@@ -50,11 +65,6 @@ def split_gradient(shape: tuple[int, int, int]) -> tuple[list[tuple[str, str, in
         for line in compiled.as_text().splitlines()
         if (kind := re.search(rf" = (.*?) ({KINDS})(-start)?\(", line))
     ]
-    gradient = compiled(*map(jax.device_put, (params, z, t), inputs))
-    alone = jax.jit(jax.grad(loss))(params, z, t)
-    gradient = jax.device_put(gradient, replicated(mesh))
-    off = jax.tree.map(lambda x, y: float(np.abs(np.asarray(x) - y).max() / np.abs(y).max()), gradient, alone)
-    return messages, max(jax.tree.leaves(off))
 
 
 def floats(dimensions: str) -> int:
@@ -85,3 +95,27 @@ def test_blocks_send_sums_and_their_fused_matrices_and_nothing_else():
         sent = [n for kind, name, n in messages_with_fsdp if part in name and kind == "all-gather"]
         assert 0 < max(sent, default=0) <= size / 2, part
     assert off_with_fsdp < 1e-4
+
+
+def split_update(optimizer_name: str) -> list[tuple[str, str, int]]:
+    """The messages of all of an update on (2, 1, 2): the gradient, its norm, the optimizer, averages and metrics."""
+    config = Config(model=MODEL)
+    training = dataclasses.replace(config.training, optimizer=optimizer_name, mesh=MeshConfig(data=2, tensor=2))
+    config = dataclasses.replace(config, training=training, data=dataclasses.replace(config.data, batch_size=8))
+    model, optimizer, mesh = make_model(config), make_optimizer(training), make_mesh(training.mesh)
+    step = make_train_step(config, CanvasCodec(**config.codec_arguments()), model, optimizer)
+    state = place_state(config, model, optimizer, mesh)
+    return messages_of(jit_train_step(step, state, mesh).lower(state, place_batch(config, mesh)).compile())
+
+
+def split_updates() -> list[list[tuple[str, str, int]]]:
+    return [split_update(name) for name in ("adamw", "muon")]
+
+
+def test_an_update_sends_a_dozen_messages_a_block_and_two_besides():
+    """The figures of docs/models.md."""
+    adamw, muon = run_on_fake_cpus(4, split_updates)
+    within = [message for message in adamw if "blocks/" in message[1]]
+    assert len(within) <= 12
+    assert len(adamw) - len(within) <= 2  # gradients and metrics over the replicas, and the norm of all gradients
+    assert 14 < len(muon) <= 108  # each step of Newton-Schulz multiplies matrices of which no device has all

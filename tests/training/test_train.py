@@ -257,6 +257,7 @@ def test_the_newest_the_every_and_the_best_checkpoints_are_kept_and_never_more_t
     [
         ({"training": {"mesh": {"data": 3}}}, r"mesh .*=\(3, 1, 1\) does not fit"),
         ({"diffusion": {"time": {"text": "cauchy:1"}}}, "time law 'cauchy:1' is unknown"),
+        ({"diffusion": {"time": {"text": "adaptive:-6:10"}}}, "the pixel head predicts this text"),
         ({"data": {"sources": ["text:no/such/*.txt"], "text_ratio": 1.0}}, "no/such"),
     ],
 )
