@@ -4,6 +4,7 @@ import logging
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -115,6 +116,14 @@ def fork_server(tmp_path_factory):
     server = ForkServer(tmp_path_factory.mktemp("forked"))
     yield server
     server.close()
+
+
+@pytest.fixture
+def heard_hangups():
+    """SIGHUP is not ignored, as it is by what nohup starts, and by what that starts."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 def _found(variable: str, *names: str) -> str | None:
