@@ -5,6 +5,7 @@ happens before the command runs (the entry point, what is read from the environm
 """
 
 import contextlib
+import gc
 import json
 import os
 import pathlib
@@ -101,6 +102,7 @@ def _serve() -> None:
     import pixjax.commands.train
     import pixjax.training.train  # noqa: F401
 
+    gc.freeze()  # what the processes share is neither looked through by each of them nor copied for that
     signal.signal(signal.SIGCHLD, _bury)
     for line in sys.stdin:
         order = json.loads(line)

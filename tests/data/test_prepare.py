@@ -198,6 +198,7 @@ def flip(path: pathlib.Path, place: int) -> None:
     path.write_bytes(data)
 
 
+@pytest.mark.usefixtures("heard_hangups")
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1"])
 def test_a_signal_ends_it_after_the_shard_in_work_and_the_same_command_goes_on(tmp_path, monkeypatch, capsys, name):
     def interrupted(job, number):

@@ -45,6 +45,7 @@ def test_a_signal_that_comes_during_the_exchange_waits_for_the_next(two_processe
         assert stop.at(20)
 
 
+@pytest.mark.usefixtures("heard_hangups")
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1"])
 def test_every_signal_that_ends_a_job_is_a_wish_to_stop(name):
     before = signal.getsignal(getattr(signal, name))
