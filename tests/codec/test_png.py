@@ -85,10 +85,7 @@ def test_a_page_that_was_changed_is_no_canvas(page, change, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (
-            {"format": "JPEG"},
-            "is a JPEG file, which is lossy and keeps neither the colours nor the codec of a canvas: ",
-        ),
+        ({"format": "JPEG"}, "is a JPEG file, which is lossy and keeps neither the colours nor the codec"),
         ({"format": "WEBP"}, "is a file of WebP, which is mostly lossy and does not keep the codec"),
         ({"format": "GIF"}, "is no PNG file, as a canvas is"),
     ],
