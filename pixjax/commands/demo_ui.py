@@ -17,11 +17,11 @@ def run(args: argparse.Namespace) -> None:
 
     if args.port is not None and not 1 <= args.port <= 65535:
         raise InputError(f"--port={args.port} is no port: choose 1024 to 65535")
-    from pixjax.ui.proxies import without_proxies
+    from pixjax.ui.proxies import note_on_proxies, without_proxies
 
     try:
         with without_proxies():
-            from pixjax.ui.serve import served
+            from pixjax.ui.serve import HERE, served
     except ImportError as error:
         raise InputError(f"the page needs a library ({error}): pip install 'pixjax[ui]'") from error
     from pixjax.runtime import set_up
@@ -37,6 +37,8 @@ def run(args: argparse.Namespace) -> None:
     title = f"{args.workdir}, step {averages.current.step}"
     with StopSignal("closing the page") as stop, served(averages, title, args.port) as address:
         print(f"{title}: {address} (for this machine alone; Ctrl-C ends it)", flush=True)
+        if note := note_on_proxies(HERE):
+            print(note, flush=True)
         if not args.no_browser:
             webbrowser.open(address)
         while not stop.received:

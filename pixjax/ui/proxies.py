@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import urllib.request
 from collections.abc import Iterator
 
 
@@ -17,3 +18,11 @@ def without_proxies() -> Iterator[None]:
         yield
     finally:
         os.environ |= hidden
+
+
+def note_on_proxies(host: str) -> str:
+    """What to know where the environment sends programs such as curl through a proxy to `host`; empty where not."""
+    proxies = urllib.request.getproxies_environment()
+    if not proxies.keys() & {"http", "all"} or urllib.request.proxy_bypass(host):
+        return ""
+    return f"note: curl and the like ask the proxy of this environment for the page: set no_proxy={host} for them"

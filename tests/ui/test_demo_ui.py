@@ -10,6 +10,7 @@ import pytest
 
 from pixjax.cli import main
 from pixjax.sampling.generate import _sample
+from pixjax.ui.proxies import note_on_proxies
 
 HOSTILE = "<img src=x onerror=alert(1)>${7*7}{{7*7}}"
 
@@ -49,6 +50,24 @@ def test_a_proxy_has_no_part_in_a_page_of_this_machine_and_is_there_again_for_th
     with served(Averages(str(workdir)), "a run") as address:
         assert urllib.request.build_opener(urllib.request.ProxyHandler({})).open(address).status == 200
         assert os.environ["ALL_PROXY"] == "socks5://127.0.0.1:9"
+
+
+@pytest.mark.parametrize(
+    ("variables", "noted"),
+    [
+        ({}, False),
+        ({"https_proxy": "http://proxy:3128"}, False),
+        ({"http_proxy": "http://proxy:3128"}, True),
+        ({"ALL_PROXY": "socks5://proxy:1080"}, True),
+        ({"http_proxy": "http://proxy:3128", "no_proxy": "localhost,127.0.0.1"}, False),
+    ],
+)
+def test_who_would_be_sent_to_a_proxy_for_the_page_is_told_how_to_reach_it(monkeypatch, variables, noted):
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert ("set no_proxy=127.0.0.1" in note_on_proxies("127.0.0.1")) == noted
 
 
 def test_the_page_samples_and_shows_in_a_browser(workdir, browser, tmp_path):
