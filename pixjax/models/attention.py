@@ -36,6 +36,8 @@ def attend(
     if implementation == "heads_first":
         return _heads_first(q, k, v, _allowed(present, visible), causal)
     mask = _allowed(present, visible)
+    if implementation == "cudnn" and mask is not None:  # cuDNN has no mask of keys alone
+        mask = jnp.broadcast_to(mask, (*mask.shape[:2], q.shape[1], k.shape[1]))
     # It has no argument for the precision. cuDNN's takes no float32, and XLA's says of bfloat16 what it does itself.
     with jax.default_matmul_precision("highest" if q.dtype == jnp.float32 else None):
         return jax.nn.dot_product_attention(q, k, v, mask=mask, is_causal=causal, implementation=implementation)

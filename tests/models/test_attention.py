@@ -1,8 +1,12 @@
 """Softmax attention: all implementations that run here give the numbers of the definition."""
 
+import re
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax._src.cudnn import fused_attention_stablehlo
 
 from pixjax.models.attention import attend
 
@@ -16,3 +20,36 @@ def test_attention_is_its_definition(implementation, causal):
     weights = np.exp(scores) / np.exp(scores).sum(axis=-1, keepdims=True)
     expected = np.einsum("bhnm,bmhk->bnhk", weights, v)
     np.testing.assert_allclose(attend(q, k, v, implementation, causal=causal), expected, atol=1e-5)
+
+
+@pytest.fixture
+def lowered_for_cudnn(monkeypatch):
+    """`lowered(q, k, present, visible, causal)`: the custom calls of cuDNN's attention and of its gradient, and how
+    many products are left to XLA. Only what jax asks of a GPU that is there is answered for it.
+    """
+    monkeypatch.setattr(fused_attention_stablehlo, "check_cudnn_version", lambda: 91100)
+    monkeypatch.setattr(fused_attention_stablehlo, "check_compute_capability", lambda capability: True)
+    monkeypatch.setattr(fused_attention_stablehlo, "is_cuda_compute_capability_equal", lambda capability: False)
+
+    def lowered(tokens: int, seen: int, present: bool, visible: bool, causal: bool):
+        def loss(q, k, v, present, visible):
+            return jnp.sum(attend(q, k, v, "cudnn", present, visible=visible, causal=causal).astype(jnp.float32))
+
+        q, k = (jax.ShapeDtypeStruct((2, n, 12, 64), jnp.bfloat16) for n in (tokens, seen))
+        there = jax.ShapeDtypeStruct((2, seen), bool) if present else None
+        which = jax.ShapeDtypeStruct((tokens, seen), bool) if visible else None
+        traced = jax.jit(jax.grad(loss, argnums=(0, 1, 2))).trace(q, k, k, there, which)
+        text = traced.lower(lowering_platforms=("cuda",)).as_text()
+        return set(re.findall(r"@__cudnn\$(\w+)\(", text)), text.count("stablehlo.dot_general")
+
+    return lowered
+
+
+@pytest.mark.parametrize("tokens", [256, 288])  # patches, and those after 32 in-context tokens
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize(("present", "visible"), [(False, False), (True, False), (False, True), (True, True)])
+def test_cudnn_fuses_attention_under_the_masks_of_context_and_of_blocks(
+    lowered_for_cudnn, tokens, present, visible, causal
+):
+    kernel = "fmhaScaleBiasSoftmax" if present or visible else "fmhaSoftmax"
+    assert lowered_for_cudnn(tokens, tokens, present, visible, causal) == ({kernel, f"{kernel}Backward"}, 0)
