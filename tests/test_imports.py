@@ -71,7 +71,10 @@ def defines(module: str, name: str) -> bool:
         return not error.name.startswith("pixjax")
 
 
-IMPORTS = {name: imported(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
+@pytest.fixture(scope="module")
+def imports() -> dict[str, dict[str, int]]:
+    """What each module of the package imports."""
+    return {name: imported(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
 
 
 def tier(module: str) -> str | None:
@@ -97,9 +100,9 @@ def test_an_import_is_seen_wherever_it_stands(source, module):
     assert set(imported(source)) == {module}
 
 
-def test_no_module_needs_itself():
+def test_no_module_needs_itself(imports):
     try:
-        graphlib.TopologicalSorter({name: set(found) for name, found in IMPORTS.items()}).prepare()
+        graphlib.TopologicalSorter({name: set(found) for name, found in imports.items()}).prepare()
     except graphlib.CycleError as error:
         pytest.fail("a circle: " + " <- ".join(error.args[1]))
 
@@ -108,9 +111,9 @@ def test_every_module_has_its_place():
     assert not [name for name in FILES if tier(name) is None]
 
 
-def test_imports_run_one_way():
+def test_imports_run_one_way(imports):
     against = []
-    for name, found in IMPORTS.items():
+    for name, found in imports.items():
         for other, line in found.items():
             mine, theirs = tier(name), tier(other)
             if mine != theirs and RANK[mine] <= RANK[theirs]:
