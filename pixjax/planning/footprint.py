@@ -16,6 +16,7 @@ from pixjax.chips import Chip
 from pixjax.codec import CanvasCodec
 from pixjax.config import Config, MeshConfig
 from pixjax.errors import InputError, RunError
+from pixjax.planning.messages import Message, read_messages
 from pixjax.planning.target import Target, find_target
 from pixjax.training.mesh import make_mesh
 from pixjax.training.optimizer import make_optimizer
@@ -37,6 +38,7 @@ class Footprint:
     batch: int
     rest: int  # gradients, activations, workspace, code, and what the device's layout of arrays pads
     flops: float  # as the compiler counts them: the body of a scan once
+    messages: tuple[Message, ...] = ()  # between the devices
 
     @property
     def total(self) -> int:
@@ -184,8 +186,8 @@ def compile_step(config: Config, target: Target, mesh: tuple[int, int, int], can
         if "RESOURCE_EXHAUSTED" in str(error):
             return None
         raise
-    memory, cost = compiled.memory_analysis(), compiled.cost_analysis()
-    if memory is None or cost is None:
+    memory, cost, text = compiled.memory_analysis(), compiled.cost_analysis(), compiled.as_text()
+    if memory is None or cost is None or text is None:
         raise RunError(f"{target.compiler} does not tell the memory of what it compiles: use another version of jax")
     total = (
         memory.argument_size_in_bytes
@@ -201,6 +203,7 @@ def compile_step(config: Config, target: Target, mesh: tuple[int, int, int], can
         batch=held[1],
         rest=total - sum(held),
         flops=cost["flops"],
+        messages=read_messages(text, mesh),
     )
 
 
