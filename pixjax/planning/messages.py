@@ -22,7 +22,8 @@ _CHANNEL = re.compile(r"channel_id=(\d+)")
 _CALLED = re.compile(r"(?:calls|body|to_apply)=%?([\w.\-]+)")
 _BRANCHES = re.compile(r"branch_computations=\{(.*?)\}")
 _CONDITION = re.compile(r"condition=%?([\w.\-]+)")
-_COUNT = re.compile(r" [su]\d+\[\]\S* constant\((\d+)\)")
+_CONSTANT = re.compile(r"%?([\w.\-]+) = [su]\d+\[\]\S* constant\((\d+)\)")
+_ELEMENT = re.compile(r"get-tuple-element\(.*\), index=(\d+)")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,10 +88,11 @@ def _times(computations: dict[str, list[str]]) -> dict[str, int]:
     """How often each is computed in a step."""
 
     def rounds(line: str) -> int:
-        """Of a loop, which counts from zero up to the number in its condition."""
-        condition = _CONDITION.search(line)
-        lines = computations.get(condition[1], []) if condition else []
-        return max((int(count[1]) for text in lines if (count := _COUNT.search(text))), default=1)
+        """Of a loop, whose counter goes from zero up to the number in its condition."""
+        if not (condition := _CONDITION.search(line)):
+            return 1
+        lines, body = computations[condition[1]], computations[_CALLED.findall(line)[0]]
+        return max(_constants(lines).values(), default=1) // _increment(lines, body)
 
     def called(line: str) -> list[str]:
         branches = [name.strip(" %") for names in _BRANCHES.findall(line) for name in names.split(",")]
@@ -107,6 +109,23 @@ def _times(computations: dict[str, list[str]]) -> dict[str, int]:
         times[name] += number
         waiting += [(callee, number * loops) for callee, loops in calls.get(name, [])]
     return times
+
+
+def _constants(lines: list[str]) -> dict[str, int]:
+    return {found[1]: int(found[2]) for line in lines if (found := _CONSTANT.search(line))}
+
+
+def _increment(condition: list[str], body: list[str]) -> int:
+    """What a loop adds to its counter: more than one where the compiler has put several rounds into one."""
+    counter = next((found[1] for line in condition if (found := _ELEMENT.search(line))), None)
+    following = next((line.split(" tuple(")[1] for line in body if "ROOT" in line and " tuple(" in line), "")
+    names = re.findall(r"%([\w.\-]+)", following)
+    if counter is None or int(counter) >= len(names):
+        return 1
+    added = next((line for line in body if f"%{names[int(counter)]} = " in line and " add(" in line), "")
+    constants = _constants(body)
+    terms = re.findall(r"%([\w.\-]+)", added.partition(" add(")[2])[:2]
+    return next((constants[name] for name in terms if constants.get(name)), 1)
 
 
 def _messages(lines: list[str], times: int, mesh: Mesh) -> Iterator[tuple[str, str, Message]]:

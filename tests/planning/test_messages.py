@@ -52,13 +52,24 @@ ON_A_TPU = """
   %all-gather.2 = f32[8,64]{1,0:T(8,128)} all-gather(%q), channel_id=7, replica_groups=%GROUPS%, dimensions={1}
 }
 
-%more (r: s32[]) -> pred[] {
-  %constant.1 = s32[]{:T(128)} constant(5)
+%around (s: (s32[], f32[8,16])) -> (s32[], f32[8,16]) {
+  %two = s32[]{:T(128)} constant(2)
+  %number = s32[]{:T(128)} get-tuple-element(%s), index=0
+  %all-reduce.1 = f32[8,16]{1,0} all-reduce(%x), channel_id=6, replica_groups=%GROUPS%
+  %next = s32[]{:T(128)} add(%number, %two), metadata={op_name="jit(train_step)/while"}
+  ROOT %tuple.1 = (s32[]{:T(128)}, f32[8,16]{1,0}) tuple(%next, %all-reduce.1)
+}
+
+%more (r: (s32[], f32[8,16])) -> pred[] {
+  %six = s32[]{:T(128)} constant(6)
+  %number.1 = s32[]{:T(128)} get-tuple-element(%r), index=0
+  ROOT %compare.1 = pred[]{:T(512)} compare(%number.1, %six), direction=LT
 }
 
 ENTRY %main (a: f32[8,16]) -> f32[8,64] {
   %fusion.1 = f32[8,64]{1,0} fusion(%a), kind=kCustom, calls=%start
   %while.1 = f32[8,64]{1,0} while(%fusion.1), condition=%more, body=%meanwhile
+  %while.2 = (s32[], f32[8,16]) while(%tuple.2), condition=%more, body=%around
   %collective-permute-start.1 = (bf16[4,8]{1,0}, bf16[4,8]{1,0}, u32[], u32[]) collective-permute-start(%b), \
 channel_id=8, source_target_pairs={{0,1},{1,0}}, metadata={op_name="jit(train_step)/ring"}
   %reduce-scatter.1 = bf16[4,8]{1,0} reduce-scatter(%b), channel_id=9, replica_groups=%GROUPS%, dimensions={0}
@@ -79,8 +90,9 @@ channel_id=8, source_target_pairs={{0,1},{1,0}}, metadata={op_name="jit(train_st
 )
 def test_a_message_that_tpus_take_apart_is_one_between_the_same_devices(groups, is_over_replicas):
     found = read_messages(ON_A_TPU.replace("%GROUPS%", groups), (2, 4, 1))
-    gathered, passed, scattered = sorted(found, key=lambda message: message.kind)
+    gathered, summed, passed, scattered = sorted(found, key=lambda message: message.kind)
     assert (gathered.bytes, gathered.times, gathered.devices) == (2048, 1, 4)
+    assert (summed.bytes, summed.times) == (512, 3)  # up to six, two rounds at once
     assert gathered.is_over_replicas is is_over_replicas
     assert (passed.kind, passed.sent(), passed.operation) == ("collective-permute", 64, "jit(train_step)/ring")
     assert scattered.bytes == 4 * 64
