@@ -22,7 +22,7 @@ from pixjax.training.mesh import make_mesh
 from pixjax.training.optimizer import make_optimizer
 from pixjax.training.placement import canvases_per_device, jit_train_step, place_batch, place_state
 from pixjax.training.rows import Rows, rows_by_order
-from pixjax.training.state import make_model
+from pixjax.training.state import TrainState, make_model
 from pixjax.training.step import make_train_step
 
 _TRIES = 4  # compilations to find the largest batch
@@ -175,18 +175,38 @@ def _line(footprints: Mapping[int, Footprint | None]) -> tuple[float, float]:
 
 def compile_step(config: Config, target: Target, mesh: tuple[int, int, int], canvases: int) -> Footprint | None:
     """The footprint of a step with so many canvases on a device; None where the compiler says that they do not fit."""
+    try:
+        return footprint_of(compiled_step(config, target, mesh, canvases), target)
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" in str(error):
+            return None
+        raise
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CompiledStep:
+    """With so many canvases on each device of a mesh; what it works on, as `ShapeDtypeStruct`s with their shardings."""
+
+    compiled: jax.stages.Compiled
+    state: TrainState
+    batch: dict[str, jax.ShapeDtypeStruct]
+    mesh: tuple[int, int, int]
+    canvases: int
+
+
+def compiled_step(config: Config, target: Target, mesh: tuple[int, int, int], canvases: int) -> CompiledStep:
     config = _with_batch(config, mesh, canvases)
     devices = make_mesh(config.training.mesh, target.devices)
     model, optimizer = make_model(config), make_optimizer(config.training)
     state, batch = place_state(config, model, optimizer, devices), place_batch(config, devices)
     train_step = make_train_step(config, CanvasCodec(**config.codec_arguments()), model, optimizer)
-    try:
-        compiled = jit_train_step(train_step, state, devices).lower(state, batch).compile(target.options)
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" in str(error):
-            return None
-        raise
-    memory, cost, text = compiled.memory_analysis(), compiled.cost_analysis(), compiled.as_text()
+    compiled = jit_train_step(train_step, state, devices).lower(state, batch).compile(target.options)
+    return CompiledStep(compiled=compiled, state=state, batch=batch, mesh=mesh, canvases=canvases)
+
+
+def footprint_of(step: CompiledStep, target: Target) -> Footprint:
+    """Raises `RunError` where the compiler does not tell."""
+    memory, cost, text = step.compiled.memory_analysis(), step.compiled.cost_analysis(), step.compiled.as_text()
     if memory is None or cost is None or text is None:
         raise RunError(f"{target.compiler} does not tell the memory of what it compiles: use another version of jax")
     total = (
@@ -196,14 +216,14 @@ def compile_step(config: Config, target: Target, mesh: tuple[int, int, int], can
         + memory.temp_size_in_bytes
         + memory.generated_code_size_in_bytes
     )
-    held = bytes_per_device(state), bytes_per_device(batch)
+    held = bytes_per_device(step.state), bytes_per_device(step.batch)
     return Footprint(
-        canvases=canvases,
+        canvases=step.canvases,
         state=held[0],
         batch=held[1],
         rest=total - sum(held),
         flops=cost["flops"],
-        messages=read_messages(text, mesh),
+        messages=read_messages(text, step.mesh),
     )
 
 
