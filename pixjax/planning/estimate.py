@@ -234,7 +234,7 @@ def _assumptions(
     if not memory.is_exact:
         said.append(
             "the state and the batch are exact; activations are what XLA for CPUs allocates, and another compiler "
-            "allocates otherwise (that of TPUs 0.8 to 1.1 of it, a GPU's was not compared): leave a tenth free"
+            "allocates otherwise (that of TPUs 0.83 to 1.13 of it, a GPU's was not compared): leave a seventh free"
         )
     if memory.mesh != mesh:
         said.append(f"compiled for {memory.mesh[0]} of the {mesh[0]} data-parallel replicas, which are all alike")

@@ -49,7 +49,8 @@ def compiled(request):
 def test_it_fits_and_no_device_holds_what_could_be_split(compiled):
     footprint, _, whole, _, chip, count = compiled
     assert footprint.total < 0.6 * chip.memory
-    assert footprint.state < 1.05 * whole / count
+    on_all = (footprint.state - whole / count) * count / (count - 1)
+    assert on_all < 0.0025 * whole  # biases, norms and tables
 
 
 def test_products_in_float32_are_those_that_are_meant_to_be(compiled):
