@@ -1,8 +1,9 @@
 """Accelerators: what the data sheets promise of each, and the names that a number of them goes by.
 
 TPU figures are those of the Cloud TPU system architecture pages (https://cloud.google.com/tpu/docs, "v4", "v5e", "v5p",
-"v6e"), per chip; the memory is what its compiler reports as available to a program, which is a little less than what
-is built in. GPU figures are those of NVIDIA's data sheets, dense (without sparsity), SXM where there are several forms.
+"v6e"), per chip, of the links to other chips one way, all of them together; the memory is what its compiler reports as
+available to a program, which is a little less than what is built in. GPU figures are those of NVIDIA's data sheets,
+dense (without sparsity), SXM where there are several forms.
 """
 
 import dataclasses
@@ -21,6 +22,7 @@ class Chip:
     bandwidth: float  # of its memory, bytes/s
     memory: float  # bytes
     usable: float = 1.0  # the share of the memory that JAX takes
+    links: float = 0.0  # bytes/s to the other chips of its slice; 0: not in the table
     cores_in_name: int = 1  # a slice of the TPU generations with two TensorCores a chip is named by its TensorCores
 
     @property
@@ -28,13 +30,17 @@ class Chip:
         return self.kinds[0].startswith("TPU")
 
 
-def _tpu(name: str, *kinds: str, tflops: float, gigabytes_per_second: float, gib: float, cores: int = 1) -> Chip:
+def _tpu(
+    name: str, *kinds: str, tflops: float, gigabytes_per_second: float, gib: float, links: float, cores: int = 1
+) -> Chip:
+    """`links` in gigabytes a second."""
     return Chip(
         name=name,
         kinds=kinds,
         flops=tflops * 1e12,
         bandwidth=gigabytes_per_second * 1e9,
         memory=gib * GIB,
+        links=links * 1e9,
         cores_in_name=cores,
     )
 
@@ -53,10 +59,10 @@ def _gpu(name: str, kind: str, *, tflops: float, gigabytes_per_second: float, gi
 
 # The first match of a device's kind counts.
 CHIPS = (
-    _tpu("v4", "TPU v4", tflops=275, gigabytes_per_second=1200, gib=30.75, cores=2),
-    _tpu("v5e", "TPU v5 lite", "TPU v5e", tflops=197, gigabytes_per_second=819, gib=15.75),
-    _tpu("v5p", "TPU v5p", "TPU v5", tflops=459, gigabytes_per_second=2765, gib=95.74, cores=2),
-    _tpu("v6e", "TPU v6", tflops=918, gigabytes_per_second=1638, gib=31.25),
+    _tpu("v4", "TPU v4", tflops=275, gigabytes_per_second=1200, gib=30.75, links=300, cores=2),
+    _tpu("v5e", "TPU v5 lite", "TPU v5e", tflops=197, gigabytes_per_second=819, gib=15.75, links=200),
+    _tpu("v5p", "TPU v5p", "TPU v5", tflops=459, gigabytes_per_second=2765, gib=95.74, links=600, cores=2),
+    _tpu("v6e", "TPU v6", tflops=918, gigabytes_per_second=1638, gib=31.25, links=400),
     _gpu("b200", "B200", tflops=2250, gigabytes_per_second=8000, gib=180),
     _gpu("h200", "H200", tflops=989, gigabytes_per_second=4800, gib=141),
     _gpu("h100-pcie", "H100 PCIe", tflops=756, gigabytes_per_second=2000, gib=80),

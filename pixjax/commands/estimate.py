@@ -77,6 +77,13 @@ def lines(found: "Estimate") -> list[str]:
         ("time", f"{_duration(found.days)} for {found.canvases:,} canvases at {found.mfu:.0%} MFU"),
         ("  step", f"{found.step_seconds:.3g} s, {found.canvases_per_second:,.0f} canvases/s"),
         (
+            "  messages",
+            "not counted: that needs a TPU's links and its own compiler"
+            if found.message_bytes is None or found.message_seconds is None
+            else f"{found.message_bytes / gib:.2f} GiB from a device a step, {found.message_seconds:.3g} s at best: "
+            f"{found.message_seconds / found.step_seconds:.0%} of it where nothing is computed meanwhile",
+        ),
+        (
             "checkpoint",
             f"{found.checkpoint_bytes / gib:.2f} GiB, with all kept {found.checkpoints_bytes / gib:.2f}",
         ),

@@ -5,17 +5,21 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import jax
+
 from pixjax.checkpoints.checkpoint import most_checkpoints
 from pixjax.chips import GIB, Chip, parse_chips
 from pixjax.config import Config
 from pixjax.errors import InputError
 from pixjax.planning.footprint import Memory, measure_memory, smallest_mesh
 from pixjax.planning.machine import matmul_flops, memory_of_this_machine
+from pixjax.planning.messages import bytes_sent
 from pixjax.planning.target import run_on_fake_cpus
-from pixjax.training.computation import flops_per_canvas
+from pixjax.training.computation import flops_per_canvas, update_flops
 from pixjax.training.mesh import mesh_shape
+from pixjax.training.optimizer import optimizer_flops
 from pixjax.training.placement import canvases_per_device
-from pixjax.training.state import make_model
+from pixjax.training.state import init_params, make_model
 
 DEFAULT_MFU = 0.4
 
@@ -47,6 +51,8 @@ class Estimate:
     mfu: float
     step_seconds: float
     canvases_per_second: float
+    message_bytes: float | None  # that leave a device in a step; None: not counted
+    message_seconds: float | None  # that they take at best
     canvases: int
     days: float
     checkpoint_bytes: int  # on disk, over all devices
@@ -103,6 +109,7 @@ def estimate(
         mesh=mesh,
         limit=limit,
         peak=rate * count,
+        links=chip.links if chip else 0.0,
         mfu=mfu or DEFAULT_MFU,
         canvases=canvases or config.training.steps * config.data.batch_size,
         assumptions=_assumptions(config, chip, memory, mesh, mfu_given=mfu is not None, limit_given=bool(memory_gib)),
@@ -127,9 +134,15 @@ def compose(
     peak: float,
     mfu: float,
     canvases: int,
+    links: float = 0.0,
     assumptions: tuple[str, ...] = (),
 ) -> Estimate:
-    """The figures that follow from what was measured; `peak` is of all devices, in FLOP/s."""
+    """The figures that follow from what was measured.
+
+    Args:
+      peak: of all devices, in FLOP/s.
+      links: from one device to the others, in bytes/s; 0: unknown.
+    """
     on_device = canvases_per_device(config, mesh[0] * mesh[1])
     model = make_model(config)
     per_canvas = flops_per_canvas(config, model, mesh[0] * mesh[1])
@@ -139,6 +152,9 @@ def compose(
     fits = memory.wanted is not None and total <= limit
     largest = memory.largest.canvases if memory.largest else 0
     rate = peak * mfu / per_canvas
+    # What another compiler sends is not what this one would: where it is not the chip's own, nothing is said.
+    is_counted = memory.is_exact and memory.wanted is not None and links > 0
+    sent = bytes_sent(memory.wanted.messages, mesh[0] / memory.mesh[0]) if memory.wanted and is_counted else None
     return Estimate(
         chips=chips,
         devices=math.prod(mesh),
@@ -163,6 +179,8 @@ def compose(
         mfu=mfu,
         step_seconds=config.data.batch_size / rate,
         canvases_per_second=rate,
+        message_bytes=sent,
+        message_seconds=None if sent is None else sent / links,
         canvases=canvases,
         days=canvases / rate / 86_400,
         checkpoint_bytes=memory.state,
@@ -203,13 +221,20 @@ def _assumptions(
         said.append(f"the peak is the data sheet's of {chip.name} in bfloat16")
         if config.model.dtype == "float32":
             said.append("model.dtype=float32 reaches a small part of that peak: its MFU is low")
+    if share := _repeated_share(config, mesh):
+        said.append(
+            f"each of {mesh[0]} replicas orthogonalises all of Muon's matrices, {share:.0%} of what a device computes: "
+            "it counts as use once, so that MFU is lower; training.mesh.fsdp divides that work"
+        )
+    if memory.wanted is not None and memory.is_exact and chip is not None and chip.links:
+        said.append("messages take no less than their bytes over all links of a chip; computation may hide a part")
     if config.model.remat != "none":
         said.append("what model.remat computes again takes time and is not counted as use: its MFU is lower")
     said.append("no step waits for data, and checkpoints and evaluation take no time")
     if not memory.is_exact:
         said.append(
             "the state and the batch are exact; activations are what XLA for CPUs allocates, and another compiler "
-            "allocates otherwise (that of TPUs 0.8 to 1.1 of it, a GPU's was not compared): leave a tenth free"
+            "allocates otherwise (that of TPUs 0.83 to 1.13 of it, a GPU's was not compared): leave a seventh free"
         )
     if memory.mesh != mesh:
         said.append(f"compiled for {memory.mesh[0]} of the {mesh[0]} data-parallel replicas, which are all alike")
@@ -219,6 +244,15 @@ def _assumptions(
         )
     said.append("a checkpoint is counted as large as its arrays: what orbax compresses is not taken off")
     return tuple(said)
+
+
+def _repeated_share(config: Config, mesh: tuple[int, int, int]) -> float:
+    """Of the FLOPs that a device computes, those of the optimizer that another replica computes as well."""
+    data, fsdp, tensor = mesh
+    model = make_model(config)
+    optimizer = optimizer_flops(config.training, jax.eval_shape(lambda: init_params(model, jax.random.key(0))))
+    repeated = (data - 1) / data * optimizer / (fsdp * tensor)
+    return repeated / (update_flops(config, model, data * fsdp) / math.prod(mesh) + repeated)
 
 
 def _advice(config: Config, memory: Memory, mesh: tuple[int, int, int], limit: float) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import jax
 import pytest
 from etils import epath
 
@@ -10,13 +11,17 @@ from pixjax.checkpoints.checkpoint import most_checkpoints
 from pixjax.chips import parse_chips
 from pixjax.cli import main
 from pixjax.commands.estimate import lines
-from pixjax.config import Config
+from pixjax.config import Config, TrainingConfig
 from pixjax.errors import InputError
 from pixjax.models.flops import training_flops
 from pixjax.models.presets import architecture
-from pixjax.planning.estimate import compose, estimate
+from pixjax.planning.estimate import _repeated_share, compose, estimate
 from pixjax.planning.footprint import Footprint, Memory
+from pixjax.planning.messages import Message
+from pixjax.training.computation import update_flops
+from pixjax.training.optimizer import optimizer_flops
 from pixjax.training.reporter import Reporter
+from pixjax.training.state import init_params, make_model
 
 GIB = 2**30
 
@@ -79,6 +84,35 @@ def test_at_the_mfu_that_a_run_logs_the_rate_is_the_one_that_it_logs(tmp_path):
     logged = json.loads((tmp_path / "metrics.jsonl").read_text())
     found = composed(memory(), 60 * GIB, peak=peak, mfu=logged["mfu"])
     assert found.canvases_per_second == pytest.approx(logged["canvases_per_second"])
+
+
+def test_messages_are_told_where_the_compiler_is_the_chips_own():
+    """A gradient of 1.6 GB, summed over two replicas that stand for 16, over links of 0.2 GB a millisecond."""
+    message = Message(
+        kind="all-reduce", bytes=1_600_000_000, devices=2, is_over_replicas=True, times=1, operation="gradient"
+    )
+    found = memory()
+    wanted = dataclasses.replace(found.wanted, messages=(message,))
+    exact = dataclasses.replace(found, wanted=wanted, is_exact=True)
+    told = composed(exact, 60 * GIB, mesh=(16, 1, 1), links=2e11)
+    assert told.message_bytes == 2 * 15 / 16 * 1.6e9
+    assert told.message_seconds == pytest.approx(0.015)
+    assert "0.015 s at best" in "\n".join(lines(told))
+    for unknown in (composed(found, 60 * GIB, links=2e11), composed(exact, 60 * GIB)):
+        assert unknown.message_bytes is None
+        assert "messages     not counted" in "\n".join(lines(unknown))
+
+
+def test_what_replicas_repeat_of_muon_is_told():
+    muon = Config(training=TrainingConfig(optimizer="muon"))
+    repeated = [_repeated_share(muon, mesh) for mesh in ((1, 1, 1), (1, 16, 1), (4, 4, 1), (16, 1, 1))]
+    assert repeated[:2] == [0, 0]
+    assert 0 < repeated[2] < repeated[3] / 3 < 1
+    model, params = make_model(muon), jax.eval_shape(lambda: init_params(make_model(muon), jax.random.key(0)))
+    of_muon = optimizer_flops(muon.training, params)
+    on_a_device = (update_flops(muon, model) - of_muon) / 16 + of_muon
+    assert repeated[3] == pytest.approx(of_muon * 15 / 16 / on_a_device)
+    assert _repeated_share(Config(), (16, 1, 1)) == 0
 
 
 def test_what_does_not_fit_comes_with_settings_that_would():
