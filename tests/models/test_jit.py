@@ -5,8 +5,8 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
+from filled import filled
 
 from pixjax import models
 from pixjax.codec import IMAGE, TEXT
@@ -28,16 +28,10 @@ SMALL = ModelConfig(
 )
 
 
-def random_params(model: JiT, seed: int = 0):
-    """Random values everywhere: the zero-initialised layers would hide what lies behind them."""
+def random_params(model: JiT):
     size = model.arch.canvas_size
     shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, size, size, 3)), jnp.zeros(1))["params"]
-
-    @jax.jit
-    def draw():
-        return optax.tree.random_like(jax.random.key(seed), shapes, jax.random.normal)
-
-    return jax.tree.map(lambda x: 0.3 * x, draw())
+    return filled(shapes, 0.3, seed=1)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from etils import epath
+from filled import filled
 from PIL import Image
 from untrained import untrained
 
@@ -89,8 +90,7 @@ def test_without_a_tag_nothing_tells_the_modalities_apart(tiny_config):
 def test_a_label_is_for_images_alone(tiny_config):
     classes = {"model": {"tagging": "both", "num_classes": 6}}
     labelled = untrained(tiny_config(**classes))
-    filled = jax.tree.map(lambda p: p + 0.1 * jax.random.normal(jax.random.key(p.size), p.shape), labelled.params)
-    labelled = dataclasses.replace(labelled, params=filled)
+    labelled = dataclasses.replace(labelled, params=filled(labelled.params, 0.2))
     with_label, without = (generate(labelled, "any", 6, steps=1, label=label) for label in (3, -1))
     asked_for_text = np.array([(a == b).all() for a, b in zip(with_label.canvases, without.canvases, strict=True)])
     assert asked_for_text.any()
@@ -144,8 +144,7 @@ def guided(tiny_config, training, **model):
     """A model whose conditions matter."""
     config = tiny_config(model={"tagging": "both", "text_condition": True, **model}, training=training)
     denoiser = untrained(config)
-    filled = jax.tree.map(lambda p: p + 0.1 * jax.random.normal(jax.random.key(p.size), p.shape), denoiser.params)
-    return dataclasses.replace(denoiser, params=filled)
+    return dataclasses.replace(denoiser, params=filled(denoiser.params, 0.2))
 
 
 def test_guidance_leads_away_from_what_is_made_without_the_prompt_the_label_or_the_type(tiny_config):

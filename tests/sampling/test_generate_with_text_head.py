@@ -2,10 +2,9 @@
 
 import dataclasses
 
-import jax
 import numpy as np
-import optax
 import pytest
+from filled import filled
 from untrained import untrained
 
 from pixjax.diffusion.sampler import SAMPLERS
@@ -25,8 +24,7 @@ def denoiser(tiny_config):
     """Of letters over two pixels, with random parameters: what it says of a letter is far from certain."""
     config = tiny_config(model=MODEL, codec={"code": "radix:2:2"}, training={"type_dropout": 0.1})
     start = untrained(config)
-    params = jax.jit(lambda like: optax.tree.random_like(jax.random.key(3), like, jax.random.normal))(start.params)
-    return dataclasses.replace(start, params=jax.tree.map(lambda x: 0.2 * x, params))
+    return dataclasses.replace(start, params=filled(start.params, 0.2))
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

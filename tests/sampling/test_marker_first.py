@@ -5,8 +5,8 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
+from filled import filled
 from untrained import untrained
 
 from pixjax.codec import IMAGE, TEXT, CanvasCodec, to_float
@@ -45,8 +45,7 @@ def config_of(tiny_config):
 @pytest.fixture(scope="module")
 def by_marker(config_of):
     start = untrained(config_of(blocks={"text": "1:0.4,8:0.3,whole:0.3"}))
-    params = jax.jit(lambda like: optax.tree.random_like(jax.random.key(3), like, jax.random.normal))(start.params)
-    return dataclasses.replace(start, params=jax.tree.map(lambda x: 0.3 * x, params))
+    return dataclasses.replace(start, params=filled(start.params, 0.3))
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,9 @@
 
 import dataclasses
 
-import jax
 import numpy as np
-import optax
 import pytest
+from filled import filled
 from untrained import untrained
 
 from pixjax.codec import IMAGE, TEXT
@@ -31,8 +30,7 @@ def model(tiny_config):
         diffusion={"blocks": {"text": "1:0.4,8:0.3,whole:0.3"}},
     )
     start = untrained(config)
-    params = jax.jit(lambda like: optax.tree.random_like(jax.random.key(3), like, jax.random.normal))(start.params)
-    return dataclasses.replace(start, params=jax.tree.map(lambda x: 0.3 * x, params))
+    return dataclasses.replace(start, params=filled(start.params, 0.3))
 
 
 def ids_of(model, made):

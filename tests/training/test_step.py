@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from filled import filled
 
 from pixjax.codec import CanvasCodec
 from pixjax.data import make_batches
@@ -18,11 +19,13 @@ from pixjax.training.state import init_state, make_model
 from pixjax.training.step import make_train_step
 from pixjax.training.watch import Profile, SkippedUpdates, Spikes
 
+WARMUP = 100
+
 
 @pytest.fixture(scope="module")
 def problem(tiny_config):
-    """A state, a batch, and `step(config)` to update the one with the other, compiled once for each config."""
-    config = tiny_config()
+    """A state after the warm-up, a batch, and `step(config)` to update it, compiled once for each config."""
+    config = tiny_config(training={"warmup_steps": WARMUP})
     codec, model, optimizer = (
         CanvasCodec(**config.codec_arguments()),
         make_model(config),
@@ -31,7 +34,7 @@ def problem(tiny_config):
     with make_batches(config, codec) as batches:
         batch = next(batches)
     state = jax.jit(lambda: init_state(config, model, optimizer))()
-    state = dataclasses.replace(state, step=jnp.int32(3))
+    state = dataclasses.replace(state, step=jnp.int32(WARMUP))
     compiled = {}
 
     def step(config):
@@ -157,7 +160,7 @@ def test_the_randomness_of_a_step_is_that_of_its_number(problem, updated):
     config, state, batch, step = problem
     again, metrics = step(config)(state, batch)
     jax.tree.map(np.testing.assert_array_equal, again.params, updated[0].params)
-    _, other = step(config)(dataclasses.replace(state, step=jnp.int32(4)), batch)
+    _, other = step(config)(dataclasses.replace(state, step=state.step + 1), batch)
     assert not np.array_equal(other["loss"], metrics["loss"])
 
 
@@ -182,12 +185,10 @@ def test_a_run_of_skipped_updates_is_too_many_and_a_good_window_forgets():
 
 def test_the_learning_rate_goes_by_the_step_also_after_a_skipped_update(problem):
     config, state, batch, step = problem
-    config = dataclasses.replace(config, training=dataclasses.replace(config.training, warmup_steps=100))
-    update = step(config)
     moved = []
     for number in (10, 20):  # the optimizer has counted neither
-        after, metrics = update(dataclasses.replace(state, step=jnp.int32(number)), batch)
-        assert averages(add_up({}, [metrics]))["learning_rate"] == pytest.approx(1e-3 * number / 100)
+        after, metrics = step(config)(dataclasses.replace(state, step=jnp.int32(number)), batch)
+        assert averages(add_up({}, [metrics]))["learning_rate"] == pytest.approx(1e-3 * number / WARMUP)
         moved.append(np.abs(after.params["out"]["bias"] - state.params["out"]["bias"]).max())
     assert moved[1] == pytest.approx(2 * moved[0], rel=1e-3)  # Adam's first step has the size of the rate
 
@@ -229,9 +230,7 @@ def with_context(tiny_config):
     with make_batches(config, codec) as batches:
         batch = next(batches)
     state = jax.jit(lambda: init_state(config, model, optimizer))()
-    draw = jax.jit(lambda: optax.tree.random_like(jax.random.key(1), state.params, jax.random.normal))
-    params = jax.tree.map(lambda x: 0.2 * x, draw())  # the zeros of a fresh model would hide the context
-    state = dataclasses.replace(state, params=params)
+    state = dataclasses.replace(state, params=filled(state.params, 0.2))
 
     @functools.cache
     def step(share):

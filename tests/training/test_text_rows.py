@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from filled import filled
 
 from pixjax.codec import TEXT, CanvasCodec
 from pixjax.config import Config, MeshConfig
@@ -53,13 +54,7 @@ def problem_of(config: Config):
     """A codec, a model, a state of which no parameter is zero, and a batch."""
     codec = CanvasCodec(**config.codec_arguments())
     model = make_model(config, codec)
-
-    random = np.random.default_rng(0)
-
-    def draw(like):
-        return jnp.asarray(0.2 * random.standard_normal(like.shape), like.dtype)
-
-    state = jax.tree.map(draw, jax.eval_shape(lambda: init_state(config, model, KEPT)))
+    state = filled(jax.eval_shape(lambda: init_state(config, model, KEPT)), 0.2)
     batch = {name: value for name, value in make_plan(config, codec)[0].items() if name not in ("bad", "skipped")}
     return codec, model, dataclasses.replace(state, step=jnp.int32(3)), batch
 
