@@ -2,7 +2,6 @@
 
 import bisect
 import dataclasses
-import glob
 import os
 import pathlib
 from collections import Counter, defaultdict
@@ -14,7 +13,7 @@ from etils import epath
 from pixjax.data.archives import TarFiles, ZipFiles, archive_kind
 from pixjax.data.images import missing_decoder
 from pixjax.data.picture_kinds import is_hidden, is_in_hidden, is_picture, kind_of, shown
-from pixjax.data.uri import expand_glob
+from pixjax.data.uri import expand_glob, is_pattern
 from pixjax.errors import InputError
 from pixjax.paths import file_stamp, is_remote, reachable_path
 
@@ -46,7 +45,7 @@ def open_files(place: str, what: str) -> Files:
     path = reachable_path(place)
     if path.exists():
         return _open_one(path, what)
-    if not glob.has_magic(place):
+    if not is_pattern(place):
         raise InputError(f"{what} {place!r} does not exist: give a folder, a .zip or a .tar")
     paths = expand_glob(place, what)
     return _open_one(paths[0], what) if len(paths) == 1 else JoinedFiles([_open_one(p, what) for p in paths], paths)

@@ -92,9 +92,19 @@ def _remote_files(pattern: str) -> list[epath.Path]:
 
 
 def _local_files(pattern: str) -> list[epath.Path]:
-    whole = user_path(pattern)
-    folder = next(path for path in (whole, *whole.parents) if path.exists())
-    if folder == whole:
-        return [whole] if whole.is_file() else []
-    rest = os.path.join(*whole.parts[len(folder.parts) :])
+    folder, rest = _what_is_there(pattern)
+    if not rest:
+        return [folder] if folder.is_file() else []
     return [path for name in glob.glob(rest, root_dir=folder, recursive=True) if (path := folder / name).is_file()]
+
+
+def is_pattern(place: str) -> bool:
+    """Whether files are looked for: a folder that exists is itself, whatever characters its name has."""
+    return glob.has_magic(place if is_remote(place) else _what_is_there(place)[1])
+
+
+def _what_is_there(place: str) -> tuple[epath.Path, str]:
+    """The longest part of a local path that exists, and what follows it."""
+    whole = user_path(place)
+    there = next(path for path in (whole, *whole.parents) if path.exists())
+    return there, os.path.join("", *whole.parts[len(there.parts) :])

@@ -110,10 +110,13 @@ def test_wrong_places_are_named_in_one_line(tmp_path):
     (tmp_path / "broken.zip").write_bytes(b"PK\x03\x04 and no more")
     (tmp_path / "labels.jsonl").write_text('{"label": 1}')
     (tmp_path / "latin.jsonl").write_bytes('{"file": "é.png", "label": 1, "caption": "é"}'.encode("latin-1"))
+    (tmp_path / "of [2024]").mkdir()
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "a.png").write_bytes(png(1))
     for uri, message in {
         f"images:{tmp_path}/nothing": "does not exist",
+        f"images:{tmp_path}/of [2024]/nothing": "does not exist",
+        f"images:{tmp_path}/of [2024]/nothing*": "matches no file",
         f"images:{tmp_path}/empty": "is empty",
         f"images:{tmp_path}/broken.zip": "neither a folder nor a whole zip or tar archive",
         f"images:{tmp_path}/one?labels={tmp_path}/no.jsonl": "does not exist",

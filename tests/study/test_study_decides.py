@@ -15,6 +15,7 @@ from pixjax.cli import main
 from pixjax.codec import IMAGE, TEXT, CanvasCodec
 from pixjax.data.batch_plan import make_plan
 from pixjax.errors import InputError
+from pixjax.paths import user_path
 from pixjax.study.decision import decide
 from pixjax.study.decision_report import decision_sections
 from pixjax.study.study import Study, read_study, run_folder
@@ -262,13 +263,13 @@ def test_the_page_begins_with_the_answer_and_shows_samples_of_each_arm_that_has_
     results = simulated(study, CURVE, 0.02, 0.001)
     results["both"][0]["gradient_cosine"] = {"block_0": {"across": 0.1, "text": 0.9, "image": 0.8}}
     for arm in ("images", "both"):
-        images = run_folder(epath.Path(tmp_path), arm, 0) / "evaluation" / "samples" / "image" / "images"
+        images = run_folder(user_path(tmp_path), arm, 0) / "evaluation" / "samples" / "image" / "images"
         images.mkdir(parents=True)
         for number in range(9):
             Image.new("RGB", (16, 16), (number, 0, 0)).save(images / f"{number:04d}.png")
     sections = {
         section.title: section.blocks
-        for section in decision_sections(study, epath.Path(tmp_path), results, decide(study, results))
+        for section in decision_sections(study, user_path(tmp_path), results, decide(study, results))
     }
     assert list(sections) == ["The answer", "By computation", "Every difference", "Gradients", "Samples"]
     (answer,) = sections["The answer"]
