@@ -8,13 +8,13 @@ import orbax.checkpoint as ocp
 from etils import epath
 
 from pixjax.checkpoints.event_loops import drained_event_loops
-from pixjax.checkpoints.orbax_memory import save_without_remains
+from pixjax.checkpoints.orbax_memory import answer_orbax_without_json
 from pixjax.checkpoints.s3_arrays import is_on_s3, s3_array_options
 
 
 def array_handler(path: epath.Path, **options: Any) -> ocp.PyTreeCheckpointHandler:
     """What writes and reads the arrays of a workdir, or of an item in one. `options` are the handler's own."""
-    save_without_remains()
+    answer_orbax_without_json()
     where = s3_array_options() if is_on_s3(path) else {}
     return ocp.PyTreeCheckpointHandler(**where, **options)
 

@@ -370,5 +370,7 @@ def _sha256(value: Any) -> str:
 
 
 def _one_line(error: Exception) -> str:
-    said = error.__cause__ or error  # around what it met with in an array, orbax says no more than which
-    return " ".join(f"{type(said).__name__}: {said}".split())[:300]
+    said = f"{type(error).__name__}: {error}"
+    if error.__cause__:  # orbax names the array, and the cause says what is wrong with it
+        said = f"{said[:120]} {type(error.__cause__).__name__}: {error.__cause__}"
+    return " ".join(said.split())[:300]

@@ -10,6 +10,7 @@ import contextlib
 import threading
 from collections.abc import Iterator
 
+_PATIENCE = 120.0  # seconds: of a store that does not answer, one read may take long after another has failed
 _ONE_AT_A_TIME = threading.Lock()  # the policy is that of the whole process
 
 
@@ -17,20 +18,30 @@ class _DrainedLoop(asyncio.SelectorEventLoop):
     """An event loop that waits for its tasks, and asks for their errors, before it closes."""
 
     def close(self) -> None:
-        # To cancel them would leave what tensorstore reads, which tells the loop when it has ended.
-        if not self.is_closed() and not self.is_running() and (left := asyncio.all_tasks(self)):
-            self.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-        super().close()
+        try:
+            # To cancel them would leave what tensorstore reads, which tells the loop when it has ended.
+            if not self.is_closed() and not self.is_running() and (left := asyncio.all_tasks(self)):
+                ended, _ = self.run_until_complete(asyncio.wait(left, timeout=_PATIENCE))
+                for task in ended:
+                    task.cancelled() or task.exception()
+        finally:
+            super().close()
 
 
-class _DrainedLoops(asyncio.DefaultEventLoopPolicy):
+class _DrainedLoops(asyncio.DefaultEventLoopPolicy):  # deprecated in Python 3.14, and the only way to them until 3.16
+    """Those of the thread that it was made in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread = threading.get_ident()
+
     def new_event_loop(self) -> asyncio.AbstractEventLoop:
-        return _DrainedLoop()
+        return _DrainedLoop() if threading.get_ident() == self._thread else super().new_event_loop()
 
 
 @contextlib.contextmanager
 def drained_event_loops() -> Iterator[None]:
-    """Event loops that are made within leave nothing that still runs."""
+    """Event loops that are made within, by this thread, leave nothing that still runs."""
     with _ONE_AT_A_TIME:
         before = asyncio.get_event_loop_policy()
         asyncio.set_event_loop_policy(_DrainedLoops())

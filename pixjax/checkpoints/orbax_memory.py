@@ -14,7 +14,7 @@ from typing import Any
 import tensorstore as ts
 
 
-def save_without_remains() -> None:
+def answer_orbax_without_json() -> None:
     """From now on orbax, in this process, does not ask tensorstore for what would stay in memory."""
     if not _json_stays_in_memory():
         return
@@ -36,11 +36,17 @@ class _PlaceAsJson(dict):
     def to_json(self) -> dict[str, Any]:
         return dict(self)
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(ts.KvStore.Spec(dict(self)), name)
+
 
 class _KvStore:
     """`ts.KvStore`, but for its `Spec`."""
 
     Spec = _PlaceAsJson
+
+    def __instancecheck__(self, instance: Any) -> bool:
+        return isinstance(instance, ts.KvStore)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(ts.KvStore, name)

@@ -78,10 +78,12 @@ def lines(found: "Estimate") -> list[str]:
         ("  step", f"{found.step_seconds:.3g} s, {found.canvases_per_second:,.0f} canvases/s"),
         (
             "  messages",
-            "not counted: that needs a TPU's links and its own compiler"
+            "none: there is one device"
+            if found.devices == 1
+            else "not counted: that takes a step that fits, a TPU's links and its own compiler"
             if found.message_bytes is None or found.message_seconds is None
             else f"{found.message_bytes / gib:.2f} GiB from a device a step, {found.message_seconds:.3g} s at best: "
-            f"{found.message_seconds / found.step_seconds:.0%} of it where nothing is computed meanwhile",
+            f"{found.message_seconds / found.step_seconds:.0%} of the step where nothing is computed meanwhile",
         ),
         (
             "checkpoint",

@@ -155,7 +155,7 @@ def require_same_classes(saved: ClassNames, sources: Sequence[Source]) -> None:
     Classes are numbered in the order of their names: with one more or less, every later one would be another.
     """
     for source, before, now in zip(sources, saved, source_classes(sources), strict=False):
-        before, now = ([class_name(name) for name in names or []] for names in (before, now))
+        before, now = ([name and class_name(name) for name in names or []] for names in (before, now))
         if before == now:
             continue
         gone = [name for name in before if name not in now]

@@ -16,6 +16,7 @@ from pixjax.data.bad_records import BadRow
 from pixjax.data.content import COMPRESSIONS, TextPath, opened, plain_name
 from pixjax.data.files import unreadable_folder
 from pixjax.data.parquet import ParquetRows
+from pixjax.data.picture_kinds import is_hidden, is_in_hidden
 from pixjax.data.row_formats import JsonFile, JsonLines, Table
 from pixjax.data.rows import RowDocuments, Rows
 from pixjax.data.sources import DocumentFile, SourceSpec
@@ -125,7 +126,7 @@ def text_paths(place: str, what: str, *, given_format: str = "", quiet: bool = F
 def _texts_of(
     entries: list[tuple[str, Any]], where: epath.Path, what: str, given_format: str, quiet: bool
 ) -> list[TextPath]:
-    entries = sorted((entry for entry in entries if not _is_hidden(entry[0])), key=lambda entry: entry[0])
+    entries = sorted((entry for entry in entries if not is_in_hidden(entry[0])), key=lambda entry: entry[0])
     texts = [(name, path) for name, path in entries if given_format or format_of(name)]
     if proper := [(name, path) for name, path in texts if not _is_note(name)]:
         texts = proper
@@ -137,10 +138,6 @@ def _texts_of(
     if kinds and not quiet:
         _log.warning("%s: left out %s", where, kinds)
     return [path for _, path in texts]
-
-
-def _is_hidden(name: str) -> bool:
-    return any(part.startswith((".", "__MACOSX")) for part in name.split("/"))
 
 
 def _is_note(name: str) -> bool:
@@ -167,7 +164,8 @@ def _names_below(folder: epath.Path) -> Iterator[str]:
     for parent, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
         folders.sort()
         seen.add(os.path.realpath(parent))
-        folders[:] = [name for name in folders if os.path.realpath(os.path.join(parent, name)) not in seen]
+        visible = (name for name in folders if not is_hidden(name))
+        folders[:] = [name for name in visible if os.path.realpath(os.path.join(parent, name)) not in seen]
         prefix = os.path.relpath(parent, folder).replace(os.sep, "/")
         for name in names:
             place = os.path.join(parent, name)

@@ -153,8 +153,8 @@ def compose(
     largest = memory.largest.canvases if memory.largest else 0
     rate = peak * mfu / per_canvas
     # What another compiler sends is not what this one would: where it is not the chip's own, nothing is said.
-    is_counted = memory.is_exact and memory.wanted is not None and links > 0
-    sent = bytes_sent(memory.wanted.messages, mesh[0] / memory.mesh[0]) if memory.wanted and is_counted else None
+    messages = memory.wanted.messages if memory.wanted and memory.is_exact and links > 0 else None
+    sent = None if messages is None else bytes_sent(messages, mesh[0] / memory.mesh[0])
     return Estimate(
         chips=chips,
         devices=math.prod(mesh),
@@ -226,7 +226,7 @@ def _assumptions(
             f"each of {mesh[0]} replicas orthogonalises all of Muon's matrices, {share:.0%} of what a device computes: "
             "it counts as use once, so that MFU is lower; training.mesh.fsdp divides that work"
         )
-    if memory.wanted is not None and memory.is_exact and chip is not None and chip.links:
+    if memory.is_exact and chip is not None and chip.links and math.prod(mesh) > 1:
         said.append("messages take no less than their bytes over all links of a chip; computation may hide a part")
     if config.model.remat != "none":
         said.append("what model.remat computes again takes time and is not counted as use: its MFU is lower")

@@ -39,7 +39,9 @@ class Footprint:
     batch: int
     rest: int  # gradients, activations, workspace, code, and what the device's layout of arrays pads
     flops: float  # as the compiler counts them: the body of a scan once
-    messages: tuple[Message, ...] = ()  # between the devices
+    messages: (
+        tuple[Message, ...] | None
+    ) = ()  # between the devices; None: as its compiler writes them they are not read
 
     @property
     def total(self) -> int:
@@ -224,8 +226,16 @@ def footprint_of(step: CompiledStep, target: Target) -> Footprint:
         batch=held[1],
         rest=total - sum(held),
         flops=cost["flops"],
-        messages=read_messages(text, step.mesh),
+        messages=_messages(text, step.mesh),
     )
+
+
+def _messages(text: str, mesh: tuple[int, int, int]) -> tuple[Message, ...] | None:
+    """Another version of a compiler may write them in another way, and memory is told all the same."""
+    try:
+        return read_messages(text, mesh)
+    except (LookupError, ValueError):
+        return None
 
 
 def bytes_per_device(tree: Any) -> int:

@@ -15,13 +15,16 @@ import numpy as np
 Mesh = tuple[int, int, int]  # the sizes of (data, fsdp, tensor)
 
 _KINDS = "all-reduce|all-gather|reduce-scatter|collective-permute|all-to-all"
-_BYTES = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s16": 2, "u16": 2, "f32": 4, "s32": 4, "u32": 4, "f64": 8}
+_BYTES = {"token": 0, "pred": 1, "s8": 1, "u8": 1, "f8e4m3fn": 1, "f8e5m2": 1, "bf16": 2, "f16": 2, "s16": 2, "u16": 2}
+_BYTES |= {"f32": 4, "s32": 4, "u32": 4, "f64": 8, "s64": 8, "u64": 8, "c64": 8}
+_ARRAY = re.compile(r"\b([a-z][a-z0-9]*)\[([\d,]*)\]")
 _COMPUTATION = re.compile(r"(ENTRY )?%?([\w.\-]+) \(")
 _MESSAGE = re.compile(rf" = (.*?) ({_KINDS})(-start)?\(")
 _CHANNEL = re.compile(r"channel_id=(\d+)")
-_CALLED = re.compile(r"(?:calls|body|to_apply)=%?([\w.\-]+)")
+_CALLED = re.compile(r"(?:calls|body|to_apply|true_computation|false_computation)=%?([\w.\-]+)")
 _BRANCHES = re.compile(r"branch_computations=\{(.*?)\}")
 _CONDITION = re.compile(r"condition=%?([\w.\-]+)")
+_ROUNDS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
 _CONSTANT = re.compile(r"%?([\w.\-]+) = [su]\d+\[\]\S* constant\((\d+)\)")
 _ELEMENT = re.compile(r"get-tuple-element\(.*\), index=(\d+)")
 
@@ -55,6 +58,9 @@ def read_messages(text: str, mesh: Mesh) -> tuple[Message, ...]:
 
     A message in one of several branches counts as if that were taken, one in a loop as often as the loop goes round.
     What is computed meanwhile may be a loop by itself: the times are those of its start.
+
+    Raises:
+      ValueError, LookupError: it is written in a way that is not known here.
     """
     computations = _computations(text)
     has_names = len(set(_CHANNEL.findall(text))) > 1  # the compiler of CPUs gives all of them one channel
@@ -92,7 +98,11 @@ def _times(computations: dict[str, list[str]]) -> dict[str, int]:
         if not (condition := _CONDITION.search(line)):
             return 1
         lines, body = computations[condition[1]], computations[_CALLED.findall(line)[0]]
-        return max(_constants(lines).values(), default=1) // _increment(lines, body)
+        if limits := _constants(lines).values():
+            return -(-max(limits) // _increment(lines, body))
+        if known := _ROUNDS.search(line):
+            return int(known[1])
+        raise ValueError(f"how often a loop goes round is not said: {line.strip()[:80]}")
 
     def called(line: str) -> list[str]:
         branches = [name.strip(" %") for names in _BRANCHES.findall(line) for name in names.split(",")]
@@ -136,10 +146,9 @@ def _messages(lines: list[str], times: int, mesh: Mesh) -> Iterator[tuple[str, s
         types, kind, starts = found.groups()
         group = _group(line, mesh)
         sizes = [
-            _BYTES[kind] * math.prod(int(n) for n in shape.split(",") if n)
-            for kind, shape in re.findall(rf"\b({'|'.join(_BYTES)})\[([\d,]*)\]", types)
+            _BYTES[kind] * math.prod(int(n) for n in shape.split(",") if n) for kind, shape in _ARRAY.findall(types)
         ]
-        if starts and kind == "all-gather":  # what went in stands before what comes out
+        if starts and kind in ("all-gather", "reduce-scatter"):  # what went in stands before what comes out
             sizes = sizes[len(sizes) // 2 :]
         if kind == "collective-permute":
             sizes = sizes[:1]
@@ -170,5 +179,8 @@ def _group(line: str, mesh: Mesh) -> list[int]:
         if tiled[4]:
             ids = ids.transpose([int(n) for n in tiled[4].split(",")])
         return ids.reshape(int(tiled[1]), int(tiled[2]))[0].tolist()
-    listed = re.search(r"(?:replica_groups|source_target_pairs)=\{\{([\d,]+)\}", line)
-    return [int(n) for n in listed[1].split(",")] if listed else list(range(math.prod(mesh)))
+    if listed := re.search(r"(?:replica_groups|source_target_pairs)=\{\{([\d,]+)\}", line):
+        return [int(n) for n in listed[1].split(",")]
+    if "replica_groups=" in line and "replica_groups={}" not in line:
+        raise ValueError(f"which devices take part is not understood: {line.strip()[:80]}")
+    return list(range(math.prod(mesh)))

@@ -25,4 +25,4 @@ def note_on_proxies(host: str) -> str:
     proxies = urllib.request.getproxies_environment()
     if not proxies.keys() & {"http", "all"} or urllib.request.proxy_bypass(host):
         return ""
-    return f"note: curl and the like ask the proxy of this environment for the page: set no_proxy={host} for them"
+    return f"note: curl and the like ask the proxy of this environment for the page: add {host} to no_proxy for them"

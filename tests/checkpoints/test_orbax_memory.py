@@ -53,7 +53,7 @@ def test_orbax_writes_where_it_would_write_else(orbax, monkeypatch, folder):
 
     before = places()
     monkeypatch.setattr(orbax_memory, "_json_stays_in_memory", lambda: True)
-    orbax_memory.save_without_remains()
+    orbax_memory.answer_orbax_without_json()
     assert tensorstore_utils.ts is not ts
     assert places() == before
 
@@ -64,6 +64,6 @@ def test_a_tensorstore_that_frees_what_it_tells_is_left_alone(orbax, monkeypatch
             return {"driver": "memory", "path": " ".join(["made", "for", "this", "call"])}
 
     monkeypatch.setattr(ts.KvStore, "Spec", Spec)
-    orbax_memory.save_without_remains()
+    orbax_memory.answer_orbax_without_json()
     assert tensorstore_utils.ts is ts
     assert jax_array_handlers.ts is ts

@@ -288,6 +288,18 @@ def test_a_folder_that_may_not_be_read_is_told_and_not_left_out(tmp_path, monkey
         read(tmp_path)
 
 
+@pytest.mark.parametrize("name", [".Trash-0", "lost+found", "@eaDir"])
+def test_a_folder_of_a_file_system_is_not_looked_into(tmp_path, monkeypatch, name):
+    """Many of them may be read by root alone."""
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "old.txt").write_text("thrown away")
+    (tmp_path / "one.txt").write_text("one")
+    looked_into, scandir = [], os.scandir
+    monkeypatch.setattr(os, "scandir", lambda folder: (looked_into.append(str(folder)), scandir(folder))[1])
+    assert read(tmp_path) == ["one"]
+    assert not [folder for folder in looked_into if folder.endswith(name)]
+
+
 def test_a_zip_is_all_the_texts_in_it(tmp_path, caplog):
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for name, text in (FILES | OTHERS).items():

@@ -97,3 +97,41 @@ def test_a_message_that_tpus_take_apart_is_one_between_the_same_devices(groups, 
     assert (passed.kind, passed.sent(), passed.operation) == ("collective-permute", 64, "jit(train_step)/ring")
     assert scattered.bytes == 4 * 64
     assert scattered.sent() == 4 * 64 * 3 / 4
+
+
+LOOP = """HloModule jit_train_step
+
+%around (q: (s32[], f32[8])) -> (s32[], f32[8]) {
+  %all-reduce.1 = f32[8]{0} all-reduce(%x), channel_id=1, replica_groups={{0,1}}, to_apply=%add
+}
+
+%less (r: (s32[], f32[8])) -> pred[] {
+  ROOT %fused = pred[] fusion(%r), kind=kLoop, calls=%compare
+}
+
+ENTRY %main (a: f32[8]) -> f32[8] {
+  %while.1 = (s32[], f32[8]) while(%t), condition=%less, body=%around%ROUNDS%
+  %conditional = f32[] conditional(%p, %a, %b), true_computation=%once, false_computation=%never
+}
+
+%once (a: f32[]) -> f32[] {
+  %all-reduce.2 = f32[3]{0} all-reduce(%a), channel_id=2, replica_groups=%GROUPS%, to_apply=%add
+}
+"""
+KNOWN = ', backend_config={"known_trip_count":{"n":"7"}}'
+
+
+def test_a_loop_that_says_its_rounds_and_a_branch_of_a_condition_are_counted():
+    found = read_messages(LOOP.replace("%ROUNDS%", KNOWN).replace("%GROUPS%", "{}"), (2, 1, 1))
+    branched, looped = sorted(found, key=lambda message: message.bytes)
+    assert (looped.times, looped.bytes) == (7, 32)
+    assert (branched.times, branched.bytes, branched.devices) == (1, 12, 2)
+
+
+@pytest.mark.parametrize(
+    ("rounds", "groups", "kind"), [("", "{}", "f32"), (KNOWN, "every<2>", "f32"), (KNOWN, "{}", "f3x")]
+)
+def test_what_is_written_in_a_new_way_is_not_counted_wrong(rounds, groups, kind):
+    text = LOOP.replace("%ROUNDS%", rounds).replace("%GROUPS%", groups).replace("f32[3]", f"{kind}[3]")
+    with pytest.raises((ValueError, LookupError)):
+        read_messages(text, (2, 1, 1))

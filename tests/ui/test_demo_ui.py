@@ -67,7 +67,7 @@ def test_who_would_be_sent_to_a_proxy_for_the_page_is_told_how_to_reach_it(monke
         monkeypatch.delenv(name)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert ("set no_proxy=127.0.0.1" in note_on_proxies("127.0.0.1")) == noted
+    assert ("add 127.0.0.1 to no_proxy" in note_on_proxies("127.0.0.1")) == noted
 
 
 def test_the_page_samples_and_shows_in_a_browser(workdir, browser, tmp_path):
