@@ -12,7 +12,7 @@ Prints for each process the slope of its memory, by least squares, in MiB for 10
 in the first and in the second half of what was watched, and its memory at twenty moments (saves, MiB); and the most
 that the checkpoints took of the disk, in checkpoints: five are kept, and one is written. Exits with 1 where the memory
 grows by more than `--bound` MiB, and 0.03 MiB a save, over the time watched after the warm-up, handles or threads by
-more than a few, or where a save failed. A save leaves no objects of Python behind; up to 0.02 MiB may stay in a short run.
+more than a few, or where a save failed. A save leaves no objects of Python behind; 0.02 MiB may stay in a short run.
 """
 
 import argparse
