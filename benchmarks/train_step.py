@@ -23,7 +23,7 @@ import optax
 
 from pixjax.chips import peak_flops
 from pixjax.config import ModelConfig
-from pixjax.models import JiT, architecture, denoise
+from pixjax.models import JiT, denoise
 from pixjax.models.flops import training_flops
 from pixjax.runtime import keep_memory
 
@@ -45,7 +45,7 @@ def model_config(args: argparse.Namespace) -> ModelConfig:
 
 
 def make_pixjax(args: argparse.Namespace):
-    model = JiT(architecture(model_config(args)))
+    model = JiT(model_config(args))
     shape = (args.batch, args.canvas, args.canvas, 3)
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(1e-4, b2=0.95, weight_decay=0.0))
 
@@ -217,9 +217,8 @@ def contestant(name: str, args: argparse.Namespace, pipe) -> None:
 
 
 def mfu(args: argparse.Namespace, seconds: float) -> float | None:
-    arch = architecture(model_config(args))
     peak = peak_flops(jax.devices()[0].device_kind)
-    return round(training_flops(arch) * args.batch / seconds / peak, 3) if peak else None
+    return round(training_flops(model_config(args)) * args.batch / seconds / peak, 3) if peak else None
 
 
 def main() -> None:

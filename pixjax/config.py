@@ -34,7 +34,10 @@ def _require_range(section: str, config: Any, **ranges: tuple[float, float]) -> 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The denoiser. Zero in a size means: as the variant has it (-1 in what may be zero)."""
+    """The denoiser. Zero in a size means: as the variant has it (-1 in what may be zero).
+
+    `pixjax.models.presets.resolve` puts the numbers in their place, and all that computes goes by what it returns.
+    """
 
     variant: str = "S"  # Ti, S, B, L or H: pixjax/models/presets.py
     canvas_size: int = 64  # pixels a side
@@ -90,6 +93,16 @@ class ModelConfig:
     def patch(self) -> tuple[int, int]:
         """(height, width) of a patch, in pixels."""
         return parse_patch_size(self.patch_size)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(rows, columns) of patches."""
+        return self.canvas_size // self.patch[0], self.canvas_size // self.patch[1]
+
+    @property
+    def head_width(self) -> int:
+        """Of a resolved config."""
+        return self.width // self.heads
 
     @property
     def uses_marker(self) -> bool:

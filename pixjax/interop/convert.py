@@ -18,7 +18,8 @@ from pixjax.config import CodecConfig, Config, DataConfig, DiffusionConfig, Mode
 from pixjax.errors import InputError
 from pixjax.interop.jit_files import MODEL, JiTFile
 from pixjax.interop.jit_names import StateDict, params_from_state_dict, state_dict_from_params
-from pixjax.models import VARIANTS, Params, architecture
+from pixjax.models import VARIANTS, Params
+from pixjax.models.presets import resolve
 from pixjax.training.optimizer import make_optimizer
 from pixjax.training.state import TrainState
 
@@ -48,9 +49,8 @@ def write_converted(contents: JiTFile, workdir: epath.Path, origin: str) -> list
     names = [name for name in _in_order(contents.sets) if name != MODEL]
     first = MODEL if MODEL in contents.sets else names[0]
     model = infer_model(contents.sets[first], contents.args, f"{origin} ({first})")
-    arch = architecture(model)
     params = {
-        name: params_from_state_dict(arch, tensors, f"{origin} ({name})") for name, tensors in contents.sets.items()
+        name: params_from_state_dict(model, tensors, f"{origin} ({name})") for name, tensors in contents.sets.items()
     }
     decays = _decays(contents.args, names or ["model_ema1"])
     config = jit_config(model, contents.args, tuple(decays.values()))
@@ -88,11 +88,11 @@ def read_for_jit(workdir: epath.Path, step: int | None = None) -> JiTFile:
     sets = {}
     for name, ema in [(MODEL, "none"), *((f"model_ema{i}", str(d)) for i, d in enumerate(decays, start=1))]:
         denoiser = load(workdir, ema=ema, step=step)
-        sets[name] = state_dict_from_params(denoiser.model.arch, jax.device_get(denoiser.params))
+        sets[name] = state_dict_from_params(denoiser.model.config, jax.device_get(denoiser.params))
     args: dict[str, Any] = {f"ema_decay{i}": decay for i, decay in enumerate(decays, start=1)}
     args |= {"noise_scale": config.diffusion.noise_scale, "t_eps": config.diffusion.t_eps}
     args |= {"label_drop_prob": config.training.label_dropout}
-    args["in_context_start"] = architecture(config.model).in_context_start
+    args["in_context_start"] = resolve(config.model).in_context_start
     law, *numbers = config.diffusion.time.image.split(":")
     if law == "logit_normal" and len(numbers) == 2:
         args |= {"P_mean": float(numbers[0]), "P_std": float(numbers[1])}
@@ -233,7 +233,7 @@ def _require_expressible(config: Config) -> None:
 
 
 def _describe(model: ModelConfig, params: Params) -> str:
-    sizes = architecture(model)
+    sizes = resolve(model)
     count = sum(np.size(x) for x in jax.tree.leaves(params))
     classes = f"{model.num_classes} classes" if model.num_classes else "unconditional"
     return (

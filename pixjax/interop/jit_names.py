@@ -15,10 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Shaped
 
+from pixjax.config import ModelConfig
 from pixjax.errors import InputError
 from pixjax.models.jit import JiT, Params
 from pixjax.models.patches import sincos_table
-from pixjax.models.presets import Architecture
+from pixjax.models.presets import resolve
 
 Tensor = Shaped[np.ndarray, "..."]
 StateDict = Mapping[str, Tensor]
@@ -81,8 +82,8 @@ _RECOMPUTED = re.compile(r"feat_rope(_incontext)?\.freqs_(cos|sin)$")
 _POSITION_TOLERANCE = 1e-5
 
 
-def params_from_state_dict(arch: Architecture, tensors: StateDict, origin: str = "the checkpoint") -> Params:
-    """The parameters of `JiT(arch)`, float32, from the tensors of a PyTorch JiT.
+def params_from_state_dict(config: ModelConfig, tensors: StateDict, origin: str = "the checkpoint") -> Params:
+    """The parameters of `JiT(config)`, float32, from the tensors of a PyTorch JiT.
 
     Args:
       origin: what the tensors came from, for messages.
@@ -91,57 +92,56 @@ def params_from_state_dict(arch: Architecture, tensors: StateDict, origin: str =
       InputError: tensors that are missing, that JiT does not have, of another shape, not finite, or positions that
         are not the sin-cos table.
     """
+    config = resolve(config)
     tensors = {name: x for name, x in tensors.items() if not _RECOMPUTED.match(name)}
-    _require_shapes(expected_shapes(arch), tensors, origin)
-    _require_table(arch, tensors[_POSITIONS], origin)
+    _require_shapes(expected_shapes(config), tensors, origin)
+    _require_table(config, tensors[_POSITIONS], origin)
     if spoilt := [name for name, x in tensors.items() if not np.isfinite(np.asarray(x, np.float32)).all()]:
         raise InputError(f"{origin} has values that are not finite in {_some(spoilt)}: it is damaged, get it again")
 
     def read(name: str, layout: Layout) -> Tensor:
-        return np.ascontiguousarray(layout.from_torch(tensors[name], arch.patch), np.float32)
+        return np.ascontiguousarray(layout.from_torch(tensors[name], config.patch), np.float32)
 
     flat = {ours: read(theirs, layout) for ours, theirs, layout in _OUTER if theirs in tensors}
-    for group, layers in _groups(arch).items():
+    for group, layers in _groups(config).items():
         for ours, theirs, layout in _BLOCK:
             flat[f"{group}/{ours}"] = np.stack([read(f"blocks.{layer}.{theirs}", layout) for layer in layers])
     return _nested(flat)
 
 
-def state_dict_from_params(arch: Architecture, params: Params) -> dict[str, Tensor]:
+def state_dict_from_params(config: ModelConfig, params: Params) -> dict[str, Tensor]:
     """The inverse of `params_from_state_dict`: contiguous float32 copies, as PyTorch lays them out."""
-    return {name: np.array(x, np.float32, order="C") for name, x in _views(arch, params).items()}
+    return {name: np.array(x, np.float32, order="C") for name, x in _views(resolve(config), params).items()}
 
 
-def expected_shapes(arch: Architecture) -> dict[str, tuple[int, ...]]:
+def expected_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """Name and shape of every tensor of a PyTorch JiT with this architecture."""
-    side = arch.canvas_size
+    model, side = JiT(config), config.canvas_size
     inputs = jnp.zeros((1, side, side, 3)), jnp.zeros(1)
-    shapes = jax.eval_shape(lambda: JiT(arch).init(jax.random.key(0), *inputs))["params"]
+    shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), *inputs))["params"]
     # One element seen as a whole array: layouts apply, and the largest model costs no memory.
-    return {
-        name: x.shape
-        for name, x in _views(arch, jax.tree.map(lambda s: np.broadcast_to(np.float32(0), s.shape), shapes)).items()
-    }
+    params = jax.tree.map(lambda s: np.broadcast_to(np.float32(0), s.shape), shapes)
+    return {name: x.shape for name, x in _views(model.config, params).items()}
 
 
-def _views(arch: Architecture, params: Params) -> dict[str, Tensor]:
+def _views(config: ModelConfig, params: Params) -> dict[str, Tensor]:
     flat = _flat(params)
-    tensors = {theirs: layout.to_torch(flat.pop(ours), arch.patch) for ours, theirs, layout in _OUTER if ours in flat}
-    tensors[_POSITIONS] = sincos_table(*arch.grid, arch.width)[None]
-    for group, layers in _groups(arch).items():
+    tensors = {theirs: layout.to_torch(flat.pop(ours), config.patch) for ours, theirs, layout in _OUTER if ours in flat}
+    tensors[_POSITIONS] = sincos_table(*config.grid, config.width)[None]
+    for group, layers in _groups(config).items():
         for ours, theirs, layout in _BLOCK:
             stacked = flat.pop(f"{group}/{ours}")
             for row, layer in enumerate(layers):
-                tensors[f"blocks.{layer}.{theirs}"] = layout.to_torch(stacked[row], arch.patch)
+                tensors[f"blocks.{layer}.{theirs}"] = layout.to_torch(stacked[row], config.patch)
     if flat:
         raise InputError(f"JiT has no tensor for {_some(flat)}: a model with these parameters cannot be written as JiT")
     return tensors
 
 
-def _groups(arch: Architecture) -> dict[str, range]:
+def _groups(config: ModelConfig) -> dict[str, range]:
     """Our stacks of blocks, and which layers each holds."""
-    start = arch.in_context_start if arch.in_context_tokens else 0
-    groups = {"blocks_before": range(start), "blocks": range(start, arch.depth)}
+    start = config.in_context_start if config.in_context_tokens else 0
+    groups = {"blocks_before": range(start), "blocks": range(start, config.depth)}
     return {name: layers for name, layers in groups.items() if len(layers)}
 
 
@@ -158,8 +158,8 @@ def _require_shapes(expected: Mapping[str, tuple[int, ...]], tensors: StateDict,
         raise InputError(f"{origin} is not the state of a JiT ({faults}): give a checkpoint of JiT's own code")
 
 
-def _require_table(arch: Architecture, table: Tensor, origin: str) -> None:
-    ours = sincos_table(*arch.grid, arch.width)[None]
+def _require_table(config: ModelConfig, table: Tensor, origin: str) -> None:
+    ours = sincos_table(*config.grid, config.width)[None]
     difference = float(np.abs(np.asarray(table, np.float32) - ours).max())
     # A file in half precision holds a rounded table; the exact one is used in its place.
     allowed = max(_POSITION_TOLERANCE, float(jnp.finfo(table.dtype).eps))

@@ -3,20 +3,18 @@
 from pixjax.diffusion.posterior import Palette
 from pixjax.models.condition import marker_first, tell, text_types, type_condition
 from pixjax.models.jit import NO_LABEL, NO_TYPE, Context, JiT, Params, Prediction, Written, denoise, predict
-from pixjax.models.presets import VARIANTS, Architecture, architecture
+from pixjax.models.presets import VARIANTS
 
 __all__ = [
     "NO_LABEL",
     "NO_TYPE",
     "VARIANTS",
-    "Architecture",
     "Context",
     "JiT",
     "Palette",
     "Params",
     "Prediction",
     "Written",
-    "architecture",
     "denoise",
     "marker_first",
     "predict",

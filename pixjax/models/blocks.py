@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from pixjax.config import ModelConfig
 from pixjax.models.attention import attend
 from pixjax.models.dense import FusedDense, dense
 from pixjax.models.on_mesh import by_canvas, shares_heads
 from pixjax.models.patches import rotate
-from pixjax.models.presets import Architecture
 
 _xavier = nn.initializers.xavier_uniform()
 _zeros = nn.initializers.zeros_init()
@@ -44,34 +44,38 @@ class Past(NamedTuple):
 
 
 class Attention(nn.Module):
-    arch: Architecture
+    config: ModelConfig
 
     @nn.compact
     def __call__(self, x_BND, angles_NP, present_BN, visible_NN=None, past: Past | None = None):
         """Of the tokens alone; or, with a `past`, of them and of what is in it, which is returned with them in it."""
-        arch = self.arch
+        config = self.config
         batch, tokens, width = x_BND.shape
-        qkv = FusedDense(3, width, splits=shares_heads(arch.heads), dtype=arch.dtype, name="qkv")(x_BND)
-        q, k, v = (x.reshape(batch, tokens, arch.heads, arch.head_width) for x in qkv)
-        q = rotate(norm("q_norm")(q), angles_NP).astype(arch.dtype)
-        k = rotate(norm("k_norm")(k), angles_NP).astype(arch.dtype)
+        qkv = FusedDense(3, width, splits=shares_heads(config.heads), dtype=config.dtype, name="qkv")(x_BND)
+        q, k, v = (x.reshape(batch, tokens, config.heads, config.head_width) for x in qkv)
+        q = rotate(norm("q_norm")(q), angles_NP).astype(config.dtype)
+        k = rotate(norm("k_norm")(k), angles_NP).astype(config.dtype)
         if past is not None:
             past = past.joined_by(k, v)
             k, v, _ = past
-        out_BNHK = attend(q, k, v, arch.attention, present_BN, visible=visible_NN)
-        proj = dense(width, dtype=arch.dtype, kernel_init=_xavier, name="proj")
+        out_BNHK = attend(q, k, v, config.attention, present_BN, visible=visible_NN)
+        proj = dense(width, dtype=config.dtype, kernel_init=_xavier, name="proj")
         out = by_canvas(proj(out_BNHK.reshape(x_BND.shape)))
         return out if past is None else (out, past)
 
 
+def swiglu_width(width: int) -> int:
+    """The hidden width of SwiGLU: two thirds of the usual four widths, so that three matrices cost as two."""
+    return int(4 * width * 2 / 3)
+
+
 class SwiGLU(nn.Module):
-    arch: Architecture
+    config: ModelConfig
 
     @nn.compact
     def __call__(self, x_BND, drop):
-        width = x_BND.shape[-1]
-        dtype = self.arch.dtype
-        gate, value = FusedDense(2, self.arch.mlp_width, splits=True, dtype=dtype, name="w12")(x_BND)
+        width, dtype = x_BND.shape[-1], self.config.dtype
+        gate, value = FusedDense(2, swiglu_width(width), splits=True, dtype=dtype, name="w12")(x_BND)
         w3 = dense(width, dtype=dtype, kernel_init=_xavier, name="w3")
         return by_canvas(w3(drop(nn.silu(gate) * value)))
 
@@ -79,7 +83,7 @@ class SwiGLU(nn.Module):
 class Block(nn.Module):
     """One transformer block, written as the body of a scan over layers."""
 
-    arch: Architecture
+    config: ModelConfig
     deterministic: bool
     runs: tuple[int, ...]  # how many tokens follow each condition: of the canvas, of clean canvases
 
@@ -90,18 +94,18 @@ class Block(nn.Module):
         """`drops` is a scalar: whether this layer, one of the middle half, uses dropout.
 
         `c_BCD` is one condition for each run of tokens. `present_BN` says which tokens are there, `visible_NN` which
-        see which; None is all. `image_BN` says with `Architecture.modality_mlp` which are known to be of an image.
+        see which; None is all. `image_BN` says with `ModelConfig.modality_mlp` which are known to be of an image.
         Returns the tokens, and the `past` with them in it.
         """
-        arch = self.arch
+        config = self.config
 
         def drop(x):
-            if arch.dropout == 0 or self.deterministic:
+            if config.dropout == 0 or self.deterministic:
                 return x
-            return jnp.where(drops, nn.Dropout(arch.dropout, deterministic=False)(x), x)
+            return jnp.where(drops, nn.Dropout(config.dropout, deterministic=False)(x), x)
 
         x_BND = by_canvas(x_BND)
-        to_modulation = dense(6 * arch.width, dtype=arch.dtype, kernel_init=_zeros, name="modulation")
+        to_modulation = dense(6 * config.width, dtype=config.dtype, kernel_init=_zeros, name="modulation")
         modulation = by_canvas(to_modulation(nn.silu(c_BCD)))
         if len(self.runs) > 1:
             of_runs = jnp.split(modulation, len(self.runs), axis=1)
@@ -109,12 +113,12 @@ class Block(nn.Module):
                 [jnp.repeat(m, n, axis=1) for m, n in zip(of_runs, self.runs, strict=True)], axis=1
             )
         shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = jnp.split(modulation.astype(jnp.float32), 6, axis=-1)
-        h = modulate(norm("norm1")(x_BND), shift_a, scale_a).astype(arch.dtype)
-        heard = Attention(arch, name="attention")(h, angles_NP, present_BN, visible_NN, past)
+        h = modulate(norm("norm1")(x_BND), shift_a, scale_a).astype(config.dtype)
+        heard = Attention(config, name="attention")(h, angles_NP, present_BN, visible_NN, past)
         heard, past = heard if past is not None else (heard, None)
         x_BND = x_BND + gate_a * drop(heard)
-        h = modulate(norm("norm2")(x_BND), shift_m, scale_m).astype(arch.dtype)
-        out = SwiGLU(arch, name="mlp")(h, drop)
-        if arch.modality_mlp:
-            out = jnp.where(image_BN[..., None], SwiGLU(arch, name="mlp_image")(h, drop), out)
+        h = modulate(norm("norm2")(x_BND), shift_m, scale_m).astype(config.dtype)
+        out = SwiGLU(config, name="mlp")(h, drop)
+        if config.modality_mlp:
+            out = jnp.where(image_BN[..., None], SwiGLU(config, name="mlp_image")(h, drop), out)
         return by_canvas(x_BND + gate_m * out), past

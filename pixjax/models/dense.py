@@ -9,17 +9,18 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from pixjax.models.on_mesh import FSDP, TENSOR, lay_out, own_share
 
 
-def precision_of(dtype: Any) -> jax.lax.Precision | None:
+def precision_of(dtype: DTypeLike) -> jax.lax.Precision | None:
     """The precision of a product of operands of this type: that of float32, or else the one of the device."""
-    return jax.lax.Precision.HIGHEST if dtype == jnp.float32 else None
+    return jax.lax.Precision.HIGHEST if jnp.dtype(dtype) == jnp.float32 else None
 
 
-def dense(features: int, *, name: str, dtype: Any = jnp.float32, **options: Any) -> nn.Dense:
+def dense(features: int, *, name: str, dtype: DTypeLike = jnp.float32, **options: Any) -> nn.Dense:
     """`nn.Dense` with its product in `dtype`."""
     return nn.Dense(features, dtype=dtype, precision=precision_of(dtype), name=name, **options)
 
@@ -34,7 +35,7 @@ class FusedDense(nn.Module):
     parts: int
     features: int  # of each part
     splits: bool  # whether a mesh splits the features
-    dtype: Any
+    dtype: DTypeLike
 
     @nn.compact
     def __call__(self, x: Float[Array, "*batch inputs"]) -> tuple[Float[Array, "*batch features"], ...]:

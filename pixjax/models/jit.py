@@ -1,7 +1,7 @@
 """JiT, "just image transformers" (arXiv 2511.13720): plain blocks over pixel patches that predict the clean canvas.
 
 Shape suffixes: B batch, N tokens, D width, H heads, K head width. Parameters are float32; matrix products run in
-`Architecture.dtype`; norms, softmax, rotations and the output layer run in float32.
+`ModelConfig.dtype`; norms, softmax, rotations and the output layer run in float32.
 """
 
 from typing import Any, NamedTuple, cast
@@ -13,13 +13,14 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from pixjax.codec import IMAGE
+from pixjax.config import ModelConfig
 from pixjax.diffusion.decision_order import DecisionOrder
 from pixjax.diffusion.posterior import Palette
 from pixjax.models.blocks import Block, modulate, norm
 from pixjax.models.dense import dense
 from pixjax.models.on_mesh import by_canvas
 from pixjax.models.patches import patchify, rope_angles, sincos_table, time_features, unpatchify
-from pixjax.models.presets import Architecture
+from pixjax.models.presets import resolve
 from pixjax.models.text_head import TextHead
 from pixjax.models.text_rows import ANY_ROW, TextRows
 
@@ -148,9 +149,13 @@ def denoise(model: "JiT", params: Params, *inputs: Any, **conditions: Any) -> Fl
 class JiT(nn.Module):
     """The denoiser: noisy canvas and t to the clean canvas."""
 
-    arch: Architecture
+    config: ModelConfig  # resolved here, for all layers: see `resolve`
     palette: Palette | None = None
     orders: tuple[DecisionOrder, ...] = ()  # that text may be decided in, beside all at once
+
+    def __post_init__(self):
+        self.config = resolve(self.config)
+        super().__post_init__()
 
     def __call__(self, *inputs: Any, **conditions: Any) -> Float[Array, "batch height width 3"]:
         """The clean canvas that `predict` finds."""
@@ -178,21 +183,21 @@ class JiT(nn.Module):
           t: time, 0 is noise and 1 is data.
           type_id: 0 text, 1 image, -1 (or None) no condition, whose embedding is exactly zero.
           label: class of a natural image, -1 (or None) for none.
-          context: at most `Architecture.context_canvases` clean canvases; None is none, and costs nothing.
-          previous: the clean prediction of the step before, for `Architecture.self_condition`; None is all zeros.
+          context: at most `ModelConfig.context_canvases` clean canvases; None is none, and costs nothing.
+          previous: the clean prediction of the step before, for `ModelConfig.self_condition`; None is all zeros.
           order: in which the cells of text canvases are decided; None: all at once.
           written: what an order needs to know. Each cell of z has a time of its own then, and t does not count.
           text_rows: which canvases may be text, where they are not decided in an order: the others are known to be
             images, and the layers for text are not computed for them.
         """
-        arch = self.arch
+        config = self.config
         condition_BD = self._condition(z.shape[0], type_id, label)
         embed, embed_time = self._embeddings()
-        text = None if self.palette is None or not text_rows.places else TextHead.of(arch, self.palette)
+        text = None if self.palette is None or not text_rows.places else TextHead.of(config, self.palette)
         if any(order.is_within_patches for order in self.orders):
-            first_patch = self.param("first_patch", _normal, (arch.width,))
+            first_patch = self.param("first_patch", _normal, (config.width,))
 
-        angles = rope_angles(*arch.grid, arch.head_width, kind=arch.rope)
+        angles = rope_angles(*config.grid, config.head_width, kind=config.rope)
         if order is None:
             x = embed(z, previous)
             if text is not None:
@@ -214,7 +219,7 @@ class JiT(nn.Module):
             clean = embed(written.clean, clean=True) + text.embed(clean_cells)
             if order.is_within_patches:
                 # What is said of a patch is said by the one before: it need not be shown, and one stream is enough.
-                first = jnp.broadcast_to(first_patch, (len(z), 1, arch.width))
+                first = jnp.broadcast_to(first_patch, (len(z), 1, config.width))
                 x, c_BCD = jnp.concatenate([first, clean[:, :-1]], axis=1), c_of_clean
                 runs, places = x.shape[1:2], np.concatenate([np.zeros_like(angles[:1]), angles[:-1]])
             else:
@@ -228,8 +233,8 @@ class JiT(nn.Module):
         tokens = self._with_context(tokens, embed, embed_time, angles, context)
         tokens = self._transformer(tokens, condition_BD, deterministic)
 
-        x = tokens.x_BND[:, arch.in_context_tokens : arch.in_context_tokens + canvas_tokens]
-        to_modulation = dense(2 * arch.width, kernel_init=_zeros, name="out_modulation")
+        x = tokens.x_BND[:, config.in_context_tokens : config.in_context_tokens + canvas_tokens]
+        to_modulation = dense(2 * config.width, kernel_init=_zeros, name="out_modulation")
         modulation = by_canvas(to_modulation(nn.silu(c_BCD)))
         if canvas_runs > 1:
             modulation = jnp.repeat(modulation, canvas_tokens // canvas_runs, axis=1)
@@ -239,8 +244,8 @@ class JiT(nn.Module):
             text = cast(TextHead, text)
             log_probs = text.read_in_order(x, cells, clean_cells, log_posterior_BCV, order)
             return Prediction(text.palette.mean(log_probs), log_probs)
-        out = by_canvas(dense(arch.patch[0] * arch.patch[1] * 3, kernel_init=_zeros, name="out")(x))
-        x_hat = unpatchify(out, arch.patch, arch.grid)
+        out = by_canvas(dense(config.patch[0] * config.patch[1] * 3, kernel_init=_zeros, name="out")(x))
+        x_hat = unpatchify(out, config.patch, config.grid)
         if text is None or not text.palette.is_output:
             return Prediction(x_hat)
         log_probs = text.read(text_rows.of(x), cells, log_posterior_BCV)
@@ -248,81 +253,81 @@ class JiT(nn.Module):
 
     def _embeddings(self):
         """Of canvases, by patches and with their places, and of times."""
-        arch = self.arch
-        time_in = dense(arch.width, kernel_init=_normal, name="time_in")
-        time_out = dense(arch.width, kernel_init=_normal, name="time_out")
-        embed_in = dense(arch.bottleneck, use_bias=False, dtype=arch.dtype, kernel_init=_xavier, name="embed_in")
-        embed_out = dense(arch.width, dtype=arch.dtype, kernel_init=_xavier, name="embed_out")
-        table = sincos_table(*arch.grid, arch.width)
-        if arch.self_condition:
+        config = self.config
+        time_in = dense(config.width, kernel_init=_normal, name="time_in")
+        time_out = dense(config.width, kernel_init=_normal, name="time_out")
+        embed_in = dense(config.bottleneck, use_bias=False, dtype=config.dtype, kernel_init=_xavier, name="embed_in")
+        embed_out = dense(config.width, dtype=config.dtype, kernel_init=_xavier, name="embed_out")
+        table = sincos_table(*config.grid, config.width)
+        if config.self_condition:
             # The weights of three more channels (arXiv 2208.04202); zero, so that a model without them can go on.
             embed_previous = dense(
-                arch.bottleneck, use_bias=False, dtype=arch.dtype, kernel_init=_zeros, name="embed_previous"
+                config.bottleneck, use_bias=False, dtype=config.dtype, kernel_init=_zeros, name="embed_previous"
             )
 
         def embed_time(t):
             return time_out(nn.silu(time_in(time_features(t))))
 
         def embed(canvas, previous=None, *, clean=False):
-            hidden = embed_in(patchify(canvas, arch.patch).astype(arch.dtype))
-            if arch.self_condition and not clean:
+            hidden = embed_in(patchify(canvas, config.patch).astype(config.dtype))
+            if config.self_condition and not clean:
                 previous = jnp.zeros_like(canvas) if previous is None else previous
-                hidden += embed_previous(patchify(previous, arch.patch).astype(arch.dtype))
+                hidden += embed_previous(patchify(previous, config.patch).astype(config.dtype))
             return by_canvas(embed_out(hidden).astype(jnp.float32)) + table[None]
 
         return embed, embed_time
 
     def _with_context(self, tokens: _Tokens, embed, embed_time, angles, context: Context | None) -> _Tokens:
-        arch = self.arch
-        if arch.context_canvases:
-            segment = self.param("context_segment", _normal, (arch.context_canvases, arch.width))
-            context_modality = self.param("context_modality", _normal, (NUM_TYPES, arch.width))
+        config = self.config
+        if config.context_canvases:
+            segment = self.param("context_segment", _normal, (config.context_canvases, config.width))
+            context_modality = self.param("context_modality", _normal, (NUM_TYPES, config.width))
         if context is None:
             return tokens
         batch, pages, *canvas = context.canvases.shape
         clean = embed(context.canvases.reshape(batch * pages, *canvas), clean=True)
-        clean = clean.reshape(batch, pages, -1, arch.width) + segment[None, :pages, None]
+        clean = clean.reshape(batch, pages, -1, config.width) + segment[None, :pages, None]
         if context.modality is not None:
             clean += _rows_or_zero(context_modality, context.modality)[:, :, None]
         clean = jnp.where(context.present[..., None, None], clean, 0.0)
         return tokens.followed_by(clean, embed_time(jnp.ones(1)), angles, context)
 
     def _transformer(self, tokens: _Tokens, condition_BD, deterministic: bool) -> _Tokens:
-        arch = self.arch
-        start = arch.in_context_start if arch.in_context_tokens else 0
+        config = self.config
+        start = config.in_context_start if config.in_context_tokens else 0
         if start:
             tokens = self._blocks(tokens, 0, start, deterministic, "blocks_before")
-        if arch.in_context_tokens:
-            place = self.param("in_context_position", _normal, (arch.in_context_tokens, arch.width))
+        if config.in_context_tokens:
+            place = self.param("in_context_position", _normal, (config.in_context_tokens, config.width))
             tokens = tokens.led_by(condition_BD[:, None] + place[None])
-        return self._blocks(tokens, start, arch.depth, deterministic, "blocks")
+        return self._blocks(tokens, start, config.depth, deterministic, "blocks")
 
     def _condition(self, batch: int, type_id, label) -> Float[Array, "batch width"]:
-        arch = self.arch
-        condition = jnp.zeros((batch, arch.width))
-        if arch.has_types:
+        config = self.config
+        condition = jnp.zeros((batch, config.width))
+        if config.uses_condition:
             # Zero at the start: an explicit type that was never trained is the same as none.
-            table = self.param("type_embedding", _zeros, (NUM_TYPES, arch.width))
+            table = self.param("type_embedding", _zeros, (NUM_TYPES, config.width))
             type_id = jnp.full(batch, NO_TYPE) if type_id is None else type_id
             condition += _rows_or_zero(table, type_id)
-        if arch.num_classes:
-            table = self.param("class_embedding", _normal, (arch.num_classes + 1, arch.width))  # the last: no label
+        if config.num_classes:
+            table = self.param("class_embedding", _normal, (config.num_classes + 1, config.width))  # the last: no label
             label = jnp.full(batch, NO_LABEL) if label is None else label
-            condition += table[jnp.where(label < 0, arch.num_classes, label)]
+            condition += table[jnp.where(label < 0, config.num_classes, label)]
         return condition
 
     def _blocks(self, tokens: _Tokens, first: int, last: int, deterministic: bool, name: str) -> _Tokens:
         """Blocks `first` to `last`. Their parameters are stacked along a leading layer axis."""
-        arch, x_BND = self.arch, tokens.x_BND
+        config, x_BND = self.config, tokens.x_BND
         layers = jnp.arange(first, last)
-        drops = (layers >= arch.depth // 4) & (layers < arch.depth // 4 * 3)
+        drops = (layers >= config.depth // 4) & (layers < config.depth // 4 * 3)
         visible = None if tokens.visible_NN is None else jnp.asarray(tokens.visible_NN)
         rest = (tokens.c_BCD, jnp.asarray(tokens.angles_NP), tokens.present_BN, visible, tokens.image_BN)
-        if not (arch.scan_layers or self.is_initializing()):
+        if not (config.scan_layers or self.is_initializing()):
             return tokens._replace(x_BND=self._unrolled(x_BND, drops, rest, deterministic, tokens.runs, name))
         body = Block
-        if arch.remat != "none":  # prevent_cse is not needed inside a scan
-            body = nn.remat(Block, prevent_cse=False, policy=_REMAT_POLICIES[arch.remat])
+        if config.remat != "none":  # prevent_cse is not needed inside a scan
+            body = nn.remat(Block, prevent_cse=False, policy=_REMAT_POLICIES[config.remat])
         scanned = nn.scan(
             body,
             variable_axes={"params": 0},
@@ -330,20 +335,20 @@ class JiT(nn.Module):
             in_axes=(0, *[nn.broadcast] * len(rest)),
             length=last - first,
         )
-        x_BND, _ = scanned(arch, deterministic, tokens.runs, name=name)(x_BND, drops, *rest)
+        x_BND, _ = scanned(config, deterministic, tokens.runs, name=name)(x_BND, drops, *rest)
         return tokens._replace(x_BND=x_BND)
 
     def _unrolled(self, x_BND, drops, rest, deterministic: bool, runs: tuple[int, ...], name: str):
         """The same blocks one after another: compiled each, and without the copies that a scan makes."""
         body = Block
-        if self.arch.remat != "none":
-            body = nn.remat(Block, policy=_REMAT_POLICIES[self.arch.remat])
-        block = body(self.arch, deterministic, runs, parent=None)
+        if self.config.remat != "none":
+            body = nn.remat(Block, policy=_REMAT_POLICIES[self.config.remat])
+        block = body(self.config, deterministic, runs, parent=None)
         # Split, not indexed: the gradient of an index is padded to all layers, and added up once for each of them.
         leaves, structure = jax.tree.flatten(self.variables["params"][name])
         of_layers = zip(*(jnp.split(leaf, len(drops)) for leaf in leaves), strict=True)
         for layer, of_layer in enumerate(of_layers):
             params = jax.tree.unflatten(structure, [leaf[0] for leaf in of_layer])
-            rngs = {"dropout": self.make_rng("dropout")} if self.arch.dropout and not deterministic else {}
+            rngs = {"dropout": self.make_rng("dropout")} if self.config.dropout and not deterministic else {}
             x_BND = block.apply({"params": params}, x_BND, drops[layer], *rest, rngs=rngs)[0]
         return x_BND

@@ -13,14 +13,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from pixjax.config import ModelConfig
 from pixjax.diffusion.decision_order import DecisionOrder
 from pixjax.diffusion.posterior import Palette
 from pixjax.models.dense import dense, precision_of
 from pixjax.models.on_mesh import by_canvas
 from pixjax.models.patches import patchify, unpatchify
-from pixjax.models.presets import Architecture
 
 _xavier = nn.initializers.xavier_uniform()
 
@@ -30,7 +31,7 @@ Cells = Float[Array, "batch cells values"]
 class CellBlock(nn.Module):
     """x + f(x and its neighbours)."""
 
-    arch: Architecture
+    config: ModelConfig
 
     @nn.compact
     def __call__(
@@ -41,18 +42,18 @@ class CellBlock(nn.Module):
         A noisy cell sees noisy neighbours of its own block and clean ones of earlier blocks; a clean one sees clean
         ones up to its own block.
         """
-        arch, width, reach = self.arch, x.shape[-1], self.arch.cell_reach
+        config, width, reach = self.config, x.shape[-1], self.config.cell_reach
         norm = nn.RMSNorm(epsilon=1e-6, dtype=jnp.float32, name="norm")
-        mix = _Mix(2 * reach + 1, 2 * width, arch.dtype, name="mix")
-        out = dense(width, dtype=arch.dtype, kernel_init=nn.initializers.zeros_init(), name="out")
+        mix = _Mix(2 * reach + 1, 2 * width, config.dtype, name="mix")
+        out = dense(width, dtype=config.dtype, kernel_init=nn.initializers.zeros_init(), name="out")
 
         def finish(mixed):
             return out(nn.silu(by_canvas(mixed))).astype(jnp.float32)
 
-        h = norm(x).astype(arch.dtype)
+        h = norm(x).astype(config.dtype)
         if clean is None or order is None:
             return x + finish(mix(_around(h, reach)))
-        g = norm(clean).astype(arch.dtype)
+        g = norm(clean).astype(config.dtype)
         if order.block == 1:  # both streams see the same cells before, and beside them their own
             later = [None] * (reach + 1)
             before = mix([*_around(g, reach)[:reach], *later])
@@ -73,7 +74,7 @@ class _Mix(nn.Module):
 
     taps: int
     features: int
-    dtype: object
+    dtype: DTypeLike
 
     @nn.compact
     def __call__(
@@ -99,7 +100,7 @@ def _around(cells, reach: int) -> list:
 
 
 def next_cell(
-    arch: Architecture,
+    config: ModelConfig,
     params: dict,
     before: Float[Array, "batch reach width"],
     x: Float[Array, "batch width"],
@@ -113,13 +114,13 @@ def next_cell(
     Returns:
       What the layer makes of the cell, and what the next one is given if this one is clean.
     """
-    width, reach = x.shape[-1], arch.cell_reach
+    width, reach = x.shape[-1], config.cell_reach
     norm = nn.RMSNorm(epsilon=1e-6, dtype=jnp.float32)
-    h = cast(Array, norm.apply({"params": params["norm"]}, x)).astype(arch.dtype)
+    h = cast(Array, norm.apply({"params": params["norm"]}, x)).astype(config.dtype)
     around = [*jnp.moveaxis(before, 1, 0)[:, :, None], h[:, None], *[None] * reach]
-    mix = _Mix(2 * reach + 1, 2 * width, arch.dtype)
+    mix = _Mix(2 * reach + 1, 2 * width, config.dtype)
     mixed = cast(Array, mix.apply({"params": params["mix"]}, around))
-    out = nn.Dense(width, dtype=arch.dtype, precision=precision_of(arch.dtype))
+    out = nn.Dense(width, dtype=config.dtype, precision=precision_of(config.dtype))
     heard = cast(Array, out.apply({"params": params["out"]}, nn.silu(mixed[:, 0])))
     return x + heard.astype(jnp.float32), jnp.concatenate([before[:, 1:], h[:, None]], axis=1)
 
@@ -136,7 +137,7 @@ class TextHead:
     Of a canvas that is decided in an order there are two streams of cells, noisy and clean, through the same layers.
     """
 
-    arch: Architecture
+    config: ModelConfig
     palette: Palette
     enter: nn.Dense
     layers_below: tuple[CellBlock, ...]
@@ -146,24 +147,24 @@ class TextHead:
     leave: nn.Dense
 
     @classmethod
-    def of(cls, arch: Architecture, palette: Palette) -> "TextHead":
-        values = arch.cell_width if arch.cell_layers else palette.vocab_size
-        pixels, layers = arch.patch[0] * arch.patch[1], range(arch.cell_layers)
+    def of(cls, config: ModelConfig, palette: Palette) -> "TextHead":
+        values = config.cell_width if config.cell_layers else palette.vocab_size
+        pixels, layers = config.patch[0] * config.patch[1], range(config.cell_layers)
         return cls(
-            arch=arch,
+            config=config,
             palette=palette,
-            enter=dense(arch.cell_width, kernel_init=_xavier, name="cells_in"),
-            layers_below=tuple(CellBlock(arch, name=f"cells_below_{layer}") for layer in layers),
-            embed_ids=dense(arch.width, use_bias=False, dtype=arch.dtype, kernel_init=_xavier, name="embed_ids"),
+            enter=dense(config.cell_width, kernel_init=_xavier, name="cells_in"),
+            layers_below=tuple(CellBlock(config, name=f"cells_below_{layer}") for layer in layers),
+            embed_ids=dense(config.width, use_bias=False, dtype=config.dtype, kernel_init=_xavier, name="embed_ids"),
             out_ids=dense(pixels * values, kernel_init=_zeros, name="out_ids"),
-            layers_above=tuple(CellBlock(arch, name=f"cells_above_{layer}") for layer in layers),
+            layers_above=tuple(CellBlock(config, name=f"cells_above_{layer}") for layer in layers),
             leave=dense(palette.vocab_size, kernel_init=_zeros, name="cells_out"),
         )
 
     def below(self, log_posterior: LogProbs) -> Cells:
-        """What the pixels of each cell say of it, and with `Architecture.cell_layers` also those of its neighbours."""
+        """What the pixels of each cell say of it, and with `ModelConfig.cell_layers` also those of its neighbours."""
         cells = jnp.exp(log_posterior)
-        if self.arch.cell_layers:
+        if self.config.cell_layers:
             cells = self.enter(cells)
             for layer in self.layers_below:
                 cells = cast(Cells, layer(cells))
@@ -173,7 +174,7 @@ class TextHead:
         """The same, of noisy cells and of those of a clean canvas."""
         ids, _ = self.palette.codec.decode_ids(clean)
         noisy_cells, clean_cells = jnp.exp(log_posterior), jax.nn.one_hot(ids, self.palette.vocab_size)
-        if self.arch.cell_layers:
+        if self.config.cell_layers:
             noisy_cells, clean_cells = self.enter(noisy_cells), self.enter(clean_cells)
             for layer in self.layers_below:
                 noisy_cells, clean_cells = layer(noisy_cells, clean_cells, order)
@@ -181,13 +182,13 @@ class TextHead:
 
     def embed(self, cells: Cells) -> Float[Array, "batch tokens width"]:
         """The cells of each patch as a token."""
-        patches = patchify(self.palette.at_pixels(cells), self.arch.patch).astype(self.arch.dtype)
+        patches = patchify(self.palette.at_pixels(cells), self.config.patch).astype(self.config.dtype)
         return by_canvas(self.embed_ids(patches).astype(jnp.float32))
 
     def read(self, x_BND, cells: Cells, log_posterior: LogProbs) -> LogProbs:
         """log p(id) of each cell: the network's logits, from its tokens and what came from below, and the posterior."""
         above = self._say(x_BND)
-        if self.arch.cell_layers:
+        if self.config.cell_layers:
             above += cells
             for layer in self.layers_above:
                 above = cast(Cells, layer(above))
@@ -203,7 +204,7 @@ class TextHead:
             above = above_clean = self._say(x_BND)
         else:
             above, above_clean = (self._say(x) for x in jnp.split(x_BND, 2, axis=1))
-        if self.arch.cell_layers:
+        if self.config.cell_layers:
             above, above_clean = above + cells, above_clean + clean_cells
             for layer in self.layers_above:
                 above, above_clean = layer(above, above_clean, order)
@@ -213,4 +214,4 @@ class TextHead:
     def _say(self, x_BND) -> Cells:
         """What the tokens say of each cell."""
         said = by_canvas(self.out_ids(x_BND))
-        return self.palette.of_cells(unpatchify(said, self.arch.patch, self.arch.grid))
+        return self.palette.of_cells(unpatchify(said, self.config.patch, self.config.grid))

@@ -58,9 +58,9 @@ def write(
     condition = network.condition(len(given), type_id, label)
     past, present = network.remember(condition, context)
     c_of_clean = (network.embed_time(jnp.ones(1)) + condition)[:, None]
-    arch, book = model.arch, network.palette
-    histories = jnp.zeros((2, arch.cell_layers, len(given), arch.cell_reach, network.values), arch.dtype)
-    first = jnp.broadcast_to(params["first_patch"], (len(given), 1, arch.width))
+    config, book = model.config, network.palette
+    histories = jnp.zeros((2, config.cell_layers, len(given), config.cell_reach, network.values), config.dtype)
+    first = jnp.broadcast_to(params["first_patch"], (len(given), 1, config.width))
 
     def write_patch(carry, patch):
         past, token, histories, number = carry
@@ -127,15 +127,15 @@ class _Network:
 
     @property
     def values(self) -> int:
-        return self.model.arch.cell_width if self.model.arch.cell_layers else self.palette.vocab_size
+        return self.model.config.cell_width if self.model.config.cell_layers else self.palette.vocab_size
 
     @property
     def num_patches(self) -> int:
-        return self.model.arch.grid[0] * self.model.arch.grid[1]
+        return self.model.config.grid[0] * self.model.config.grid[1]
 
     @functools.cached_property
     def table(self):
-        return jnp.asarray(sincos_table(*self.model.arch.grid, self.model.arch.width))
+        return jnp.asarray(sincos_table(*self.model.config.grid, self.model.config.width))
 
     @functools.cached_property
     def slot_of_cell(self) -> Int[np.ndarray, " cells"]:
@@ -146,9 +146,9 @@ class _Network:
     @functools.cached_property
     def places(self) -> dict[str, Any]:
         """For each slot of each patch its cell, whether there is one, and its pixels within the patch."""
-        arch, codec, slots = self.model.arch, self.palette.codec, self.order.cells_per_patch
+        config, codec, slots = self.model.config, self.palette.codec, self.order.cells_per_patch
         row, column = np.divmod(codec.cell_index, codec.canvas_size)
-        in_patch = row % arch.patch[0] * arch.patch[1] + column % arch.patch[1]
+        in_patch = row % config.patch[0] * config.patch[1] + column % config.patch[1]
         shape = (self.num_patches * slots,)
         cells, is_cell = np.zeros(shape, np.int32), np.zeros(shape, bool)
         pixels = np.zeros((*shape, in_patch.shape[1]), np.int32)
@@ -166,39 +166,39 @@ class _Network:
         return self.dense("time_out", nn.silu(self.dense("time_in", time_features(t))))
 
     def condition(self, batch: int, type_id, label):
-        arch, condition = self.model.arch, jnp.zeros((batch, self.model.arch.width))
-        if arch.has_types and type_id is not None:
+        config, condition = self.model.config, jnp.zeros((batch, self.model.config.width))
+        if config.uses_condition and type_id is not None:
             table = self.params["type_embedding"]
             condition += jnp.where((type_id > NO_TYPE)[:, None], table[jnp.maximum(type_id, 0)], 0.0)
-        if arch.num_classes:
+        if config.num_classes:
             label = jnp.full(batch, -1) if label is None else label
-            condition += self.params["class_embedding"][jnp.where(label < 0, arch.num_classes, label)]
+            condition += self.params["class_embedding"][jnp.where(label < 0, config.num_classes, label)]
         return condition
 
     def remember(self, condition, context: Context | None):
         """The `past` of every layer with in-context tokens and context in it, and which of all tokens are there."""
-        arch, batch = self.model.arch, len(condition)
+        config, batch = self.model.config, len(condition)
         c_clean, c_page = self.embed_time(jnp.ones(1)) + condition, self.embed_time(jnp.ones(1))
         c_BCD = jnp.stack([c_clean, jnp.broadcast_to(c_page, c_clean.shape)], axis=1)
-        pages = jnp.zeros((batch, 0, arch.width))
+        pages = jnp.zeros((batch, 0, config.width))
         present = jnp.ones((batch, 0), bool)
         if context is not None:
             pages, present = self._pages(context)
         page_angles = np.tile(self._angles, (pages.shape[1] // self.num_patches, 1))
-        start = arch.in_context_start if arch.in_context_tokens else 0
+        start = config.in_context_start if config.in_context_tokens else 0
         x, kept = pages, {}
-        for name, first, last in (("blocks_before", 0, start), ("blocks", start, arch.depth)):
+        for name, first, last in (("blocks_before", 0, start), ("blocks", start, config.depth)):
             if first == last:
                 continue
             leading = 0
-            if name == "blocks" and arch.in_context_tokens:
-                leading = arch.in_context_tokens
+            if name == "blocks" and config.in_context_tokens:
+                leading = config.in_context_tokens
                 x = jnp.concatenate([condition[:, None] + self.params["in_context_position"][None], x], axis=1)
             angles = np.concatenate([np.zeros((leading, self._angles.shape[1]), np.float32), page_angles])
             there = jnp.concatenate([jnp.ones((batch, leading), bool), present], axis=1)
             room = there.shape[1] + self.num_patches
-            shape = (last - first, batch, room, arch.heads, arch.head_width)
-            empty = jnp.zeros(shape, arch.dtype)
+            shape = (last - first, batch, room, config.heads, config.head_width)
+            empty = jnp.zeros(shape, config.dtype)
             everywhere = jnp.concatenate([there, jnp.ones((batch, self.num_patches), bool)], axis=1)
             if there.shape[1]:
                 visible = jnp.arange(room)[None] < there.shape[1]
@@ -215,26 +215,26 @@ class _Network:
         return kept, present_of
 
     def _pages(self, context: Context):
-        arch = self.model.arch
+        config = self.model.config
         batch, pages, *canvas = context.canvases.shape
-        flat = patchify(context.canvases.reshape(batch * pages, *canvas), arch.patch)
-        clean = (self._embed_pixels(flat) + self.table[None]).reshape(batch, pages, -1, arch.width)
+        flat = patchify(context.canvases.reshape(batch * pages, *canvas), config.patch)
+        clean = (self._embed_pixels(flat) + self.table[None]).reshape(batch, pages, -1, config.width)
         clean += self.params["context_segment"][None, :pages, None]
         if context.modality is not None:
             table = self.params["context_modality"]
             said = jnp.where((context.modality >= 0)[..., None], table[jnp.maximum(context.modality, 0)], 0.0)
             clean += said[:, :, None]
         clean = jnp.where(context.present[..., None, None], clean, 0.0)
-        return clean.reshape(batch, -1, arch.width), jnp.repeat(context.present, self.num_patches, axis=1)
+        return clean.reshape(batch, -1, config.width), jnp.repeat(context.present, self.num_patches, axis=1)
 
     def _embed_pixels(self, flat):
-        arch = self.model.arch
-        hidden = self.dense("embed_in", flat.astype(arch.dtype), arch.dtype)
-        return self.dense("embed_out", hidden, arch.dtype).astype(jnp.float32)
+        config = self.model.config
+        hidden = self.dense("embed_in", flat.astype(config.dtype), config.dtype)
+        return self.dense("embed_out", hidden, config.dtype).astype(jnp.float32)
 
     @functools.cached_property
     def _angles(self) -> Float[np.ndarray, "patches pairs"]:
-        return rope_angles(*self.model.arch.grid, self.model.arch.head_width, kind=self.model.arch.rope)
+        return rope_angles(*self.model.config.grid, self.model.config.head_width, kind=self.model.config.rope)
 
     @functools.cached_property
     def _token_angles(self):
@@ -245,7 +245,7 @@ class _Network:
         if 0 in runs:
             c_BCD = jnp.stack([c_BCD[:, i] for i, n in enumerate(runs) if n], axis=1)
             runs = tuple(n for n in runs if n)
-        block = Block(self.model.arch, True, runs)
+        block = Block(self.model.config, True, runs)
         image = jnp.zeros(x.shape[:2], bool)
 
         def one(x, layer):
@@ -276,35 +276,35 @@ class _Network:
 
     def cell(self, shown, said, below_before, above_before):
         """One cell through the layers below and above: what is below, log p of its ids, and what the next is given."""
-        arch = self.model.arch
+        config = self.model.config
         after: tuple[list[Array], list[Array]] = ([], [])
         below = shown
-        if arch.cell_layers:
+        if config.cell_layers:
             below = self.dense("cells_in", shown)
-            for layer in range(arch.cell_layers):
+            for layer in range(config.cell_layers):
                 params = self.params[f"cells_below_{layer}"]
-                below, next_before = next_cell(arch, params, below_before[layer], below)
+                below, next_before = next_cell(config, params, below_before[layer], below)
                 after[0].append(next_before)
         above = said
-        if arch.cell_layers:
+        if config.cell_layers:
             above = above + below
-            for layer in range(arch.cell_layers):
+            for layer in range(config.cell_layers):
                 params = self.params[f"cells_above_{layer}"]
-                above, next_before = next_cell(arch, params, above_before[layer], above)
+                above, next_before = next_cell(config, params, above_before[layer], above)
                 after[1].append(next_before)
             above = self.dense("cells_out", above)
-        kept = tuple(jnp.stack(each) for each in after) if arch.cell_layers else (below_before, above_before)
+        kept = tuple(jnp.stack(each) for each in after) if config.cell_layers else (below_before, above_before)
         return below, jax.nn.log_softmax(above), kept
 
     def embed_patch(self, ids, below, patch):
         """A clean patch as a token, [batch, width]; `ids` and `below` are of its slots."""
-        arch, book, batch = self.model.arch, self.palette, len(ids)
-        size = arch.patch[0] * arch.patch[1]
+        config, book, batch = self.model.config, self.palette, len(ids)
+        size = config.patch[0] * config.patch[1]
         # What is no cell is black, and says nothing; slots without a cell are written where nobody looks.
         where = jnp.where(patch["is_cell"][:, None], patch["pixels"], size).reshape(-1)
         colors = jnp.asarray(book.codec.colors)[ids].reshape(batch, -1, 3)
         flat = jnp.full((batch, size + 1, 3), -1.0).at[:, where].set(colors)[:, :size]
         repeated = jnp.repeat(below, patch["pixels"].shape[1], axis=1)
         values = jnp.zeros((batch, size + 1, below.shape[-1])).at[:, where].set(repeated)[:, :size]
-        said = self.dense("embed_ids", values.reshape(batch, -1).astype(arch.dtype), arch.dtype).astype(jnp.float32)
+        said = self.dense("embed_ids", values.reshape(batch, -1).astype(config.dtype), config.dtype).astype(jnp.float32)
         return self._embed_pixels(flat.reshape(batch, -1)) + said

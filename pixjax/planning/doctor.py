@@ -104,7 +104,7 @@ def check_loader(config: Config, before: Findings) -> Finding:
 def canvases_taken(config: Config, before: Findings) -> float | None:
     """Canvases a second that a fast step takes, by the matrix products that were measured; None if none were."""
     model = make_model(config)
-    measured = before.get(f"matrix products {jax.numpy.dtype(model.arch.dtype).name}")
+    measured = before.get(f"matrix products {model.config.dtype}")
     if measured is None or "flops" not in measured.values:
         return None
     flops = measured.values["flops"] * jax.device_count()

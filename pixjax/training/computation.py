@@ -25,8 +25,8 @@ def update_flops(config: Config, model: JiT, shards: int = 1) -> float:
     for name, of in rows.of.items():
         number, order = rows.groups * len(of), orders.get(name)
         text = number if order else number // text_rows.period * len(text_rows.places)
-        total += text * training_flops(model.arch, twice, model.palette, order)
-        total += (number - text) * training_flops(model.arch, twice)
+        total += text * training_flops(model.config, twice, model.palette, order)
+        total += (number - text) * training_flops(model.config, twice)
     return total
 
 

@@ -12,7 +12,7 @@ from pixjax.config import Config
 from pixjax.data import text_share
 from pixjax.diffusion import DecisionOrder, Information, no_information
 from pixjax.errors import InputError
-from pixjax.models import JiT, Palette, Params, architecture, text_types
+from pixjax.models import JiT, Palette, Params, text_types
 
 
 @flax.struct.dataclass
@@ -31,7 +31,7 @@ def make_model(config: Config, codec: CanvasCodec | None = None) -> JiT:
     """
     model = config.model
     if not (model.codebook_head or model.codebook_input):
-        return JiT(architecture(model))
+        return JiT(model)
     if model.tagging == "none" and text_share(config) < 1:
         raise InputError(
             "with model.tagging='none' a text head takes every canvas for text, and data.sources has images: set "
@@ -47,12 +47,12 @@ def make_model(config: Config, codec: CanvasCodec | None = None) -> JiT:
     )
     names = config.diffusion.blocks.shares
     orders = (DecisionOrder.named(name, palette.codec, model.patch) for name in names)
-    return JiT(architecture(model), palette, tuple(order for order in orders if order))
+    return JiT(model, palette, tuple(order for order in orders if order))
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def init_params(model: JiT, key: jax.Array) -> Params:
-    size = model.arch.canvas_size
+    size = model.config.canvas_size
     return model.init(key, jnp.zeros((1, size, size, 3)), jnp.zeros(1))["params"]
 
 

@@ -18,7 +18,8 @@ from pixjax.errors import InputError
 from pixjax.interop.convert import in_context_start, infer_model, read_for_jit, write_converted
 from pixjax.interop.jit_files import JiTFile, read_jit_file, write_jit_file
 from pixjax.interop.jit_names import expected_shapes
-from pixjax.models import VARIANTS, architecture
+from pixjax.models import VARIANTS
+from pixjax.models.presets import resolve
 from pixjax.training.mesh import make_mesh, state_shardings
 from pixjax.training.optimizer import make_optimizer
 from pixjax.training.state import init_state, make_model
@@ -109,9 +110,9 @@ def test_the_config_says_what_the_tensors_and_the_options_say(workdir):
     config, codec = read_run(workdir)
     assert (config.model.canvas_size, config.model.patch_size, config.model.num_classes) == (16, "4", 3)
     assert (config.model.tagging, codec.marker, config.data.text_ratio) == ("none", False, 0.0)
-    arch = architecture(config.model)
-    assert (arch.width, arch.depth, arch.heads, arch.bottleneck) == (16, 3, 2, 6)
-    assert (arch.in_context_tokens, arch.in_context_start) == (5, 1)
+    model = resolve(config.model)
+    assert (model.width, model.depth, model.heads, model.bottleneck) == (16, 3, 2, 6)
+    assert (model.in_context_tokens, model.in_context_start) == (5, 1)
     assert config.training.ema_decays == (0.99, 0.98)
     assert config.diffusion.noise_scale == 1.5
     assert config.diffusion.time.image == "logit_normal:-0.4:0.8"
@@ -123,10 +124,10 @@ def test_published_sizes_are_recognised(variant, canvas_size, patch):
     config = ModelConfig(
         variant=variant, canvas_size=canvas_size, patch_size=str(patch), tagging="none", num_classes=1000
     )
-    shapes = expected_shapes(architecture(config))
+    shapes = expected_shapes(config)
     found = infer_model({name: np.broadcast_to(np.float32(0), shape) for name, shape in shapes.items()}, {}, "FILE")
     assert (found.variant, found.width, found.depth, found.heads, found.bottleneck) == (variant, 0, 0, 0, 0)
-    assert architecture(found) == architecture(config)
+    assert resolve(found) == resolve(config)
     assert in_context_start(VARIANTS[variant].depth) == VARIANTS[variant].in_context_start
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from pixjax.codec import IMAGE, TEXT
 from pixjax.config import ModelConfig
-from pixjax.models import NO_TYPE, JiT, architecture, denoise, type_condition
+from pixjax.models import NO_TYPE, JiT, denoise, type_condition
 
 CONFIG = ModelConfig(variant="Ti", canvas_size=8, patch_size="4", depth=1, width=16, heads=1, dtype="float32")
 
@@ -32,7 +32,7 @@ def test_what_the_model_is_told(tagging, text_condition, told):
 @pytest.mark.parametrize(("text_condition", "learning"), [(False, [[], [IMAGE]]), (True, [[TEXT], [IMAGE]])])
 def test_each_modality_teaches_its_own_embedding_alone(text_condition, learning):
     config = dataclasses.replace(CONFIG, tagging="condition", text_condition=text_condition)
-    model = JiT(architecture(config))
+    model = JiT(config)
     z, t = jax.random.normal(jax.random.key(0), (1, 8, 8, 3)), jnp.array([0.5])
     params = jax.tree.map(
         lambda p: 0.1 * jax.random.normal(jax.random.key(p.size), p.shape),

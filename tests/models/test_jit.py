@@ -12,7 +12,7 @@ from pixjax import models
 from pixjax.codec import IMAGE, TEXT
 from pixjax.config import ModelConfig
 from pixjax.errors import InputError
-from pixjax.models import NO_TYPE, VARIANTS, Context, JiT, architecture
+from pixjax.models import NO_TYPE, VARIANTS, Context, JiT
 from pixjax.models.patches import patchify, rope_angles, rotate, sincos_table, unpatchify
 
 denoise = jax.jit(models.denoise, static_argnums=0)
@@ -29,14 +29,14 @@ SMALL = ModelConfig(
 
 
 def random_params(model: JiT):
-    size = model.arch.canvas_size
+    size = model.config.canvas_size
     shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, size, size, 3)), jnp.zeros(1))["params"]
     return filled(shapes, 0.3, seed=1)
 
 
 @pytest.fixture(scope="module")
 def small():
-    model = JiT(architecture(dataclasses.replace(SMALL, num_classes=3)))
+    model = JiT(dataclasses.replace(SMALL, num_classes=3))
     params = random_params(model)
     apply = jax.jit(lambda z, t, type_id, label: model.apply({"params": params}, z, t, type_id, label))
     return model, params, apply
@@ -58,7 +58,7 @@ def small_gradient(small):
 
 
 def test_output_starts_at_zero():
-    model = JiT(architecture(SMALL))
+    model = JiT(SMALL)
     z, t, type_id, _ = inputs()
     params = jax.jit(model.init)(jax.random.key(0), z, t)["params"]
     np.testing.assert_array_equal(denoise(model, params, z, t, type_id), 0.0)
@@ -89,7 +89,7 @@ def test_canvases_of_a_batch_do_not_influence_each_other(small):
 
 
 def test_untrained_explicit_type_equals_no_condition():
-    model = JiT(architecture(SMALL))
+    model = JiT(SMALL)
     params = random_params(model)
     z, t, *_ = inputs()
     params["type_embedding"] = params["type_embedding"].at[0].set(0.0)  # text: as it is initialised
@@ -101,7 +101,7 @@ def test_untrained_explicit_type_equals_no_condition():
 
 @pytest.fixture(scope="module")
 def with_context():
-    model = JiT(architecture(dataclasses.replace(SMALL, context_canvases=2)))
+    model = JiT(dataclasses.replace(SMALL, context_canvases=2))
     params = random_params(model)
     apply = jax.jit(lambda z, t, context: model.apply({"params": params}, z, t, context=context))
     return apply, Context(jax.random.normal(jax.random.key(8), (1, 2, 8, 8, 3)), jnp.array([[True, False]]))
@@ -155,7 +155,7 @@ def test_a_model_that_may_have_context_computes_nothing_for_it_without():
     z, t, *_ = inputs()
     programs = []
     for pages in (0, 2):
-        model = JiT(architecture(dataclasses.replace(SMALL, context_canvases=pages)))
+        model = JiT(dataclasses.replace(SMALL, context_canvases=pages))
         params = jax.eval_shape(model.init, jax.random.key(0), z, t)["params"]
         run = lambda params, z, t, model=model: model.apply({"params": params}, z, t)  # noqa: E731
         shared = {name: value for name, value in params.items() if not name.startswith("context_")}
@@ -168,7 +168,7 @@ def test_a_model_that_may_have_context_computes_nothing_for_it_without():
 @pytest.mark.parametrize("remat", ["none", "full"])
 def test_unrolled_layers_compute_what_scanned_layers_do(remat, small, small_gradient):
     model, params, _ = small
-    unrolled = JiT(dataclasses.replace(model.arch, scan_layers=False, remat=remat))
+    unrolled = JiT(dataclasses.replace(model.config, scan_layers=False, remat=remat))
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3), gradient(unrolled, params), small_gradient
     )
@@ -177,11 +177,11 @@ def test_unrolled_layers_compute_what_scanned_layers_do(remat, small, small_grad
 @pytest.mark.parametrize("patch_size", ["4", "1x8", "8x2"])
 def test_patches_return_to_the_canvas_they_came_from(patch_size):
     config = dataclasses.replace(SMALL, patch_size=patch_size)
-    arch = architecture(config)
     canvas = jnp.arange(2 * 8 * 8 * 3).reshape(2, 8, 8, 3)
-    patches = patchify(canvas, arch.patch)
-    np.testing.assert_array_equal(patches[0, 0].reshape(*arch.patch, 3), canvas[0, : arch.patch[0], : arch.patch[1]])
-    np.testing.assert_array_equal(unpatchify(patches, arch.patch, arch.grid), canvas)
+    height, width = config.patch
+    patches = patchify(canvas, config.patch)
+    np.testing.assert_array_equal(patches[0, 0].reshape(height, width, 3), canvas[0, :height, :width])
+    np.testing.assert_array_equal(unpatchify(patches, config.patch, config.grid), canvas)
 
 
 def test_rope_makes_scores_a_function_of_the_offset_alone():
@@ -211,7 +211,7 @@ def test_images_have_feed_forward_layers_of_their_own(scan_layers):
     config = dataclasses.replace(
         SMALL, modality_mlp=True, context_canvases=2, in_context_tokens=2, scan_layers=scan_layers
     )
-    model = JiT(architecture(config))
+    model = JiT(config)
     params = random_params(model)
     z, t = jax.random.normal(jax.random.key(7), (2, 8, 8, 3)), jnp.full(2, 0.4)
     pages = jax.random.normal(jax.random.key(8), (2, 2, 8, 8, 3))
@@ -252,13 +252,12 @@ def test_sincos_table_tells_rows_from_columns():
 @pytest.mark.parametrize("remat", ["full", "dots"])
 def test_recomputing_activations_changes_no_gradient(remat, small, small_gradient):
     model, params, _ = small
-    grad = gradient(JiT(dataclasses.replace(model.arch, remat=remat)), params)
+    grad = gradient(JiT(dataclasses.replace(model.config, remat=remat)), params)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3), grad, small_gradient)
 
 
 def test_dropout_acts_in_the_middle_half_of_the_blocks_alone():
-    arch = architecture(dataclasses.replace(SMALL, depth=4, dropout=0.5, in_context_tokens=0))
-    model = JiT(arch)
+    model = JiT(dataclasses.replace(SMALL, depth=4, dropout=0.5, in_context_tokens=0))
     params = random_params(model)
     z, t, *_ = inputs()
 
@@ -282,14 +281,12 @@ def test_dropout_acts_in_the_middle_half_of_the_blocks_alone():
 
 def test_b16_at_256_pixels_has_the_published_number_of_parameters():
     config = ModelConfig(variant="B", canvas_size=256, patch_size="16", tagging="none", num_classes=1000)
-    shapes = jax.eval_shape(
-        lambda: JiT(architecture(config)).init(jax.random.key(0), jnp.zeros((1, 256, 256, 3)), jnp.zeros(1))
-    )
+    shapes = jax.eval_shape(lambda: JiT(config).init(jax.random.key(0), jnp.zeros((1, 256, 256, 3)), jnp.zeros(1)))
     assert round(sum(x.size for x in jax.tree.leaves(shapes)) / 1e6) == 131
 
 
 def test_wrong_architectures_are_refused_in_one_line():
     with pytest.raises(InputError, match=r"heads=5 does not divide .*width=192"):
-        architecture(ModelConfig(variant="Ti", heads=5))
+        JiT(ModelConfig(variant="Ti", heads=5))
     with pytest.raises(InputError, match="choose one of " + ", ".join(VARIANTS)):
-        architecture(ModelConfig(variant="XXL"))
+        JiT(ModelConfig(variant="XXL"))

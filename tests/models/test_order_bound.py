@@ -13,7 +13,7 @@ from pixjax.config import Config, ModelConfig
 from pixjax.diffusion import DecisionOrder, noisy
 from pixjax.diffusion.bound import prior_kl
 from pixjax.diffusion.path import time_at
-from pixjax.models import JiT, Palette, Prediction, architecture
+from pixjax.models import JiT, Palette, Prediction
 from pixjax.models.order_bound import LOG_SNR_MIN, TextReader, bound_in_order, choose
 
 SIZE = 4
@@ -32,7 +32,7 @@ class ExactReader(TextReader):
     @classmethod
     def of(cls, ids: np.ndarray, probabilities: np.ndarray, block: int | None) -> "ExactReader":
         order = None if block is None else DecisionOrder(block, CODEC, (1, 4))
-        model = JiT(architecture(ModelConfig(variant="Ti", canvas_size=SIZE, patch_size="1x4")), BOOK)
+        model = JiT(ModelConfig(variant="Ti", canvas_size=SIZE, patch_size="1x4"), BOOK)
         return cls(model=model, config=Config(), order=order, ids=ids, log_p=jnp.log(jnp.asarray(probabilities)))
 
     def read(self, params, x, z, t_of_block):

@@ -13,7 +13,7 @@ from pixjax.codec import CanvasCodec, to_float
 from pixjax.config import ModelConfig
 from pixjax.diffusion import DecisionOrder
 from pixjax.errors import InputError
-from pixjax.models import Context, JiT, Palette, Written, architecture
+from pixjax.models import Context, JiT, Palette, Written
 
 SIZE = 8  # two patches of four letters a row
 MODEL = ModelConfig(
@@ -33,7 +33,7 @@ def codec(marker=False, **options):
 
 def model_of(order: DecisionOrder, **changes) -> JiT:
     book = Palette(codec=order.codec, noise_scale=NOISE_SCALE, text_types=(-1,), is_input=True, is_output=True)
-    return JiT(architecture(dataclasses.replace(MODEL, **changes)), book, (order,))
+    return JiT(dataclasses.replace(MODEL, **changes), book, (order,))
 
 
 @functools.cache

@@ -8,12 +8,12 @@ import numpy as np
 
 from pixjax import models
 from pixjax.config import ModelConfig
-from pixjax.models import JiT, architecture
+from pixjax.models import JiT
 
 denoise = jax.jit(models.denoise, static_argnums=0)
 CONFIG = ModelConfig(variant="Ti", canvas_size=8, patch_size="4", depth=1, width=16, heads=1, dtype="float32")
-MODEL = JiT(architecture(dataclasses.replace(CONFIG, self_condition=True)))
-WITHOUT = JiT(architecture(CONFIG))
+MODEL = JiT(dataclasses.replace(CONFIG, self_condition=True))
+WITHOUT = JiT(CONFIG)
 Z, T = jax.random.normal(jax.random.key(0), (2, 8, 8, 3)), jnp.array([0.3, 0.6])
 PREVIOUS = jax.random.normal(jax.random.key(1), Z.shape)
 

@@ -13,7 +13,7 @@ from pixjax.codec import IMAGE, TEXT, CanvasCodec, to_float
 from pixjax.config import Config, ModelConfig
 from pixjax.diffusion import matched_filter, noisy
 from pixjax.errors import InputError
-from pixjax.models import NO_TYPE, JiT, Palette, architecture, text_types
+from pixjax.models import NO_TYPE, JiT, Palette, text_types
 from pixjax.models.flops import forward_flops
 from pixjax.training.state import init_params, make_model
 
@@ -55,7 +55,7 @@ def noisy_text(codec, batch=3, t=(0.2, 0.5, 0.8)):
 @pytest.mark.parametrize("codec", [LETTERS, PAIRS])
 def test_before_training_it_is_the_matched_filter(codec):
     """Zero logits: the network says nothing of its own, and the colours alone decide."""
-    model = JiT(architecture(MODEL), palette(codec))
+    model = JiT(MODEL, palette(codec))
     z, t, _ = noisy_text(codec)
     prediction = predict(model, start(model), z, t)
     np.testing.assert_allclose(prediction.x_hat, matched_filter(codec, NOISE_SCALE)(z, t), atol=1e-5)
@@ -64,7 +64,7 @@ def test_before_training_it_is_the_matched_filter(codec):
 
 def test_logits_join_the_exact_posterior_of_a_gaussian():
     """Bayes' rule written out, with a prior that the bias of the last layer says."""
-    model = JiT(architecture(MODEL), palette(is_input=False))
+    model = JiT(MODEL, palette(is_input=False))
     params, log_prior = start(model), np.random.default_rng(1).normal(size=27).astype(np.float32)
     params["out_ids"]["bias"] = jnp.tile(log_prior, 4)
     z, t, _ = noisy_text(LETTERS)
@@ -91,19 +91,19 @@ def test_what_belongs_to_cells_comes_back_from_their_pixels():
 
 
 def test_images_are_denoised_as_without_it():
-    model = JiT(architecture(MODEL), palette())
+    model = JiT(MODEL, palette())
     params = trained(model)
     plain = {name: value for name, value in params.items() if name not in ("embed_ids", "out_ids")}
     z, t, _ = noisy_text(LETTERS)
     type_id = jnp.array([IMAGE, TEXT, NO_TYPE])
     mixed = predict(model, params, z, t, type_id).x_hat
-    expected = predict(JiT(model.arch), plain, z, t, type_id).x_hat
+    expected = predict(JiT(model.config), plain, z, t, type_id).x_hat
     np.testing.assert_allclose(mixed[0], expected[0], atol=1e-5)
     assert np.abs(mixed[1:] - expected[1:]).max(axis=(1, 2, 3)).min() > 0.1
 
 
 def test_the_input_is_seen():
-    model, blind = JiT(architecture(MODEL), palette()), JiT(architecture(MODEL), palette(is_input=False))
+    model, blind = JiT(MODEL, palette()), JiT(MODEL, palette(is_input=False))
     params = trained(model)
     z, t, _ = noisy_text(LETTERS)
     seen = predict(model, params, z, t).log_probs
@@ -112,7 +112,7 @@ def test_the_input_is_seen():
 
 
 def test_both_ends_of_time_are_finite_and_so_are_their_gradients():
-    model = JiT(architecture(MODEL), palette())
+    model = JiT(MODEL, palette())
     z, _, _ = noisy_text(LETTERS)
 
     def total(params):
@@ -125,9 +125,7 @@ def test_both_ends_of_time_are_finite_and_so_are_their_gradients():
 
 def test_half_precision_says_nearly_the_same():
     config = dataclasses.replace(MODEL, **CELLS, dtype="float32")
-    whole, half = (
-        JiT(architecture(dataclasses.replace(config, dtype=dtype)), palette()) for dtype in ("float32", "bfloat16")
-    )
+    whole, half = (JiT(dataclasses.replace(config, dtype=dtype), palette()) for dtype in ("float32", "bfloat16"))
     z, t, _ = noisy_text(LETTERS)
     expected, found = (predict(model, trained(whole), z, t) for model in (whole, half))
     assert found.log_probs.dtype == found.x_hat.dtype == jnp.float32
@@ -159,7 +157,7 @@ def test_a_marker_as_noisy_as_its_canvas_tells_too_late():
 
 @pytest.mark.parametrize("codec", [LETTERS, PAIRS])
 def test_layers_over_cells_start_as_the_matched_filter(codec):
-    model = JiT(architecture(dataclasses.replace(MODEL, **CELLS)), palette(codec))
+    model = JiT(dataclasses.replace(MODEL, **CELLS), palette(codec))
     z, t, _ = noisy_text(codec)
     np.testing.assert_allclose(denoise(model, start(model), z, t), matched_filter(codec, NOISE_SCALE)(z, t), atol=1e-5)
 
@@ -170,7 +168,7 @@ def test_layers_over_cells_follow_the_reading_order_and_reach_as_far_as_told():
     codec = CanvasCodec(
         tokenizer="chars27", code="radix:3:1", layout="patch", patch_size="2", canvas_size=SIZE, marker=False
     )
-    model = JiT(architecture(config), palette(codec))
+    model = JiT(config, palette(codec))
     params = trained(model)
     params["out_ids"] = jax.tree.map(jnp.zeros_like, params["out_ids"])
     z, t, _ = noisy_text(codec, batch=1, t=(0.5,))
@@ -193,11 +191,12 @@ def test_layers_over_cells_need_the_codebook_at_both_ends():
 @pytest.mark.parametrize("changes", [{}, {"cell_layers": 2, "cell_width": 32, "cell_reach": 2}])
 def test_flops_are_what_the_compiler_counts(changes, tokenizer):
     codec = CanvasCodec(tokenizer=tokenizer, code="radix:auto:1", canvas_size=SIZE, marker=False)
-    model = JiT(dataclasses.replace(architecture(MODEL), width=128, dtype=jnp.float32, **changes), palette(codec))
+    config = dataclasses.replace(MODEL, width=128, dtype="float32", codebook_head=True, codebook_input=True, **changes)
+    model = JiT(config, palette(codec))
     z, t = jnp.zeros((1, SIZE, SIZE, 3)), jnp.zeros(1)
     params = jax.eval_shape(model.init, jax.random.key(0), z, t)
     counted = jax.jit(model.apply).lower(params, z, t).compile().cost_analysis()["flops"]
-    assert 0.85 < forward_flops(model.arch, palette=model.palette) / counted <= 1.0
+    assert 0.85 < forward_flops(model.config, palette=model.palette) / counted <= 1.0
 
 
 def test_images_are_not_taken_for_text(tiny_config):

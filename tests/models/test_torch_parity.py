@@ -14,7 +14,7 @@ import pytest
 from pixjax.config import ModelConfig
 from pixjax.errors import InputError
 from pixjax.interop.jit_names import expected_shapes, params_from_state_dict, state_dict_from_params
-from pixjax.models import JiT, architecture, denoise
+from pixjax.models import JiT, denoise
 
 GOLDEN = pathlib.Path(__file__).with_name("golden_jit.npz")
 TOLERANCE = 1e-4
@@ -38,10 +38,10 @@ CONFIGS = {
 }
 
 
-def ours(arch, tensors, z, t, label):
-    params = params_from_state_dict(arch, {k.removeprefix("net."): v for k, v in tensors.items()})
-    label = jnp.where(label == arch.num_classes, -1, label)
-    return jax.jit(denoise, static_argnums=0)(JiT(arch), params, z, t, None, label)
+def ours(config, tensors, z, t, label):
+    params = params_from_state_dict(config, {k.removeprefix("net."): v for k, v in tensors.items()})
+    label = jnp.where(label == config.num_classes, -1, label)
+    return jax.jit(denoise, static_argnums=0)(JiT(config), params, z, t, None, label)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def split(stored):
 @pytest.mark.parametrize("kind", KINDS)
 def test_equals_what_pytorch_made_of_the_same_weights(kind, golden):
     tensors, inputs = split(golden[kind])
-    difference = np.abs(ours(architecture(CONFIGS[kind]), tensors, *inputs) - golden[kind]["x_hat"]).max()
+    difference = np.abs(ours(CONFIGS[kind], tensors, *inputs) - golden[kind]["x_hat"]).max()
     print(f"{kind}: max abs difference to the golden file {difference:.2g}")
     assert difference <= TOLERANCE
     assert golden[kind]["x_hat"].std() > 0.5
@@ -71,14 +71,14 @@ def test_equals_what_pytorch_made_of_the_same_weights(kind, golden):
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_stored_weight_matters(kind, golden):
     """A golden file of silent layers would prove nothing: each tensor, changed alone, changes the output."""
-    arch = architecture(CONFIGS[kind])
+    config = CONFIGS[kind]
     tensors, (z, t, label) = split(golden[kind])
-    params = params_from_state_dict(arch, {k.removeprefix("net."): v for k, v in tensors.items()})
+    params = params_from_state_dict(config, {k.removeprefix("net."): v for k, v in tensors.items()})
 
     def output(params):
-        return jnp.sum(denoise(JiT(arch), params, z, t, None, jnp.asarray(label) % 4) * z)
+        return jnp.sum(denoise(JiT(config), params, z, t, None, jnp.asarray(label) % 4) * z)
 
-    gradient = state_dict_from_params(arch, jax.device_get(jax.jit(jax.grad(output))(params)))
+    gradient = state_dict_from_params(config, jax.device_get(jax.jit(jax.grad(output))(params)))
     assert not [name for name, g in gradient.items() if np.abs(g).max() < 1e-6]
 
 
@@ -102,16 +102,16 @@ def test_equals_the_pytorch_network(kind, sizes):
         **{name: sizes[name] for name in ("width", "depth", "heads", "bottleneck")},
     )
     expected = torch_jit.run(network, *inputs)
-    difference = np.abs(ours(architecture(config), torch_jit.state_dict(network), *inputs) - expected).max()
+    difference = np.abs(ours(config, torch_jit.state_dict(network), *inputs) - expected).max()
     print(f"{kind} {sizes}: max abs difference {difference:.2g} of {np.abs(expected).max():.2g}")
     assert difference <= TOLERANCE
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_there_and_back_is_the_identity(kind, golden):
-    arch = architecture(CONFIGS[kind])
+    config = CONFIGS[kind]
     tensors = {k.removeprefix("net."): v for k, v in split(golden[kind])[0].items()}
-    back = state_dict_from_params(arch, params_from_state_dict(arch, tensors))
+    back = state_dict_from_params(config, params_from_state_dict(config, tensors))
     assert back.keys() == tensors.keys()
     for name, tensor in tensors.items():
         if name != "pos_embed":
@@ -120,7 +120,7 @@ def test_there_and_back_is_the_identity(kind, golden):
 
 def test_published_sizes_have_the_published_shapes():
     config = ModelConfig(variant="B", canvas_size=256, patch_size="16", tagging="none", num_classes=1000)
-    shapes = expected_shapes(architecture(config))
+    shapes = expected_shapes(config)
     assert shapes["x_embedder.proj1.weight"] == (128, 3, 16, 16)
     assert shapes["x_embedder.proj2.weight"] == (768, 128, 1, 1)
     assert shapes["pos_embed"] == (1, 256, 768)
@@ -148,12 +148,12 @@ def test_published_sizes_have_the_published_shapes():
 def test_wrong_tensors_are_named(change, message, golden):
     tensors = {k.removeprefix("net."): v for k, v in split(golden["conditional"])[0].items()} | change
     with pytest.raises(InputError, match=message):
-        params_from_state_dict(architecture(SMALL), {k: v for k, v in tensors.items() if v is not None})
+        params_from_state_dict(SMALL, {k: v for k, v in tensors.items() if v is not None})
 
 
 def test_rotary_buffers_are_recomputed(golden):
     tensors = {k.removeprefix("net."): v for k, v in split(golden["unconditional"])[0].items()}
     buffers = {"feat_rope.freqs_cos": np.ones((16, 8)), "feat_rope_incontext.freqs_sin": np.ones((21, 8))}
-    arch = architecture(CONFIGS["unconditional"])
-    with_buffers = params_from_state_dict(arch, tensors | buffers)
-    jax.tree.map(np.testing.assert_array_equal, with_buffers, params_from_state_dict(arch, tensors))
+    config = CONFIGS["unconditional"]
+    with_buffers = params_from_state_dict(config, tensors | buffers)
+    jax.tree.map(np.testing.assert_array_equal, with_buffers, params_from_state_dict(config, tensors))

@@ -81,4 +81,4 @@ def test_layers_over_cells_may_be_none():
     np.testing.assert_allclose(
         found.log_probs, np.take_along_axis(np.asarray(expected), ids[..., None], -1)[..., 0], rtol=1e-4, atol=1e-4
     )
-    assert dataclasses.replace(model.arch, cell_layers=0) == model.arch
+    assert dataclasses.replace(model.config, cell_layers=0) == model.config

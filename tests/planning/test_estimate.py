@@ -14,7 +14,6 @@ from pixjax.commands.estimate import lines
 from pixjax.config import Config, TrainingConfig
 from pixjax.errors import InputError
 from pixjax.models.flops import training_flops
-from pixjax.models.presets import architecture
 from pixjax.planning.estimate import _repeated_share, compose, estimate
 from pixjax.planning.footprint import Footprint, Memory
 from pixjax.planning.messages import Message
@@ -68,7 +67,7 @@ def test_memory_is_split_into_what_grows_with_the_batch_and_what_does_not():
 def test_time_is_flops_over_peak_and_mfu():
     config = Config()
     found = composed(memory(), 60 * GIB)
-    flops = training_flops(architecture(dataclasses.replace(config.model, dtype="float32")))
+    flops = training_flops(dataclasses.replace(config.model, dtype="float32"))
     assert found.flops_per_step == 256 * flops
     assert found.step_seconds == pytest.approx(256 * flops / (8e15 * 0.5))
     assert found.days == pytest.approx(1e9 * flops / (8e15 * 0.5) / 86_400)
@@ -77,7 +76,7 @@ def test_time_is_flops_over_peak_and_mfu():
 def test_at_the_mfu_that_a_run_logs_the_rate_is_the_one_that_it_logs(tmp_path):
     """The same definition in both: canvases/s x FLOPs a canvas / peak."""
     config, peak = Config(), 3e15
-    flops = training_flops(architecture(config.model))
+    flops = training_flops(config.model)
     sizes = {"start_step": 0, "steps": 9, "batch_size": config.data.batch_size}
     with Reporter(epath.Path(tmp_path), **sizes, flops_per_canvas=flops, peak_flops=peak) as reporter:
         reporter.log(7, {"loss": 1.0}, waited=0.0)

@@ -11,7 +11,7 @@ import numpy as np
 
 from pixjax.codec import CanvasCodec
 from pixjax.config import Config, MeshConfig, ModelConfig
-from pixjax.models import JiT, architecture, denoise
+from pixjax.models import JiT, denoise
 from pixjax.planning.target import run_on_fake_cpus
 from pixjax.training.mesh import batch_sharding, make_mesh, replicated, state_shardings
 from pixjax.training.optimizer import make_optimizer
@@ -30,7 +30,7 @@ def split_gradient(shape: tuple[int, int, int]) -> tuple[list[tuple[str, str, in
     """On a mesh (data, fsdp, tensor): the kind of each message, the operation that it is for and how many floats of it
     a device has then, and how far gradients are off.
     """
-    mesh, model = make_mesh(MeshConfig(data=shape[0], fsdp=shape[1], tensor=shape[2])), JiT(architecture(MODEL))
+    mesh, model = make_mesh(MeshConfig(data=shape[0], fsdp=shape[1], tensor=shape[2])), JiT(MODEL)
     z, t = jax.random.normal(jax.random.key(1), (4, 16, 16, 3)), jnp.linspace(0.1, 0.9, 4)
     shapes = jax.eval_shape(model.init, jax.random.key(0), z, t)["params"]
     params = jax.tree.map(

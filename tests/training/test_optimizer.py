@@ -110,7 +110,7 @@ def test_the_optimizers_products_are_those_that_the_compiler_counts():
 def test_an_update_computes_the_optimizer_once_whatever_the_batch(tiny_config):
     small, large = (tiny_config(training={"optimizer": "muon"}, data={"batch_size": size}) for size in (8, 16))
     model = make_model(small)
-    a_canvas = training_flops(model.arch, small.training.self_condition, model.palette)
+    a_canvas = training_flops(model.config, small.training.self_condition, model.palette)
     params = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
     once = optimizer_flops(small.training, params)
     assert once > 0
