@@ -12,7 +12,7 @@ from jaxtyping import Array
 
 from pixjax.config import ModelConfig
 from pixjax.models.attention import attend
-from pixjax.models.dense import FusedDense, dense
+from pixjax.models.dense import Dense, FusedDense
 from pixjax.models.on_mesh import by_canvas, shares_heads
 from pixjax.models.patches import rotate
 
@@ -59,7 +59,7 @@ class Attention(nn.Module):
             past = past.joined_by(k, v)
             k, v, _ = past
         out_BNHK = attend(q, k, v, config.attention, present_BN, visible=visible_NN)
-        proj = dense(width, dtype=config.dtype, kernel_init=_xavier, name="proj")
+        proj = Dense(width, ("heads", "embed"), dtype=config.dtype, kernel_init=_xavier, name="proj")
         out = by_canvas(proj(out_BNHK.reshape(x_BND.shape)))
         return out if past is None else (out, past)
 
@@ -76,7 +76,7 @@ class SwiGLU(nn.Module):
     def __call__(self, x_BND, drop):
         width, dtype = x_BND.shape[-1], self.config.dtype
         gate, value = FusedDense(2, swiglu_width(width), splits=True, dtype=dtype, name="w12")(x_BND)
-        w3 = dense(width, dtype=dtype, kernel_init=_xavier, name="w3")
+        w3 = Dense(width, ("mlp", "embed"), dtype=dtype, kernel_init=_xavier, name="w3")
         return by_canvas(w3(drop(nn.silu(gate) * value)))
 
 
@@ -105,7 +105,9 @@ class Block(nn.Module):
             return jnp.where(drops, nn.Dropout(config.dropout, deterministic=False)(x), x)
 
         x_BND = by_canvas(x_BND)
-        to_modulation = dense(6 * config.width, dtype=config.dtype, kernel_init=_zeros, name="modulation")
+        to_modulation = Dense(
+            6 * config.width, ("embed", "mlp"), dtype=config.dtype, kernel_init=_zeros, name="modulation"
+        )
         modulation = by_canvas(to_modulation(nn.silu(c_BCD)))
         if len(self.runs) > 1:
             of_runs = jnp.split(modulation, len(self.runs), axis=1)

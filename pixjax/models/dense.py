@@ -3,7 +3,7 @@
 On a TPU a float32 product is one bfloat16 pass unless it asks for more, and on a GPU TensorFloat-32.
 """
 
-from typing import Any
+from typing import Literal
 
 import flax.linen as nn
 import jax
@@ -14,15 +14,36 @@ from jaxtyping import Array, Float
 
 from pixjax.models.on_mesh import FSDP, TENSOR, lay_out, own_share
 
+# The logical axes of a kernel, [inputs, outputs]; `pixjax.training.mesh` says what each is split over, None is whole.
+Axes = tuple[Literal["embed", "heads", "mlp", "fused"] | None, Literal["embed", "mlp"] | None]
+
 
 def precision_of(dtype: DTypeLike) -> jax.lax.Precision | None:
     """The precision of a product of operands of this type: that of float32, or else the one of the device."""
     return jax.lax.Precision.HIGHEST if jnp.dtype(dtype) == jnp.float32 else None
 
 
-def dense(features: int, *, name: str, dtype: DTypeLike = jnp.float32, **options: Any) -> nn.Dense:
-    """`nn.Dense` with its product in `dtype`."""
-    return nn.Dense(features, dtype=dtype, precision=precision_of(dtype), name=name, **options)
+def product(x: Float[Array, "*batch inputs"], kernel: Float[Array, "inputs *features"]) -> Float[Array, "..."]:
+    """Over the inputs, with the precision of their type."""
+    return jax.lax.dot_general(x, kernel, (((x.ndim - 1,), (0,)), ((), ())), precision=precision_of(x.dtype))
+
+
+class Dense(nn.Module):
+    """`nn.Dense`, with its product in `dtype` and the axes that its kernel is split along."""
+
+    features: int
+    axes: Axes
+    kernel_init: nn.initializers.Initializer
+    dtype: DTypeLike = jnp.float32
+    use_bias: bool = True
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch features"]:
+        kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features))
+        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,)) if self.use_bias else None
+        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
+        y = product(x, kernel)
+        return y if bias is None else y + bias.reshape(*[1] * (y.ndim - 1), -1)
 
 
 class FusedDense(nn.Module):
@@ -36,6 +57,7 @@ class FusedDense(nn.Module):
     features: int  # of each part
     splits: bool  # whether a mesh splits the features
     dtype: DTypeLike
+    axes: Axes = ("fused", None)  # along its input, as a device needs columns from all over it
 
     @nn.compact
     def __call__(self, x: Float[Array, "*batch inputs"]) -> tuple[Float[Array, "*batch features"], ...]:
@@ -48,7 +70,6 @@ class FusedDense(nn.Module):
         # Between the devices that share a layer first: for both steps at once the compiler sends all of it to all.
         kernel = lay_out(kernel.reshape(inputs, self.parts, self.features), FSDP, None, axis)
         kernel = lay_out(kernel, None, None, axis)
-        dimensions = (((x.ndim - 1,), (0,)), ((), ()))
-        y = jax.lax.dot_general(x, kernel, dimensions, precision=precision_of(x.dtype))
+        y = product(x, kernel)
         y += bias.reshape(*[1] * (x.ndim - 1), self.parts, self.features)
         return tuple(y[..., part, :] for part in range(self.parts))

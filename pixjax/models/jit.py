@@ -17,7 +17,7 @@ from pixjax.config import ModelConfig
 from pixjax.diffusion.decision_order import DecisionOrder
 from pixjax.diffusion.posterior import Palette
 from pixjax.models.blocks import Block, modulate, norm
-from pixjax.models.dense import dense
+from pixjax.models.dense import Dense
 from pixjax.models.on_mesh import by_canvas
 from pixjax.models.patches import patchify, rope_angles, sincos_table, time_features, unpatchify
 from pixjax.models.presets import resolve
@@ -234,7 +234,7 @@ class JiT(nn.Module):
         tokens = self._transformer(tokens, condition_BD, deterministic)
 
         x = tokens.x_BND[:, config.in_context_tokens : config.in_context_tokens + canvas_tokens]
-        to_modulation = dense(2 * config.width, kernel_init=_zeros, name="out_modulation")
+        to_modulation = Dense(2 * config.width, ("embed", None), kernel_init=_zeros, name="out_modulation")
         modulation = by_canvas(to_modulation(nn.silu(c_BCD)))
         if canvas_runs > 1:
             modulation = jnp.repeat(modulation, canvas_tokens // canvas_runs, axis=1)
@@ -244,7 +244,9 @@ class JiT(nn.Module):
             text = cast(TextHead, text)
             log_probs = text.read_in_order(x, cells, clean_cells, log_posterior_BCV, order)
             return Prediction(text.palette.mean(log_probs), log_probs)
-        out = by_canvas(dense(config.patch[0] * config.patch[1] * 3, kernel_init=_zeros, name="out")(x))
+        out = by_canvas(
+            Dense(config.patch[0] * config.patch[1] * 3, (None, "embed"), kernel_init=_zeros, name="out")(x)
+        )
         x_hat = unpatchify(out, config.patch, config.grid)
         if text is None or not text.palette.is_output:
             return Prediction(x_hat)
@@ -254,15 +256,22 @@ class JiT(nn.Module):
     def _embeddings(self):
         """Of canvases, by patches and with their places, and of times."""
         config = self.config
-        time_in = dense(config.width, kernel_init=_normal, name="time_in")
-        time_out = dense(config.width, kernel_init=_normal, name="time_out")
-        embed_in = dense(config.bottleneck, use_bias=False, dtype=config.dtype, kernel_init=_xavier, name="embed_in")
-        embed_out = dense(config.width, dtype=config.dtype, kernel_init=_xavier, name="embed_out")
+        time_in = Dense(config.width, (None, "embed"), kernel_init=_normal, name="time_in")
+        time_out = Dense(config.width, (None, "embed"), kernel_init=_normal, name="time_out")
+        embed_in = Dense(
+            config.bottleneck, (None, "embed"), use_bias=False, dtype=config.dtype, kernel_init=_xavier, name="embed_in"
+        )
+        embed_out = Dense(config.width, (None, "embed"), dtype=config.dtype, kernel_init=_xavier, name="embed_out")
         table = sincos_table(*config.grid, config.width)
         if config.self_condition:
             # The weights of three more channels (arXiv 2208.04202); zero, so that a model without them can go on.
-            embed_previous = dense(
-                config.bottleneck, use_bias=False, dtype=config.dtype, kernel_init=_zeros, name="embed_previous"
+            embed_previous = Dense(
+                config.bottleneck,
+                (None, "embed"),
+                use_bias=False,
+                dtype=config.dtype,
+                kernel_init=_zeros,
+                name="embed_previous",
             )
 
         def embed_time(t):

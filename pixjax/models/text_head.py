@@ -19,7 +19,7 @@ from jaxtyping import Array, Float
 from pixjax.config import ModelConfig
 from pixjax.diffusion.decision_order import DecisionOrder
 from pixjax.diffusion.posterior import Palette
-from pixjax.models.dense import dense, precision_of
+from pixjax.models.dense import Axes, Dense, precision_of, product
 from pixjax.models.on_mesh import by_canvas
 from pixjax.models.patches import patchify, unpatchify
 
@@ -45,7 +45,7 @@ class CellBlock(nn.Module):
         config, width, reach = self.config, x.shape[-1], self.config.cell_reach
         norm = nn.RMSNorm(epsilon=1e-6, dtype=jnp.float32, name="norm")
         mix = _Mix(2 * reach + 1, 2 * width, config.dtype, name="mix")
-        out = dense(width, dtype=config.dtype, kernel_init=nn.initializers.zeros_init(), name="out")
+        out = Dense(width, (None, "embed"), dtype=config.dtype, kernel_init=nn.initializers.zeros_init(), name="out")
 
         def finish(mixed):
             return out(nn.silu(by_canvas(mixed))).astype(jnp.float32)
@@ -75,6 +75,7 @@ class _Mix(nn.Module):
     taps: int
     features: int
     dtype: DTypeLike
+    axes: Axes = (None, "embed")
 
     @nn.compact
     def __call__(
@@ -88,8 +89,7 @@ class _Mix(nn.Module):
         if len(given) < self.taps:
             kernel = jnp.concatenate([kernel[tap * width : (tap + 1) * width] for tap in given])
         cells, kernel, offset = promote_dtype(cells, kernel, offset, dtype=self.dtype)
-        dimensions = (((cells.ndim - 1,), (0,)), ((), ()))
-        mixed = jax.lax.dot_general(cells, kernel, dimensions, precision=precision_of(cells.dtype))
+        mixed = product(cells, kernel)
         return mixed + offset[None, None] if bias else mixed
 
 
@@ -139,12 +139,12 @@ class TextHead:
 
     config: ModelConfig
     palette: Palette
-    enter: nn.Dense
+    enter: Dense
     layers_below: tuple[CellBlock, ...]
-    embed_ids: nn.Dense
-    out_ids: nn.Dense
+    embed_ids: Dense
+    out_ids: Dense
     layers_above: tuple[CellBlock, ...]
-    leave: nn.Dense
+    leave: Dense
 
     @classmethod
     def of(cls, config: ModelConfig, palette: Palette) -> "TextHead":
@@ -153,12 +153,14 @@ class TextHead:
         return cls(
             config=config,
             palette=palette,
-            enter=dense(config.cell_width, kernel_init=_xavier, name="cells_in"),
+            enter=Dense(config.cell_width, (None, None), kernel_init=_xavier, name="cells_in"),
             layers_below=tuple(CellBlock(config, name=f"cells_below_{layer}") for layer in layers),
-            embed_ids=dense(config.width, use_bias=False, dtype=config.dtype, kernel_init=_xavier, name="embed_ids"),
-            out_ids=dense(pixels * values, kernel_init=_zeros, name="out_ids"),
+            embed_ids=Dense(
+                config.width, (None, "embed"), use_bias=False, dtype=config.dtype, kernel_init=_xavier, name="embed_ids"
+            ),
+            out_ids=Dense(pixels * values, (None, "embed"), kernel_init=_zeros, name="out_ids"),
             layers_above=tuple(CellBlock(config, name=f"cells_above_{layer}") for layer in layers),
-            leave=dense(palette.vocab_size, kernel_init=_zeros, name="cells_out"),
+            leave=Dense(palette.vocab_size, (None, None), kernel_init=_zeros, name="cells_out"),
         )
 
     def below(self, log_posterior: LogProbs) -> Cells:

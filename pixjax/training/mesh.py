@@ -1,28 +1,20 @@
-"""Devices as a mesh (data, fsdp, tensor), and which axis each parameter is split along."""
+"""Devices as a mesh (data, fsdp, tensor), and what each parameter is split over."""
 
 import math
-import re
 from collections.abc import Sequence
 
+import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
 from pixjax.config import MeshConfig
 from pixjax.errors import InputError
+from pixjax.models import JiT
+from pixjax.models.dense import Axes
 
-# Parameter path -> logical axes, counted from the last; what no rule names is replicated. Layer axes come first and
-# stay whole. What fuses several matrices is split along its input, as a device needs columns from all over it.
-LOGICAL_AXES = (
-    (r"attention/qkv/kernel", ("fused", None)),
-    (r"attention/proj/kernel", ("heads", "embed")),
-    (r"mlp(_image)?/w12/kernel", ("fused", None)),
-    (r"mlp(_image)?/w3/kernel", ("mlp", "embed")),
-    (r"(^|/)modulation/kernel", ("embed", "mlp")),
-    (r"(^|/)out_modulation/kernel", ("embed", None)),  # once a canvas, and small: split further, it costs two messages
-    (r"(^|/)(time_in|time_out|embed_out|embed_in|embed_previous|embed_ids|out|out_ids)/kernel", (None, "embed")),
-    (r"(^|/)cells_(below|above)_\d+/mix/kernel", (None, "embed")),
-)
+# What a logical axis of a kernel is split over; layers state theirs where they make it (pixjax/models/dense.py).
 MESH_AXES = {"embed": ("fsdp",), "heads": ("tensor",), "mlp": ("tensor",), "fused": ("fsdp", "tensor")}
 
 
@@ -59,25 +51,51 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
-def state_shardings(mesh: Mesh, shapes):
-    """A `NamedSharding` for each array of a train state (parameters, moments and averages share the rules)."""
+def kernel_axes(model: JiT) -> dict[str, Axes]:
+    """The axes of every kernel, as its layer states them, by its path among the parameters (`blocks/mlp/w3/kernel`).
+
+    They are asked of the layers while the model is traced. Boxes around kernels, Flax's way, would have to be opened
+    by all that saves, counts, moves or compares parameters.
+    """
+    stated: dict[str, Axes] = {}
+
+    def note(call, inputs, options, context):
+        if axes := getattr(context.module, "axes", None):
+            stated["/".join((*context.module.path, "kernel"))] = axes
+        return call(*inputs, **options)
+
+    side = model.config.canvas_size
+    with nn.intercept_methods(note):
+        jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, side, side, 3)), jnp.zeros(1)))
+    return stated
+
+
+def state_shardings(mesh: Mesh | AbstractMesh, model: JiT, shapes):
+    """A `NamedSharding` for each array of a train state.
+
+    A kernel is split along the axes that its layer states, and its moments and averages with it. All else (biases,
+    norms, embeddings) is on every device.
+    """
+    stated = kernel_axes(model)
 
     def sharding(path, array):
-        name = "/".join(str(getattr(key, "key", getattr(key, "name", ""))) for key in path)
-        return NamedSharding(mesh, partition(mesh, name, array.shape))
+        names = [str(getattr(key, "key", getattr(key, "name", ""))) for key in path]
+        tails = ("/".join(names[start:]) for start in range(len(names)))
+        axes = next((stated[tail] for tail in tails if tail in stated), (None, None))
+        return NamedSharding(mesh, partition(mesh, axes, array.shape))
 
     return jax.tree_util.tree_map_with_path(sharding, shapes)
 
 
-def partition(mesh: Mesh, name: str, shape: tuple[int, ...]) -> PartitionSpec:
-    for pattern, logical in LOGICAL_AXES:
-        if re.search(pattern, name) and len(shape) >= len(logical):
-            axes = [()] * (len(shape) - len(logical)) + [MESH_AXES.get(axis or "", ()) for axis in logical]
-            return PartitionSpec(*(_dividing(mesh, names, size) for names, size in zip(axes, shape, strict=True)))
-    return PartitionSpec()
+def partition(mesh: Mesh | AbstractMesh, axes: Axes, shape: tuple[int, ...]) -> PartitionSpec:
+    """How an array is split whose last dimensions have these axes. Those before, of layers, stay whole."""
+    if not any(axes):
+        return PartitionSpec()
+    over = [()] * (len(shape) - len(axes)) + [MESH_AXES[axis] if axis else () for axis in axes]
+    return PartitionSpec(*(_dividing(mesh, names, size) for names, size in zip(over, shape, strict=True)))
 
 
-def _dividing(mesh: Mesh, names: tuple[str, ...], size: int) -> str | tuple[str, ...] | None:
+def _dividing(mesh: Mesh | AbstractMesh, names: tuple[str, ...], size: int) -> str | tuple[str, ...] | None:
     """The mesh's axes that divide an array's axis evenly. Where none does it stays whole: slower, never wrong."""
     while names and size % math.prod(mesh.shape[name] for name in names):
         names = names[:-1]

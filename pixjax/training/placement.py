@@ -36,7 +36,7 @@ def place_state(config: Config, model: JiT, optimizer: optax.GradientTransformat
     def place(x: jax.ShapeDtypeStruct, sharding: NamedSharding) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
 
-    return jax.tree.map(place, shapes, state_shardings(mesh, shapes))
+    return jax.tree.map(place, shapes, state_shardings(mesh, model, shapes))
 
 
 def _require_few_probabilities(palette: Palette | None) -> None:

@@ -145,7 +145,7 @@ def test_training_goes_on_from_a_converted_workdir(workdir, contents):
     model, optimizer, mesh = make_model(config), make_optimizer(config.training), make_mesh(config.training.mesh)
     shapes = jax.eval_shape(lambda: init_state(config, model, optimizer))
     like = jax.tree.map(
-        lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, state_shardings(mesh, shapes)
+        lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, state_shardings(mesh, model, shapes)
     )
     with Checkpoints(workdir) as checkpoints:
         state, loop_state = checkpoints.restore_state(0, like)

@@ -44,7 +44,7 @@ def split_gradient(shape: tuple[int, int, int]) -> tuple[list[tuple[str, str, in
         with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
             return jax.grad(loss)(params, z, t)
 
-    layout = state_shardings(mesh, shapes)
+    layout = state_shardings(mesh, model, shapes)
     inputs = layout, batch_sharding(mesh), batch_sharding(mesh)
     compiled = jax.jit(on_mesh, in_shardings=inputs, out_shardings=layout).lower(params, z, t).compile()
     messages = messages_of(compiled)
