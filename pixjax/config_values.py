@@ -52,6 +52,14 @@ def _coerce(kind: Any, value: Any, key: str, known_keys: Callable[[], Sequence[s
     raise InputError(f"{key}={value!r} has the wrong type: expected {getattr(kind, '__name__', kind)}")
 
 
+def require_range(section: str, config: Any, **ranges: tuple[float, float]) -> None:
+    """Raises `InputError` unless each key of the config lies between two values, both included."""
+    for key, (low, high) in ranges.items():
+        value = getattr(config, key)
+        limits = f"at least {low}" if high == math.inf else f"between {low} and {high}"
+        require(low <= value <= high, f"{section}.{key}={value} has to be {limits}")
+
+
 def plain(value: Any) -> Any:
     """A number or an array of NumPy as Python has it; a path as a text."""
     return os.fspath(value) if isinstance(value, os.PathLike) else getattr(value, "tolist", lambda: value)()

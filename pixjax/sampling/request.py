@@ -18,7 +18,7 @@ Path = str | os.PathLike
 
 SAMPLERS: tuple[str, ...] = get_args(get_type_hints(SamplingConfig)["sampler"])
 GROUPS = {
-    "how": "each is the config's unless given: pixjax/config.py, SamplingConfig",
+    "how": "each is the config's unless given: pixjax/config, SamplingConfig",
     "filling in": "what is given comes back exactly, the rest is generated",
 }
 
