@@ -78,6 +78,9 @@ def make_parser(baseline: Baseline) -> argparse.ArgumentParser:
     size.add_argument("--steps", type=int, default=0)
     size.add_argument("--characters", type=int, default=0, metavar="N", help="stop after so many, repeats counted")
     group.add_argument("--batch-size", type=int, default=32, help="windows of a step (32)")
+    group.add_argument(
+        "--optimizer", choices=("adamw", "muon"), default="adamw", help="muon: for matrices of the blocks"
+    )
     group.add_argument("--learning-rate", type=float, default=2e-3)
     group.add_argument("--warmup-steps", type=int, default=-1, metavar="N", help="a twentieth of the steps")
     group.add_argument("--weight-decay", type=float, default=0.1)
@@ -186,6 +189,7 @@ def train_and_measure(baseline: Baseline, args: argparse.Namespace) -> dict[str,
     recipe = Recipe(
         steps=steps,
         batch_size=args.batch_size,
+        optimizer=args.optimizer,
         learning_rate=args.learning_rate,
         warmup_steps=args.warmup_steps if args.warmup_steps >= 0 else steps // 20,
         weight_decay=args.weight_decay,
@@ -201,7 +205,8 @@ def train_and_measure(baseline: Baseline, args: argparse.Namespace) -> dict[str,
         return mean_and_stderr(measure(score, params, examples, args.batch_size, mesh) * tokens_per_character)
 
     to_validate = baseline.validation_examples(validation_windows)
-    parameters = sum(x.size for x in jax.tree.leaves(jax.eval_shape(init, jax.random.key(0))))
+    shapes = jax.eval_shape(init, jax.random.key(0))
+    parameters = sum(x.size for x in jax.tree.leaves(shapes))
     print(f"{baseline.name}: {parameters:,} parameters on {_hardware()}, {steps} steps", file=sys.stderr, flush=True)
     fitted = fit(
         loss,
@@ -226,7 +231,10 @@ def train_and_measure(baseline: Baseline, args: argparse.Namespace) -> dict[str,
         "parameters": parameters,
         "steps": steps,
         "training_characters": round(steps * characters_per_step),
-        "training_flops": steps * args.batch_size * args.length * shape.training_flops,
+        "optimizer": recipe.optimizer,
+        "learning_rate": recipe.learning_rate,
+        "training_flops": steps
+        * (args.batch_size * args.length * shape.training_flops + recipe.optimizer_flops(shapes)),
         "seconds": round(fitted.seconds, 1),
         "hardware": _hardware(),
         "length": args.length,

@@ -4,7 +4,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import flax.struct
 import jax
@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Shaped
 
 from pixjax.errors import RunError
 from pixjax.training.mesh import batch_sharding, replicated
+from pixjax.training.optimizer import MATRIX, muon, newton_schulz_flops
 
 _AHEAD = 32  # steps that the host may be ahead of the device
 
@@ -27,12 +28,13 @@ Score = Callable[[Params, dict[str, Array]], Array]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """AdamW under a linear warm-up and a cosine down to zero."""
+    """AdamW, or Muon for the matrices of the blocks, under a linear warm-up and a cosine down to zero."""
 
     steps: int
     batch_size: int
     learning_rate: float
     warmup_steps: int
+    optimizer: Literal["adamw", "muon"] = "adamw"
     weight_decay: float = 0.1  # of matrices
     beta2: float = 0.98
     clip_norm: float = 1.0
@@ -47,11 +49,28 @@ class Recipe:
         def is_matrix(params):
             return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)
 
-        adamw = optax.adamw(rate, b2=self.beta2, weight_decay=self.weight_decay, mask=is_matrix)
-        return optax.chain(optax.clip_by_global_norm(self.clip_norm), adamw)
+        clip = optax.clip_by_global_norm(self.clip_norm)
+        if self.optimizer == "adamw":
+            return optax.chain(clip, optax.adamw(rate, b2=self.beta2, weight_decay=self.weight_decay, mask=is_matrix))
+        turn = muon(1.0, matrices_of_blocks, b1=0.9, b2=self.beta2)
+        decay = optax.add_decayed_weights(-self.weight_decay, mask=is_matrix)  # as Muon's updates, which point downhill
+        return optax.chain(clip, turn, decay, optax.scale_by_schedule(rate))
+
+    def optimizer_flops(self, params: Params) -> int:
+        """Of one update: the matrix products of Muon, where AdamW has none. `params` are arrays, or their shapes."""
+        return newton_schulz_flops(params, matrices_of_blocks(params)) if self.optimizer == "muon" else 0
 
     def validates_at(self, step: int) -> bool:
         return step == self.steps or step * self.validations // self.steps > (step - 1) * self.validations // self.steps
+
+
+def matrices_of_blocks(params: Params) -> Any:
+    """What Muon turns: all kernels of the blocks, and neither the embedding nor the layer of the logits."""
+
+    def axes(path, _):
+        return MATRIX if path[0].key.startswith("block") and path[-1].key == "kernel" else None
+
+    return jax.tree_util.tree_map_with_path(axes, params)
 
 
 @flax.struct.dataclass

@@ -48,6 +48,7 @@ def test_the_result_says_what_was_done(autoregressive, texts):
     assert made["parameters"] == block + 32 * 27 + 32 * 28 + 3 * 32 + 2 * 16  # embedding and norms are the rest
     assert [step for step, _ in made["validation_curve"]] == [10, 20]
     assert made["command"].startswith("python -m benchmarks.baselines.autoregressive '--text=")
+    assert (made["optimizer"], made["learning_rate"]) == ("adamw", 2e-3)
     assert made["seconds"] > 0
     assert "cpu" in made["hardware"]
     for figures in (made, made["sliding"]):

@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from benchmarks.baselines.autoregressive import AUTOREGRESSIVE
@@ -49,11 +50,15 @@ def learn():
     return learn
 
 
-@BOTH
-def test_a_periodic_text_costs_its_phase(baseline, learn):
+@pytest.mark.parametrize(
+    ("baseline", "optimizer"),
+    [(AUTOREGRESSIVE, "adamw"), (AUTOREGRESSIVE, "muon"), (MASKED_DIFFUSION, "adamw")],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_a_periodic_text_costs_its_phase(baseline, optimizer, learn):
     """Of period three: log2(3) bits for a window, wherever the first known character stands, and nothing more."""
     steps = 240 if baseline is MASKED_DIFFUSION else 90
-    recipe = dataclasses.replace(RECIPE, steps=steps)
+    recipe = dataclasses.replace(RECIPE, steps=steps, optimizer=optimizer)
     bits, stderr = learn(baseline, np.arange(2000) % 3, np.arange(80 * 3 * 8) % 3, recipe)
     phase = np.log2(3) / 8
     assert phase - 3 * stderr < bits < phase + 0.03
@@ -76,6 +81,34 @@ def test_an_untrained_model_is_a_fair_guess(baseline):
     made = examples(baseline, np.random.default_rng(0).integers(0, 27, (6, 8)), samples=4)
     bits = measure(jax.jit(score), jax.jit(init)(jax.random.key(0)), made, 8, make_mesh(MeshConfig()))
     np.testing.assert_allclose(bits, np.full(6, np.log2(27)), rtol=1e-5)
+
+
+@BOTH
+def test_muon_turns_the_matrices_of_blocks_and_nothing_else(baseline):
+    """A matrix moves by rate·0.2·√(larger side) times a nearly orthogonal one, less its decay, whatever its gradient;
+    everything else as under AdamW with Nesterov's momentum.
+    """
+    init, _, _ = bind(baseline, dataclasses.replace(SHAPE, causal=baseline.causal))
+    params = jax.jit(init)(jax.random.key(0))
+    recipe = Recipe(steps=9, batch_size=1, learning_rate=1e-2, warmup_steps=0, optimizer="muon", weight_decay=0.5)
+    optimizer = recipe.make_optimizer()
+    grads = jax.tree.map(
+        lambda x: 1e-3 * jax.random.normal(jax.random.key(1), x.shape), params
+    )  # too small to be clipped
+    updates, _ = jax.jit(optimizer.update)(grads, optimizer.init(params), params)
+    turned = updates["block1"]["w3"]["kernel"] + 1e-2 * 0.5 * params["block1"]["w3"]["kernel"]
+    sizes = np.linalg.svd(turned / (1e-2 * 0.2 * np.sqrt(max(turned.shape))), compute_uv=False)
+    assert 0.6 < sizes.min() < sizes.max() < 1.3
+    adamw = optax.nadamw(1e-2, b2=0.98, weight_decay=0.5, mask={"embed": False, "out": True, "out_norm": False})
+    rest = ({name: tree[name] for name in ("embed", "out", "out_norm")} for tree in (updates, grads, params))
+    updates, grads, params = rest
+    expected, _ = adamw.update(grads, adamw.init(params), params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6), updates, expected)
+
+    model, _, _ = bind(baseline, SHAPE)
+    shapes = jax.eval_shape(model, jax.random.key(0))
+    a_step = sum(4 * 32**2 * other + 2 * 32**3 for other in (96, 32, 2 * 85, 85))  # qkv, proj, w12, w3
+    assert recipe.optimizer_flops(shapes) == SHAPE.depth * 5 * a_step
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(learn):
