@@ -59,5 +59,9 @@ def _heads_first(q_BNHK, k_BNHK, v_BNHK, allowed, causal):
         scores_BHNM = jnp.where(allowed, scores_BHNM, _NEVER)
     if causal:
         scores_BHNM = jnp.where(jnp.tri(scores_BHNM.shape[-1], dtype=bool), scores_BHNM, _NEVER)
-    weights_BHNM = jax.nn.softmax(scores_BHNM).astype(v.dtype)
-    return jnp.swapaxes(jnp.einsum("bhnm,bhmk->bhnk", weights_BHNM, v, precision=precision), 1, 2)
+    # Divided by their sum after the product and not before it: fewer passes over [tokens, seen], backwards above all.
+    most_BHN1 = jax.lax.stop_gradient(jnp.max(scores_BHNM, axis=-1, keepdims=True))
+    weights_BHNM = jnp.exp(scores_BHNM - most_BHN1)
+    total_BHN1 = jnp.sum(weights_BHNM, axis=-1, keepdims=True)
+    out_BHNK = jnp.einsum("bhnm,bhmk->bhnk", weights_BHNM.astype(v.dtype), v, precision=precision)
+    return jnp.swapaxes(out_BHNK / total_BHN1, 1, 2).astype(v.dtype)
