@@ -69,9 +69,10 @@ def rotate(
     # Each of a pair beside the other: written as two halves that are put together, it takes four passes over memory.
     x = x_BNHK.astype(jnp.float32)
     others = jnp.flip(x.reshape(*x.shape[:-1], -1, 2), axis=-1).reshape(x.shape)
-    cos, sin = jnp.repeat(jnp.cos(angles_NP), 2, axis=-1), jnp.repeat(jnp.sin(angles_NP), 2, axis=-1)
-    sin *= np.tile(np.float32([-1, 1]), sin.shape[-1] // 2)
-    return (x * cos[None, :, None] + others * sin[None, :, None]).astype(x_BNHK.dtype)
+    cos, sin = jnp.cos(angles_NP), jnp.sin(angles_NP)
+    cos = jnp.stack([cos, cos], axis=-1).reshape(len(cos), -1)[None, :, None]
+    sin = jnp.stack([-sin, sin], axis=-1).reshape(len(sin), -1)[None, :, None]
+    return (x * cos + others * sin).astype(x_BNHK.dtype)
 
 
 def time_features(t: Float[Array, " batch"], width: int = 256, period: float = 1e4) -> Float[Array, "batch width"]:
