@@ -23,17 +23,19 @@ from pixjax.errors import InputError, RunError
 from pixjax.models import Params
 from pixjax.streams import PATIENCE, safe
 from pixjax.training.agreement import require_agreement
+from pixjax.training.anomalies import BAD_BATCH_FILE, SkippedUpdates, Spikes
 from pixjax.training.computation import flops_per_canvas
 from pixjax.training.finetune import origin_state, params_from
 from pixjax.training.mesh import batch_sharding, make_mesh
 from pixjax.training.metrics import Window
 from pixjax.training.optimizer import make_optimizer
 from pixjax.training.placement import jit_train_step, place_batch, place_state
+from pixjax.training.profile import Profile
 from pixjax.training.reporter import Reporter
 from pixjax.training.saver import Saver
 from pixjax.training.state import TrainState, init_state, make_model, start_state
 from pixjax.training.step import make_train_step
-from pixjax.training.watch import BAD_BATCH_FILE, Profile, SkippedUpdates, Spikes, StopSignal
+from pixjax.training.stop_signal import StopSignal
 from pixjax.training.watchdog import Watchdog
 from pixjax.training.workdir import require_same_run
 
