@@ -8,7 +8,8 @@ from functools import partial
 import jax
 from etils import epath
 
-from pixjax.checkpoints.checkpoint import most_checkpoints, saved_steps
+from pixjax.checkpoints.checkpoint import saved_steps
+from pixjax.checkpoints.writer import most_checkpoints
 from pixjax.chips import GIB
 from pixjax.codec import CanvasCodec
 from pixjax.config import Config

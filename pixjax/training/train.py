@@ -12,9 +12,10 @@ import numpy as np
 from etils import epath
 
 from pixjax import peers
-from pixjax.checkpoints.checkpoint import Checkpoints, DamagedCheckpoint, saved_steps
+from pixjax.checkpoints.checkpoint import DamagedCheckpoint, saved_steps
 from pixjax.checkpoints.lock import WorkdirLock
 from pixjax.checkpoints.run_files import CONFIG_FILE, new_workdir, write_run
+from pixjax.checkpoints.writer import CheckpointWriter
 from pixjax.chips import peak_flops
 from pixjax.codec import CanvasCodec
 from pixjax.config import Config
@@ -82,7 +83,7 @@ def _train(config: Config, workdir: epath.Path, stop: StopSignal, hang_exit_code
 
     is_first = jax.process_index() == 0
     lock = WorkdirLock(workdir, stop=lambda: bool(stop.received)) if is_first else None
-    with lock or contextlib.nullcontext(), Checkpoints(workdir, keep=training) as checkpoints, batches:
+    with lock or contextlib.nullcontext(), CheckpointWriter(workdir, keep=training) as checkpoints, batches:
         window = Window()
         if restored := _newest_whole(checkpoints, like, notes):
             state, loop_state = restored
@@ -200,7 +201,7 @@ def _say(text: str) -> None:
 
 
 def _newest_whole(
-    checkpoints: Checkpoints, like: TrainState, notes: list[str]
+    checkpoints: CheckpointWriter, like: TrainState, notes: list[str]
 ) -> tuple[TrainState, dict[str, Any]] | None:
     """The newest checkpoint that is as it was saved; damaged ones are set aside, and `notes` says so.
 
