@@ -10,7 +10,7 @@ import contextlib
 import logging
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import jax
 import numpy as np
@@ -59,7 +59,7 @@ class Checkpoints:
             raise InputError(f"{self.workdir} has no checkpoint: train there first, or name another workdir")
         return open_manager(self.workdir, read_only=True)
 
-    def __enter__(self) -> "Checkpoints":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_) -> None:
