@@ -49,7 +49,17 @@ class CheckpointWriter(Checkpoints):
 
         Raises: whatever orbax and the file system raise, of this save or of the one before.
         """
-        step, arrays = int(state.step), items_of(state)
+        self._save(int(state.step), items_of(state), data_state, config, codec, best)
+
+    def _save(
+        self,
+        step: int,
+        arrays: dict[str, Any],
+        data_state: dict[str, Any],
+        config: Config,
+        codec: CanvasCodec,
+        best: float = np.inf,
+    ) -> None:
         self._manager.check_for_errors()
         if step in self._manager.all_steps():
             return
