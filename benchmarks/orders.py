@@ -21,6 +21,7 @@ from pixjax.codec import CanvasCodec
 from pixjax.config import Config
 from pixjax.data import make_batches
 from pixjax.runtime import keep_memory
+from pixjax.sampling.checks import require_possible
 from pixjax.sampling.generate import generate
 from pixjax.training.mesh import make_mesh
 from pixjax.training.optimizer import make_optimizer
@@ -81,11 +82,9 @@ def main() -> None:
     of_update = fastest({blocks: updates(config_of(blocks), codec) for blocks in ("whole", "1", "8")}, args.rounds)
     model = denoiser_of(config_of("1:0.5,whole:0.5"), codec)
     how = {"letter by letter": {"blocks": {"text": "1"}}, "Heun": {"blocks": {"text": "whole"}, "sampler": "heun"}}
+    settings = {name: require_possible(model, "text", steps=args.steps, **changes) for name, changes in how.items()}
     of_sample = fastest(
-        {
-            name: lambda changes=changes: generate(model, "text", args.batch, steps=args.steps, **changes)
-            for name, changes in how.items()
-        },
+        {name: lambda of=of: generate(model, "text", args.batch, settings=of) for name, of in settings.items()},
         args.rounds,
     )
     print(

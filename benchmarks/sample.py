@@ -19,6 +19,7 @@ from pixjax.codec import CanvasCodec
 from pixjax.config import CodecConfig, Config, DataConfig, ModelConfig, SamplingConfig, TrainingConfig
 from pixjax.models import denoise
 from pixjax.runtime import keep_memory
+from pixjax.sampling.checks import require_possible
 from pixjax.sampling.generate import _sample, generate
 from pixjax.sampling.infill import given_text
 from pixjax.training.mesh import batch_sharding, make_mesh, replicated
@@ -77,16 +78,9 @@ def programs(denoiser: Denoiser, num: int) -> int:
     """How many programs prompts, seeds and strengths compile."""
     _sample.clear_cache()
     for seed, template in enumerate(("a prompt", "another ____", "___ one more")):
-        given = given_text(denoiser.codec, template)
-        generate(
-            denoiser,
-            "text",
-            num,
-            seed=seed,
-            given=given,
-            guidance=1.5 + seed,
-            grid={"text": ("uniform", "log_snr")[seed % 2]},
-        )
+        given, grid = given_text(denoiser.codec, template), {"text": ("uniform", "log_snr")[seed % 2]}
+        settings = require_possible(denoiser, "text", given=given, guidance=1.5 + seed, grid=grid)
+        generate(denoiser, "text", num, settings=settings, seed=seed, given=given)
     return _sample._cache_size()
 
 
@@ -100,11 +94,12 @@ def main() -> None:
     args = parser.parse_args()
     keep_memory()
     denoiser = make_denoiser(args)
+    plain, guided = require_possible(denoiser, "text"), require_possible(denoiser, "text", guidance=2.0)
     contestants = {
         "forward": forward_passes(denoiser, args.batch, args.steps),
-        "euler": lambda: generate(denoiser, "text", args.batch),
+        "euler": lambda: generate(denoiser, "text", args.batch, settings=plain),
         "forward_of_twice": forward_passes(denoiser, 2 * args.batch, args.steps),
-        "guided": lambda: generate(denoiser, "text", args.batch, guidance=2.0),
+        "guided": lambda: generate(denoiser, "text", args.batch, settings=guided),
     }
     for run in contestants.values():
         run(), run()  # compile, and settle

@@ -24,6 +24,10 @@ class LocalPath(PosixGPath):
     orbax looks for the parts of a checkpoint in this way.
     """
 
+    def iterdir(self) -> Iterator["LocalPath"]:
+        """All that is there: `epath` leaves out names that end in `~`, as editors give their copies."""
+        return (self / name for name in os.listdir(self))
+
     def glob(self, pattern: str) -> Iterator["LocalPath"]:
         return (self / name for name in sorted(glob.glob(pattern, root_dir=self)))
 

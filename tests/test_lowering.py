@@ -17,6 +17,7 @@ from pixjax.diffusion.bound import even
 from pixjax.evaluation import model_bound
 from pixjax.models import order_bound
 from pixjax.sampling import generate, text_in_order
+from pixjax.sampling.checks import require_possible
 from pixjax.study.study import read_study
 from pixjax.training.mesh import make_mesh
 from pixjax.training.optimizer import make_optimizer
@@ -85,7 +86,8 @@ def test_it_is_lowered_for_gpus_and_tpus(name, lowered):
     )
     canvas = codec.encode_ids(np.zeros((1, codec.capacity), np.int32))
     for modality in denoiser.modalities:
-        generate.generate(denoiser, str(Modality(modality)), 1, steps=2)
+        choice = str(Modality(modality))
+        generate.generate(denoiser, choice, 1, settings=require_possible(denoiser, choice, steps=2))
         model_bound.measure_bound(
             denoiser, canvas, np.ones(canvas.shape[:3], bool), modality=modality,
             log_prior=np.zeros(codec.vocab_size, np.float32), proposal=even(-10.0, 8.0), ends={"network": (8.0,)},

@@ -73,6 +73,7 @@ def test_a_folder_and_a_file_of_any_name_are_found(folder, file):
         place.mkdir()
         (place / f"{file}.txt").write_text("")
         (pathlib.Path(root) / "other.txt").write_text("")
+        assert [p.name for p in user_path(place).iterdir()] == [f"{file}.txt"]
         assert [p.name for p in user_path(place).glob("*.txt") if file[0] != "."] == [f"{file}.txt"][file[0] == "." :]
         assert [str(p) for p in expand_glob(f"{place}/{file}.txt", "text")] == [f"{place}/{file}.txt"]
         if file[0] != ".":
@@ -87,6 +88,13 @@ def test_what_is_there_is_itself_before_it_is_a_pattern_or_an_option(tmp_path):
     assert [p.name for p in expand_glob(f"{tmp_path}/[0-3] texts/*.txt", "text")] == ["b.txt"]
     assert SourceUri.parse(f"text:{tmp_path}/x?part=a.txt").place == f"{tmp_path}/x?part=a.txt"
     assert SourceUri.parse(f"text:{tmp_path}/y?part=a").place == f"{tmp_path}/y"
+
+
+def test_copies_of_editors_are_listed(tmp_path):
+    for name in ("thesis.tex~", "~", "a"):
+        (tmp_path / name).write_text("")
+    path = user_path(tmp_path)
+    assert sorted(path.iterdir()) == [path / "a", path / "thesis.tex~", path / "~"]
 
 
 def test_what_is_made_of_a_path_is_as_literal(tmp_path):

@@ -1,4 +1,4 @@
-"""Checkpoints: named orbax items in `WORKDIR/checkpoints/STEP/`, verified when they are read.
+"""Checkpoints: named orbax items in `WORKDIR/checkpoints/STEP/`, verified when they are read; `writer.py` writes them.
 
 `params`, one `ema_DECAY` for each average, `opt_state` and, with an adaptive law of t, `information` are separate
 items, so that evaluation restores one average alone, and onto whatever devices it has. Beside them `data` is the state
@@ -6,30 +6,21 @@ of the input and of the log, `config` and `codec` say what was trained, and `met
 every item, and a digest of every array, since a flipped byte in stored arrays restores silently.
 """
 
-import base64
 import contextlib
-import hashlib
-import json
 import logging
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
-from jax.experimental import multihost_utils
-from orbax.checkpoint import checkpoint_managers as keep_rules
 
 from pixjax.checkpoints.array_items import array_handler, arrays_on_host, restore_args
-from pixjax.checkpoints.digests import describe_leaves, digests, digests_on_host
+from pixjax.checkpoints.digests import describe_leaves, digest_of_json, digests, digests_on_host
 from pixjax.checkpoints.event_loops import drained_event_loops
-from pixjax.checkpoints.provenance import versions
 from pixjax.checkpoints.run_files import CONFIG_FILE, workdir_path
-from pixjax.checkpoints.save_barrier import SaveBarrier
-from pixjax.codec import CanvasCodec
-from pixjax.config import Config, TrainingConfig
 from pixjax.errors import InputError, RunError
 from pixjax.models import Params
 from pixjax.paths import is_remote
@@ -56,38 +47,19 @@ class DamagedCheckpoint(RunError):
 
 
 class Checkpoints:
-    """The checkpoints of one workdir. A context manager: leaving it waits for the last save."""
+    """The checkpoints of one workdir, to be read: `CheckpointWriter` adds to them. A context manager."""
 
-    def __init__(self, workdir: epath.Path, *, keep: TrainingConfig | None = None):
-        """`keep` says which checkpoints stay when others come; without it nothing can be saved."""
+    def __init__(self, workdir: epath.Path):
         self.workdir = workdir_path(workdir)  # absolute, as orbax wants it, and no pattern
         self._folder = self.workdir / CHECKPOINTS
-        if keep is None and not self._folder.exists():
-            raise InputError(f"{self.workdir} has no checkpoint: train there first, or name another workdir")
-        self._keep = keep
-        self._together = SaveBarrier()
         self._manager = self._open()
 
     def _open(self) -> ocp.CheckpointManager:
-        # Where nothing can be renamed, a mark that is written last says that a checkpoint is whole.
-        mode = ocp.options.AtomicityMode.COMMIT_FILE if is_remote(self.workdir) else ocp.options.AtomicityMode.AUTO
-        options: dict[str, Any] = {"atomicity_options": ocp.options.AtomicityOptions(mode)}
-        if self._keep is None:
-            options["read_only"] = True
-        else:
-            options["preservation_policy"] = _preservation(self._keep)
-            options["best_fn"] = (lambda metrics: metrics["best"]) if self._keep.keep_best else None
-            options["cleanup_tmp_directories"] = True  # of a save that was interrupted
-            options |= self._together.options()
-        handlers = ocp.handlers.DefaultCheckpointHandlerRegistry()
-        arrays = array_handler(self.workdir)
-        handlers.add(None, ocp.args.PyTreeSave, arrays)
-        handlers.add(None, ocp.args.PyTreeRestore, arrays)
-        return ocp.CheckpointManager(
-            self._folder, options=ocp.CheckpointManagerOptions(**options), handler_registry=handlers
-        )
+        if not self._folder.exists():
+            raise InputError(f"{self.workdir} has no checkpoint: train there first, or name another workdir")
+        return open_manager(self.workdir, read_only=True)
 
-    def __enter__(self) -> "Checkpoints":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_) -> None:
@@ -97,83 +69,6 @@ class Checkpoints:
     def steps(self) -> list[int]:
         return sorted(self._manager.all_steps())
 
-    # Writing
-
-    def save(
-        self, state: TrainState, data_state: dict[str, Any], config: Config, codec: CanvasCodec, best: float = np.inf
-    ) -> None:
-        """Starts to write; training goes on meanwhile. Saving a step that is there already does nothing.
-
-        Args:
-          best: of `training.best_metric`, lower is better.
-
-        Raises: whatever orbax and the file system raise, of this save or of the one before.
-        """
-        self._save(int(state.step), _items(state), data_state, config, codec, best)
-
-    def _save(
-        self,
-        step: int,
-        arrays: dict[str, Any],
-        data_state: dict[str, Any],
-        config: Config,
-        codec: CanvasCodec,
-        best: float = np.inf,
-    ) -> None:
-        self._manager.check_for_errors()
-        if step in self._manager.all_steps():
-            return
-        facts = {"data": data_state, "config": config.to_dict(), "codec": _codec_dict(codec)}
-        meta = {
-            "step": step,
-            "versions": versions(),
-            "trees": {name: describe_leaves(tree) for name, tree in arrays.items()},
-            "digests": {name: digests(tree) for name, tree in arrays.items()},
-            "sha256": {name: _sha256(value) for name, value in facts.items()},
-        }
-        saved = {name: ocp.args.PyTreeSave(tree) for name, tree in arrays.items()}
-        saved |= {name: ocp.args.JsonSave(value) for name, value in facts.items()}
-        saved["meta"] = ocp.args.JsonSave({"content": meta, "sha256": _sha256(meta)})
-        metrics = {"best": best} if self._keep and self._keep.keep_best else None
-        if not self._manager.save(step, args=ocp.args.Composite(**saved), metrics=metrics):
-            raise RunError(f"step {step} was not saved in {self.workdir}: it holds a later step already")
-
-    def check(self) -> None:
-        """Raises what went wrong in a save that has ended since; does not wait for one that goes on."""
-        self._manager.check_for_errors()
-
-    def tell_failure(self, reason: str) -> None:
-        """A save has failed here: it fails on the other processes too, which would wait for this one."""
-        self._together.fail(reason)
-
-    def wait(self) -> None:
-        self._manager.wait_until_finished()
-        self._manager.check_for_errors()
-
-    def reopen(self) -> None:
-        """After a save that failed: forgets it, and deletes what it left."""
-        try:
-            self._manager.close()
-        except Exception:  # what failed is known, and fails again here
-            logging.getLogger(__name__).debug("closing after a failed save", exc_info=True)
-        self._manager = self._open()
-
-    def set_aside(self, step: int) -> epath.Path:
-        """Moves a damaged checkpoint out of the way, and says where to."""
-        self._manager.close()
-        target = self.workdir / DAMAGED / str(step)
-        if jax.process_index() == 0:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if target.exists():
-                target.rmtree()
-            (self._folder / str(step)).rename(target)
-        if jax.process_count() > 1:
-            multihost_utils.sync_global_devices("set aside")
-        self._manager = self._open()
-        return target
-
-    # Reading
-
     def restore_state(self, step: int, like: TrainState) -> tuple[TrainState, dict[str, Any]]:
         """The state at a step, with the shardings of `like` (arrays or `ShapeDtypeStruct`s), and the data's state.
 
@@ -181,7 +76,7 @@ class Checkpoints:
           InputError: the checkpoint is of another architecture.
           DamagedCheckpoint: a file is missing, truncated or changed.
         """
-        trees = _items(like)
+        trees = items_of(like)
         restored = self._restore_verified(step, trees)
         state = TrainState(
             step=jax.device_put(np.int32(step), like.step.sharding),
@@ -201,7 +96,7 @@ class Checkpoints:
         checksums = self.meta(step)["sha256"]
         found = self._restore(step, **{name: ocp.args.JsonRestore() for name in _JSON_ITEMS})
         for name in _JSON_ITEMS:
-            if _sha256(found[name]) != checksums[name]:
+            if digest_of_json(found[name]) != checksums[name]:
                 raise self._damaged(step, f"{self._folder / str(step) / name} is not what was saved")
         return dict(found)
 
@@ -211,7 +106,7 @@ class Checkpoints:
         content = meta.get("content") if isinstance(meta, dict) else None
         if (
             not isinstance(content, dict)
-            or _sha256(content) != meta.get("sha256")
+            or digest_of_json(content) != meta.get("sha256")
             or not all(isinstance(content.get(part), dict) for part in ("versions", "trees", "digests", "sha256"))
         ):
             raise self._damaged(step, f"{self._folder / str(step) / 'meta'} is not what was saved")
@@ -223,27 +118,6 @@ class Checkpoints:
         if item not in trees:
             raise InputError(f"step {step} in {self.workdir} has no {item}: it has {', '.join(sorted(trees))}")
         return trees[item]
-
-    def read_back(self, step: int) -> None:
-        """Reads a checkpoint that was just written, each process a part of it: whatever the save itself said, what
-        cannot be read is no checkpoint.
-
-        Raises:
-          RunError: on every process, where one of them finds that it is not what was saved.
-          FileNotFoundError: it is gone, as on a disk that was removed meanwhile.
-        """
-        problems = self.verify(step, part=jax.process_index(), parts=jax.process_count())
-        if problems and not (self._folder / str(step)).exists():
-            raise FileNotFoundError(f"{self._folder / str(step)} is gone")
-        failed = bool(problems)
-        if jax.process_count() > 1:
-            failed = bool(np.any(multihost_utils.process_allgather(np.array(failed))))
-        if failed:
-            reason = problems[0] if problems else "another process says why"
-            raise RunError(
-                f"the first checkpoint of this run, step {step}, was written and cannot be read again, so nothing that "
-                f"is trained here would be kept: choose another --workdir, on another disk ({reason})"
-            )
 
     def verify(self, step: int, *, part: int = 0, parts: int = 1) -> list[str]:
         """Reads everything and compares it with its digests: a sentence for each damage, none for a good one.
@@ -307,6 +181,21 @@ class Checkpoints:
             raise self._damaged(step, f"{wrong[0]}{more} in {folder} is not what was saved")
 
 
+def open_manager(workdir: epath.Path, **options: Any) -> ocp.CheckpointManager:
+    """Orbax's of the checkpoints of a workdir, for arrays of any item; `options` are its own."""
+    # Where nothing can be renamed, a mark that is written last says that a checkpoint is whole.
+    mode = ocp.options.AtomicityMode.COMMIT_FILE if is_remote(workdir) else ocp.options.AtomicityMode.AUTO
+    handlers = ocp.handlers.DefaultCheckpointHandlerRegistry()
+    arrays = array_handler(workdir)
+    handlers.add(None, ocp.args.PyTreeSave, arrays)
+    handlers.add(None, ocp.args.PyTreeRestore, arrays)
+    return ocp.CheckpointManager(
+        workdir / CHECKPOINTS,
+        options=ocp.CheckpointManagerOptions(atomicity_options=ocp.options.AtomicityOptions(mode), **options),
+        handler_registry=handlers,
+    )
+
+
 def require_same_tree(workdir: epath.Path, item: str, stored: Mapping[str, str], wanted: Mapping[str, str]) -> None:
     """Raises `InputError` where the arrays of an item are not those of a model."""
     differing = sorted(n for n in stored.keys() | wanted.keys() if stored.get(n) != wanted.get(n))
@@ -338,35 +227,11 @@ def saved_steps(workdir: epath.Path) -> list[int]:
     return sorted(int(p.name) for p in found if not is_remote(p) or (p / _COMMITTED).exists())
 
 
-def most_checkpoints(training: TrainingConfig) -> int:
-    """That are on disk at one time: those that are kept, and one that is being written."""
-    spaced = training.steps // training.keep_every if training.keep_every else 0
-    return training.keep_checkpoints + training.keep_best + spaced + 1
-
-
-def _preservation(training: TrainingConfig) -> keep_rules.AnyPreservationPolicy:
-    rules: list[Any] = [keep_rules.LatestN(training.keep_checkpoints)]
-    if training.keep_every:
-        rules.append(keep_rules.EveryNSteps(training.keep_every))
-    if training.keep_best:
-        rules.append(keep_rules.BestN(get_metric_fn=lambda m: m["best"], reverse=True, n=training.keep_best))
-    return keep_rules.AnyPreservationPolicy(rules)
-
-
-def _items(state: TrainState) -> dict[str, Any]:
+def items_of(state: TrainState) -> dict[str, Any]:
+    """The arrays of a checkpoint, by item."""
     averages = {f"ema_{decay}": average for decay, average in state.ema.items()}
     information = {"information": state.information} if state.information else {}
     return {"params": state.params, "opt_state": state.opt_state, **averages, **information}
-
-
-def _codec_dict(codec: CanvasCodec) -> dict[str, Any]:
-    """The codec with its tokenizer's files inside."""
-    files = {name: base64.b64encode(data).decode() for name, data in (codec.tokenizer_files or {}).items()}
-    return {"description": codec.to_dict(), "files": files}
-
-
-def _sha256(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def _one_line(error: Exception) -> str:

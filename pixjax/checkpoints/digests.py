@@ -1,5 +1,7 @@
-"""The arrays of a tree by name: what each is, and a digest that a single wrong bit changes."""
+"""The arrays of a tree by name: what each is, and a digest that a single wrong bit changes; and one of facts."""
 
+import hashlib
+import json
 from typing import Any
 
 import jax
@@ -67,3 +69,8 @@ def _digest(x: Any, xp: Any) -> Any:
         place = place + steps.reshape([-1 if a == axis else 1 for a in range(x.ndim)])
         stride *= x.shape[axis]
     return xp.sum(bits * (place * np.uint32(2) + np.uint32(1)), dtype=np.uint32)
+
+
+def digest_of_json(value: Any) -> str:
+    """The SHA-256 of what can be JSON."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

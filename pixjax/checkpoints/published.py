@@ -6,7 +6,6 @@ a checkpoint's `meta` does: the step, the versions, the tree, and a digest of ev
 
 import contextlib
 import functools
-import hashlib
 import json
 import pathlib
 import tempfile
@@ -18,7 +17,7 @@ import numpy as np
 from etils import epath
 
 from pixjax.checkpoints.checkpoint import Checkpoints, DamagedCheckpoint, require_same_tree
-from pixjax.checkpoints.digests import describe_leaves, digests_on_host, leaf_name, named_leaves
+from pixjax.checkpoints.digests import describe_leaves, digest_of_json, digests_on_host, leaf_name, named_leaves
 from pixjax.checkpoints.provenance import versions
 from pixjax.errors import InputError
 from pixjax.models import Params
@@ -40,7 +39,7 @@ def write_published(folder: epath.Path, step: int, item: str, params: Params) ->
         "trees": {item: describe_leaves(arrays)},
         "digests": {item: digests_on_host(arrays)},
     }
-    header = {_HEADER: json.dumps({"content": content, "sha256": _sha256(content)})}
+    header = {_HEADER: json.dumps({"content": content, "sha256": digest_of_json(content)})}
     (folder / MODEL_FILE).write_bytes(save(arrays, metadata=header))
 
 
@@ -111,7 +110,9 @@ def _header(path: epath.Path) -> dict[str, Any]:
     with _opened(path) as file:
         header = json.loads((file.metadata() or {})[_HEADER])
         content = header["content"]
-        whole = _sha256(content) == header["sha256"] and all(type(content[p]) is kind for p, kind in _PARTS.items())
+        whole = digest_of_json(content) == header["sha256"] and all(
+            type(content[p]) is kind for p, kind in _PARTS.items()
+        )
     items = (
         [{name: type(value) for name, value in content[part].items()} for part in ("trees", "digests")] if whole else []
     )
@@ -139,7 +140,3 @@ def _opened(path: epath.Path) -> Iterator[Any]:
 
 def _damage(path: epath.Path, reason: str) -> str:
     return f"{path} is damaged, or not written by pixjax export ({reason}): copy the model again"
-
-
-def _sha256(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -8,10 +8,11 @@ The parts: a tokenizer (text ↔ ids), a color code (id ↔ the colours of a cel
 marker (text or image). Each is a small module of pure maps that serve NumPy and, under `jax.jit`, JAX.
 """
 
-from pixjax.codec.canvas import CanvasCodec, Decoded
+from pixjax.codec.canvas import CanvasCodec
 from pixjax.codec.codes import parse_code
 from pixjax.codec.color import ColorCode
 from pixjax.codec.modality import IMAGE, TEXT, Modality
+from pixjax.codec.reading import Decoded
 from pixjax.codec.scale import to_float, to_uint8
 
 __all__ = [

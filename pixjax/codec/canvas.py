@@ -10,13 +10,16 @@ import numpy as np
 from etils import epath
 from jaxtyping import Bool, Float, Int, Integer, Shaped, UInt8
 
+from pixjax.codec import id_stream
 from pixjax.codec.bulk import BulkPainter
+from pixjax.codec.cells import Cells
 from pixjax.codec.codes import parse_code
 from pixjax.codec.color import ColorCode
 from pixjax.codec.description import describe, parse_description, settings_of
 from pixjax.codec.layout import cell_pixels
 from pixjax.codec.modality import TEXT, Modality, paint_marker, read_marker
-from pixjax.codec.scale import Array, as_array, is_uint8
+from pixjax.codec.reading import Decoded, read_ids
+from pixjax.codec.scale import Array, as_array
 from pixjax.codec.tokenizer import Tokenizer
 from pixjax.codec.tokenizer_files import (
     BUILT_IN,
@@ -30,26 +33,6 @@ from pixjax.codec.tokenizer_files import (
 )
 from pixjax.errors import InputError
 from pixjax.notation import parse_patch_size
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Decoded:
-    """What canvases say.
-
-    text: all text canvases read as one stream, documents separated by a blank line.
-    documents: the same stream, split at EOS.
-    texts: what each canvas says by itself; empty for a natural image.
-    margin, modality_margin: 1 is perfect, 0 is a tie. Without a marker every canvas is text, with a modality
-    margin of 0.
-    """
-
-    text: str
-    documents: tuple[str, ...]
-    texts: tuple[str, ...]
-    token_ids: Int[np.ndarray, "n capacity"]
-    margin: Float[np.ndarray, "n capacity"]
-    modality: Int[np.ndarray, "n"]
-    modality_margin: Float[np.ndarray, "n"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -107,6 +90,15 @@ class CanvasCodec:
             pixels=self.color_code.pixels,
             marker_size=self.marker_size if self.marker else 0,
         )
+
+    @functools.cached_property
+    def _cells(self) -> Cells:
+        return Cells(self.cell_index, self.canvas_size)
+
+    @functools.cached_property
+    def _bulk(self) -> BulkPainter:
+        patch = parse_patch_size(self.patch_size) if self.layout == "patch" else (1, self.canvas_size)
+        return BulkPainter(self.color_code, self.cell_index, self.canvas_size, patch)
 
     @property
     def capacity(self) -> int:
@@ -204,33 +196,19 @@ class CanvasCodec:
 
     def split_documents(self, ids: Integer[np.ndarray, "..."]) -> tuple[str, ...]:
         """The documents of a stream of ids, split at EOS; PAD is not printed."""
-        ids = np.asarray(ids).reshape(-1)
-        if self.pad_id == self.eos_id:  # both drawn as a space: only those at the end can be told from the text
-            ids = ids[: content_length(ids, self.pad_id)]
-            return (self.text_tokenizer.decode(ids),)
-        ids = ids[ids != self.pad_id]
-        parts = np.split(ids, np.flatnonzero(ids == self.eos_id))
-        return tuple(self.text_tokenizer.decode(part[part != self.eos_id]) for part in parts)
+        return id_stream.split_documents(ids, self.text_tokenizer)
 
     def count_characters(self, ids: Integer[np.ndarray, "n"]) -> int:
         """How many characters begin in ids that may be cut anywhere, between the letters of a word or the bytes of a
         letter; PAD and EOS are none, but where they are drawn as a space every space is one.
         """
-        ids = np.asarray(ids).reshape(-1)
-        if self.pad_id == self.eos_id:
-            return self.text_tokenizer.count_characters(ids)
-        ids = ids[ids != self.pad_id]
-        documents = np.split(ids, np.flatnonzero(ids == self.eos_id))
-        return sum(self.text_tokenizer.count_characters(document[document != self.eos_id]) for document in documents)
+        return id_stream.count_characters(ids, self.text_tokenizer)
 
     def pack(self, ids: Integer[np.ndarray, "n"]) -> Int[np.ndarray, "canvases capacity"]:
         """A stream of ids cut into canvases, at least one, the tail filled with PAD."""
-        count = max(1, -(-len(ids) // self.capacity))
-        packed = np.full(count * self.capacity, self.pad_id, np.int32)
-        packed[: len(ids)] = ids
-        return packed.reshape(count, self.capacity)
+        return id_stream.pack(ids, self.capacity, self.pad_id)
 
-    # Ids and canvases
+    # Text and ids to canvases
 
     def encode(self, text: str | Sequence[str]) -> UInt8[np.ndarray, "n height width 3"]:
         """A text, or documents joined by EOS, as text canvases; PAD fills the tail of the last."""
@@ -243,28 +221,14 @@ class CanvasCodec:
     def encode_ids(self, ids: Int[Array, "*batch capacity"]) -> UInt8[Array, "*batch height width 3"]:
         """Ids painted on text canvases, marker included. NumPy or JAX."""
         ids = as_array(ids)
-        xp = ids.__array_namespace__()
-        batch = ids.shape[:-1]
-        if xp is np:
+        if ids.__array_namespace__() is np:
             if ids.size and not (ids.min() >= 0 and ids.max() < self.vocab_size):
                 raise InputError(
                     f"ids reach from {ids.min()} to {ids.max()}: they have to be in [0, {self.vocab_size})"
                 )
             painted = self._bulk.paint(ids.reshape(-1, self.capacity))
-            return painted.reshape(*batch, *painted.shape[1:])
-        colors = self.color_code.encode(ids).reshape(*batch, -1, 3)
-        blank = xp.zeros((*batch, 1, 3), xp.uint8)  # the last entry: what carries no token, the marker of text included
-        canvas = xp.concatenate([colors, blank], axis=-2)[..., self._source_of_pixel, :]
-        return canvas.reshape(*batch, self.canvas_size, self.canvas_size, 3)
-
-    @functools.cached_property
-    def _source_of_pixel(self) -> Int[np.ndarray, "pixels"]:
-        """For every pixel its place in the stream of painted colours; the one after the last where there is
-        none.
-        """
-        source = np.full(self.canvas_size**2, self.cell_index.size, np.int32)
-        source[self.cell_index.reshape(-1)] = np.arange(self.cell_index.size, dtype=np.int32)
-        return source
+            return painted.reshape(*ids.shape[:-1], *painted.shape[1:])
+        return self._cells.paint(self.color_code.encode(ids))
 
     def loss_mask(
         self, ids: Int[Array, "*batch capacity"], lengths: Int[Array, "*batch"] | None = None
@@ -290,11 +254,7 @@ class CanvasCodec:
     def mask_of_cells(self, counted: Bool[Array, "*batch capacity"]) -> Bool[Array, "*batch height width"]:
         """The pixels of these cells, and of the marker. NumPy or JAX."""
         counted = as_array(counted)
-        xp = counted.__array_namespace__()
-        cells = xp.repeat(counted, self.color_code.pixels, axis=-1)
-        nothing = xp.zeros((*counted.shape[:-1], 1), bool)
-        mask = xp.concatenate([cells, nothing], axis=-1)[..., self._source_of_pixel]
-        mask = mask.reshape(*counted.shape[:-1], self.canvas_size, self.canvas_size)
+        mask, xp = self._cells.mask(counted), counted.__array_namespace__()
         return mask | xp.broadcast_to(xp.asarray(self.marker_pixels), mask.shape)
 
     @functools.cached_property
@@ -313,7 +273,7 @@ class CanvasCodec:
         modality = Modality.of(modality) if isinstance(modality, str) else modality
         return paint_marker(as_array(canvas), modality, self.marker_size) if self.marker else canvas
 
-    # Canvases to ids and text
+    # Canvases to ids and text: reading.py
 
     def decode(self, canvases: Shaped[Array, "*n height width 3"]) -> Decoded:
         """Reads canvases, uint8 or float in [-1, 1]; whatever they hold, it reads something."""
@@ -345,35 +305,13 @@ class CanvasCodec:
         """
         x = as_array(x)
         if x.__array_namespace__() is not np:
-            return self.color_code.decode(self._cells(x))
-        ids = np.empty((*x.shape[:-3], self.capacity), np.int32)
-        margin = np.empty(ids.shape, np.float32)
-        # A canvas at a time: what is intermediate then stays in the cache.
-        for where in np.ndindex(*x.shape[:-3]):
-            ids[where], margin[where] = self._decode_canvas(x[where])
-        return ids, margin
-
-    def _decode_canvas(self, canvas: Shaped[np.ndarray, "height width 3"]) -> tuple[np.ndarray, np.ndarray]:
-        if not is_uint8(canvas):
-            return self.color_code.decode(self._cells(canvas))
-        ids = self._bulk.nearest_ids(canvas[None])[0]
-        margin = np.ones(self.capacity, np.float32)
-        if np.array_equal(self._bulk.paint(ids[None])[0], canvas):  # as it was painted: the usual case for a file
-            return ids, margin
-        cells = self._cells(canvas)
-        noisy = (self.color_code.palette[ids] != cells).any(axis=(-2, -1))
-        ids[noisy], margin[noisy] = self.color_code.decode(cells[noisy])
-        return ids, margin
+            return self.color_code.decode(self._cells.read(x))
+        return read_ids(x, self.color_code, self._cells, self._bulk)
 
     def nearest_ids(self, canvases: UInt8[np.ndarray, "*batch height width 3"]) -> Int[np.ndarray, "*batch capacity"]:
         """The ids of `decode_ids` without the margins, for uint8 canvases in NumPy: much faster."""
         flat = canvases.reshape(-1, self.canvas_size, self.canvas_size, 3)
         return self._bulk.nearest_ids(flat).reshape(*canvases.shape[:-3], self.capacity)
-
-    @functools.cached_property
-    def _bulk(self) -> BulkPainter:
-        patch = parse_patch_size(self.patch_size) if self.layout == "patch" else (1, self.canvas_size)
-        return BulkPainter(self.color_code, self.cell_index, self.canvas_size, patch)
 
     def decode_modality(self, x: Shaped[Array, "*batch height width 3"]) -> tuple[Any, Any]:
         """The nearest tag, int32 [*batch], and its margin, float32 [*batch]."""
@@ -395,14 +333,4 @@ class CanvasCodec:
         """
         x = as_array(x)
         scale = x.__array_namespace__().asarray(sigma)[..., None]
-        return self.color_code.decode_soft(self._cells(x), scale, log_prior)
-
-    def _cells(self, x: Shaped[Array, "*batch height width 3"]) -> Shaped[Array, "*batch capacity pixels 3"]:
-        pixels = x.reshape(*x.shape[:-3], self.canvas_size**2, 3)
-        return pixels[..., self.cell_index, :]
-
-
-def content_length(ids: Integer[np.ndarray, "n"], pad_id: int) -> int:
-    """How many ids there are before the run of PAD at the end."""
-    content = np.flatnonzero(ids != pad_id)
-    return int(content[-1]) + 1 if len(content) else 0
+        return self.color_code.decode_soft(self._cells.read(x), scale, log_prior)

@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> None:
     import time
     import webbrowser
 
-    from pixjax.training.watch import StopSignal
+    from pixjax.training.stop_signal import StopSignal
     from pixjax.ui.controls import Averages
 
     averages = Averages(args.workdir, args.checkpoint)

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> None:
     from pixjax.evaluation.evaluate import HEADLINES, Stopped
     from pixjax.paths import user_path
     from pixjax.report.run import REPORT_FILE, evaluate
-    from pixjax.training.watch import StopSignal
+    from pixjax.training.stop_signal import StopSignal
 
     overrides = {
         "evaluation.test": _sources("--test", args.test),

@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     from pixjax.data.shards import coverage_of_shards
     from pixjax.errors import InputError, RunError
     from pixjax.paths import reachable_path
-    from pixjax.training.watch import StopSignal
+    from pixjax.training.stop_signal import StopSignal
 
     out = str(reachable_path(args.out, "--out"))
     for name, least in (("canvas_size", 1), ("shards", 0), ("workers", 0)):

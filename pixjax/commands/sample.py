@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> None:
     from pixjax.checkpoints.load import load
     from pixjax.codec import IMAGE, TEXT
     from pixjax.sampling.pictures import contact_sheet
-    from pixjax.training.watch import StopSignal
+    from pixjax.training.stop_signal import StopSignal
 
     out = local_path(args.out, "--out")
     denoiser = load(args.workdir, ema=args.ema, step=args.checkpoint)

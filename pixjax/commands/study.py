@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     from pixjax.study.report import results_json, study_report
     from pixjax.study.statistics import conclusion, relative_changes
     from pixjax.study.study import run_study
-    from pixjax.training.watch import StopSignal
+    from pixjax.training.stop_signal import StopSignal
 
     baselines = read_baselines(args.baselines)
     workdir.mkdir(parents=True, exist_ok=True)

@@ -53,7 +53,7 @@ class SkippedRows:
         if bad > max(1, self._max_bad_fraction * (num_good + bad)):
             raise InputError(
                 f"{self._what}: {bad:,} of {num_good + bad:,} rows cannot be used, more than "
-                f"{self._limit}={self._max_bad_fraction:g} (the last: {self._last}); mend them, or raise {self._limit}"
+                f"{self._limit}={self._max_bad_fraction:g} (the last: {self._last}): mend them, or raise {self._limit}"
             )
 
     def write_log(self) -> None:

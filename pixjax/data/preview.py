@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from pixjax.codec import IMAGE, TEXT, Modality
-from pixjax.codec.canvas import content_length
+from pixjax.codec.id_stream import content_length
 from pixjax.data.batch_plan import BatchPlan
 from pixjax.data.images import CAUSES
 from pixjax.data.labels import count_classes, source_notes

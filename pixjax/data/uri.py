@@ -58,7 +58,7 @@ class SourceUri:
         for name, _ in self.options:
             if name not in known:
                 allowed = f"knows only {', '.join(known)}" if known else "takes none"
-                raise InputError(f"option {name!r} of {self} is unknown: {self.scheme}: {allowed}")
+                raise InputError(f"option {name!r} of {self} is unknown: {self.scheme} {allowed}")
 
     def __str__(self) -> str:
         tail = "&".join(f"{k}={v}" for k, v in self.options)

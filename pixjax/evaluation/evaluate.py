@@ -14,6 +14,7 @@ import numpy as np
 
 from pixjax.checkpoints.load import Denoiser
 from pixjax.codec import IMAGE, TEXT, Modality
+from pixjax.config import SamplingConfig
 from pixjax.diffusion import WHOLE
 from pixjax.diffusion.posterior import counted_cells
 from pixjax.errors import InputError
@@ -142,14 +143,14 @@ def measure(
     samples: dict[str, Generated] = {}
     for choice in _kinds(denoiser):
         try:
-            require_possible(denoiser, choice)
+            settings = require_possible(denoiser, choice)
         except InputError as error:
             notes.append(str(error))
             continue
         if not denoiser.config.evaluation.samples:
             continue
         began = time.monotonic()
-        samples[choice] = _samples(denoiser, choice, results, seed, counter)
+        samples[choice] = _samples(denoiser, choice, settings, results, seed, counter)
         seconds[f"{choice}_samples"] = time.monotonic() - began
         say(f"{choice} samples: {seconds[f'{choice}_samples']:.1f} s")
 
@@ -298,14 +299,18 @@ def _kinds(denoiser: Denoiser) -> tuple[ModalityChoice, ...]:
 
 
 def _samples(
-    denoiser: Denoiser, choice: ModalityChoice, results: ResultCache, seed: int, counter: EvaluationCounter
+    denoiser: Denoiser,
+    choice: ModalityChoice,
+    settings: SamplingConfig,
+    results: ResultCache,
+    seed: int,
+    counter: EvaluationCounter,
 ) -> Generated:
     def make() -> dict[str, np.ndarray]:
-        sampling, num = denoiser.config.sampling, denoiser.config.evaluation.samples
-        steps = np.unique(np.linspace(0, sampling.steps - 1, FRAMES).astype(int)).tolist()
-        made = generate(denoiser, choice, num, seed=seed, trajectory=steps, stop=counter.stop)
-        order = sampling.blocks.text or next(iter(denoiser.config.diffusion.blocks.shares))
-        counter(num * passes_per_canvas(denoiser, order if choice == "text" else WHOLE))
+        num = denoiser.config.evaluation.samples
+        steps = np.unique(np.linspace(0, settings.steps - 1, FRAMES).astype(int)).tolist()
+        made = generate(denoiser, choice, num, settings=settings, seed=seed, trajectory=steps, stop=counter.stop)
+        counter(num * passes_per_canvas(denoiser, settings.blocks.text if choice == "text" else WHOLE))
         shown = {"frames": made.frames[:FILMED], "frame_times": made.frame_times[:FILMED]}
         return vars(made) | shown
 

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
-from pixjax.checkpoints.checkpoint import CHECKPOINTS, Checkpoints
+from pixjax.checkpoints.checkpoint import CHECKPOINTS
 from pixjax.checkpoints.load import load
 from pixjax.checkpoints.run_files import CONFIG_FILE, read_run, write_run
+from pixjax.checkpoints.writer import CheckpointWriter
 from pixjax.codec import CanvasCodec
 from pixjax.config import CodecConfig, Config, DataConfig, DiffusionConfig, ModelConfig, TimeConfig, TrainingConfig
 from pixjax.errors import InputError
@@ -70,7 +71,7 @@ def write_converted(contents: JiTFile, workdir: epath.Path, origin: str) -> list
     )
     codec = CanvasCodec(**config.codec_arguments())
     write_run(workdir, config, codec)
-    with Checkpoints(workdir, keep=config.training) as checkpoints:
+    with CheckpointWriter(workdir, keep=config.training) as checkpoints:
         checkpoints.save(state, {"batches": {"next_step": 0}, "window": {}}, config, codec)
         checkpoints.wait()
     return notes

@@ -1,5 +1,6 @@
 """The checks of `pixjax doctor`, in order: this machine, and whether a config can be trained here, in this workdir."""
 
+import dataclasses
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -8,7 +9,8 @@ from functools import partial
 import jax
 from etils import epath
 
-from pixjax.checkpoints.checkpoint import most_checkpoints, saved_steps
+from pixjax.checkpoints.checkpoint import saved_steps
+from pixjax.checkpoints.writer import most_checkpoints
 from pixjax.chips import GIB
 from pixjax.codec import CanvasCodec
 from pixjax.config import Config
@@ -167,7 +169,10 @@ def examine(
     """
     findings: dict[str, Finding] = {}
     for name, check in _checks(config, workdir, findings):
-        findings[name] = isolated(check)
+        finding = isolated(check)
+        uri = name.removeprefix("source ")  # named by the check, and by errors once more
+        found = finding.found.removeprefix(f"{uri}: ").replace(f" of {uri} ", " ")
+        findings[name] = dataclasses.replace(finding, found=found)
         tell(name, findings[name])
         if name == "accelerator" and findings[name].status == "failure":
             break
@@ -189,7 +194,8 @@ def _checks(
     ]
     if config is not None:
         checks += [("mesh", partial(check_mesh, config)), ("model", partial(check_model, config))]
-        checks += [(f"source {uri}", partial(check_source, config, uri)) for uri in config.data.sources]
+        sources = dict.fromkeys(config.data.sources)  # one that is named twice is refused by the loader
+        checks += [(f"source {uri}", partial(check_source, config, uri)) for uri in sources]
         checks += [("loader", partial(check_loader, config, before))]
     if workdir is not None:
         checks += [

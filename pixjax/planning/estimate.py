@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from pixjax.checkpoints.checkpoint import most_checkpoints
+from pixjax.checkpoints.writer import most_checkpoints
 from pixjax.chips import GIB, Chip, parse_chips
 from pixjax.config import Config
 from pixjax.errors import InputError

@@ -26,6 +26,7 @@ _BRANCHES = re.compile(r"branch_computations=\{(.*?)\}")
 _CONDITION = re.compile(r"condition=%?([\w.\-]+)")
 _ROUNDS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
 _CONSTANT = re.compile(r"%?([\w.\-]+) = [su]\d+\[\]\S* constant\((\d+)\)")
+_REORDERED = r"\[([\d,]+)\](?:T\(([\d,]+)\))?"
 _ELEMENT = re.compile(r"get-tuple-element\(.*\), index=(\d+)")
 
 
@@ -166,21 +167,26 @@ def _messages(lines: list[str], times: int, mesh: Mesh) -> Iterator[tuple[str, s
 
 def _group(line: str, mesh: Mesh) -> list[int]:
     """The devices of one group, in any of the ways in which they are written."""
-    if named := re.search(r"replica_groups=mesh\[(.*?)\] \{(.*?)\}", line):
+    if named := re.search(rf"replica_groups=mesh\[(.*?)\](?:, device_ids=\({_REORDERED}\))? \{{(.*?)\}}", line):
         sizes = dict(re.findall(r"'(\w+)'=(\d+)", named[1]))
-        along = re.findall(r"'(\w+)'", named[2])
-        ids = np.arange(math.prod(map(int, sizes.values()))).reshape([int(size) for size in sizes.values()])
+        along = re.findall(r"'(\w+)'", named[4])
+        total = math.prod(map(int, sizes.values()))
+        ids = _reordered(named[2], named[3]) if named[2] else np.arange(total)
+        ids = ids.reshape([int(size) for size in sizes.values()])
         last = [list(sizes).index(name) for name in along]
         ids = np.moveaxis(ids, last, range(-len(last), 0))
         return ids.reshape(-1, math.prod(ids.shape[-len(last) :]))[0].tolist()
-    if tiled := re.search(r"replica_groups=\[(\d+),(\d+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?", line):
-        shape = [int(n) for n in tiled[3].split(",")]
-        ids = np.arange(math.prod(shape)).reshape(shape)
-        if tiled[4]:
-            ids = ids.transpose([int(n) for n in tiled[4].split(",")])
-        return ids.reshape(int(tiled[1]), int(tiled[2]))[0].tolist()
+    if tiled := re.search(rf"replica_groups=\[(\d+),(\d+)\]<={_REORDERED}", line):
+        return _reordered(tiled[3], tiled[4]).reshape(int(tiled[1]), int(tiled[2]))[0].tolist()
     if listed := re.search(r"(?:replica_groups|source_target_pairs)=\{\{([\d,]+)\}", line):
         return [int(n) for n in listed[1].split(",")]
     if "replica_groups=" in line and "replica_groups={}" not in line:
         raise ValueError(f"which devices take part is not understood: {line.strip()[:80]}")
     return list(range(math.prod(mesh)))
+
+
+def _reordered(shape: str, axes: str | None) -> np.ndarray:
+    """The devices from 0 on in this shape, its axes exchanged."""
+    sizes = [int(n) for n in shape.split(",")]
+    ids = np.arange(math.prod(sizes)).reshape(sizes)
+    return ids.transpose([int(n) for n in axes.split(",")]) if axes else ids

@@ -1,4 +1,4 @@
-"""Checks of a request against a model: every refusal, before anything is computed or written."""
+"""Checks of a request against a model: every refusal, once, before anything is computed or written."""
 
 import dataclasses
 import difflib
@@ -46,9 +46,15 @@ def require_possible(
     trajectory: Sequence[int] = (),
     **changes: Any,
 ) -> SamplingConfig:
-    """The settings that `generate` works with. Raises its `InputError`.
+    """The settings that `generate` works with.
 
-    `prompted` says that there is a context.
+    Args:
+      prompted: that there is a context.
+      changes: keys of `config.sampling` that are to be another than there, for instance `steps=10`.
+
+    Raises:
+      InputError: a modality that the model was not trained on or cannot be asked for, a label it does not have,
+        guidance it was not trained for, or a wrong key or value of `sampling`.
     """
     model = denoiser.config.model
     settings = denoiser.config.sampling.changed(**changes)

@@ -16,7 +16,6 @@ from pixjax.codec.scale import Array as AnyArray
 from pixjax.config import Config, SamplingConfig
 from pixjax.diffusion import ONCE, WHOLE, Frames, Known, Repeats, guide, keep_known, project, sample, time_grids
 from pixjax.models import NO_LABEL, NO_TYPE, Context, JiT, Params, denoise, marker_first, type_condition
-from pixjax.sampling.checks import require_possible
 from pixjax.sampling.infill import KnownPixels
 from pixjax.sampling.request import ModalityChoice
 from pixjax.sampling.text_in_order import text_in_order
@@ -44,6 +43,7 @@ def generate(
     modality: ModalityChoice,
     num: int,
     *,
+    settings: SamplingConfig,
     seed: int = 0,
     label: int = NO_LABEL,
     given: KnownPixels | None = None,
@@ -51,11 +51,11 @@ def generate(
     trajectory: Sequence[int] = (),
     stop: Callable[[], bool] = lambda: False,
     progress: Callable[[int], object] = lambda made: None,
-    **changes: Any,
 ) -> Generated:
     """Sample i depends on (seed, i) alone: but for rounding it is the same however many are made, on any devices.
 
     Args:
+      settings: of `require_possible`, which has refused what this model cannot do; here nothing is checked.
       modality: `any` lets a model with a marker choose by itself; with a type condition, or a marker that is decided
         first, it is drawn by the share of text in training.
       given: what is known of every canvas, whose modality is `modality`: see `infill.py`.
@@ -63,15 +63,7 @@ def generate(
       trajectory: steps, from 0, whose clean prediction is kept in `frames`.
       stop: asked between two batches; when it says so, the canvases that are made so far are returned.
       progress: told after each batch how many canvases there are.
-      changes: keys of `config.sampling` that are to be another than there, for instance `steps=10`.
-
-    Raises:
-      InputError: a modality that the model was not trained on or cannot be asked for, a label it does not have,
-        guidance it was not trained for, or a wrong key or value of `sampling`.
     """
-    settings = require_possible(
-        denoiser, modality, label, given=given, prompted=context is not None, trajectory=trajectory, **changes
-    )
     key = jax.random.key(seed)
     asked = _asked(denoiser, modality, num, key)
     run = functools.partial(_make_batch, denoiser, settings, modality, given, trajectory)

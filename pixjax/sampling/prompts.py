@@ -11,6 +11,7 @@ from jaxtyping import Int
 from pixjax.checkpoints.load import Denoiser
 from pixjax.codec import CanvasCodec, to_float
 from pixjax.codec.coverage import TRAIN_ON_BYTES, warn_lost
+from pixjax.config import SamplingConfig
 from pixjax.data.context import MIDDLE, empty_context, paint_context
 from pixjax.data.images import BadImage, decode_image
 from pixjax.data.keys import fold
@@ -97,24 +98,20 @@ def generate_pages(
     num: int,
     pages: int,
     *,
+    settings: SamplingConfig,
     prompt: tuple[Part, ...] = (),
     seed: int = 0,
     stop: Callable[[], bool] = lambda: False,
     progress: Callable[[int], object] = lambda made: None,
-    **options: Any,
 ) -> list[Generated]:
     """Page by page, the pages of all `num` texts. The context of a page is what training gave one: as many tokens of
     the same document before it as fit on `data.context_pages` canvases. The first page has the prompt.
 
     Args:
-      options: of `generate`.
+      settings: of `require_possible`, for a model that `require_pages` lets pass.
       stop: asked between two batches; when it says so, the pages that are made so far are returned.
       progress: told after each batch how many pages there are, of all texts.
-
-    Raises:
-      InputError: a model that was not trained on pages, or what `generate` refuses.
     """
-    require_pages(denoiser)
     canvases, codec = denoiser.config.data.context_pages, denoiser.codec
     size = denoiser.config.model.context_canvases  # one shape for all pages, hence one compilation
     prompts: list[tuple[Part, ...]] = [prompt] * num
@@ -123,8 +120,9 @@ def generate_pages(
     for page in range(pages):
         context = make_context(denoiser, prompts, size)
         page_seed = int(fold(seed, page) >> np.uint64(33)) if page else seed  # no two pages share their noise
-        options["progress"] = lambda count, before=page * num: progress(before + count)
-        made.append(generate(denoiser, "text", num, seed=page_seed, context=context, stop=stop, **options))
+        how: dict[str, Any] = {"settings": settings, "seed": page_seed, "context": context, "stop": stop}
+        how["progress"] = lambda count, before=page * num: progress(before + count)
+        made.append(generate(denoiser, "text", num, **how))
         if stop():
             break
         histories = [
@@ -146,7 +144,7 @@ def _history(
 
 
 def require_pages(denoiser: Denoiser) -> None:
-    """Raises the `InputError` that `generate_pages` would, before anything is computed or written."""
+    """Raises `InputError` for a model that was not trained on pages."""
     if not denoiser.config.data.context_pages:
         raise InputError(
             "--pages: this model was not trained to go on from the page before (data.context_pages=0): leave it out, "

@@ -22,7 +22,7 @@ from pixjax.sampling.samples import Samples
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class PreparedRequest:
-    """A request that a model can serve, its texts and files read."""
+    """A request that a model can serve, its texts and files read. `prepare` alone makes one."""
 
     request: SampleRequest
     label: int
@@ -77,7 +77,8 @@ def _modality_choice(modality: Any) -> ModalityChoice:
 
 
 def prepare(denoiser: Denoiser, request: SampleRequest) -> PreparedRequest:
-    """Reads what is asked for, before anything is computed or written.
+    """Reads and checks what is asked for, before anything is computed or written: the command, its page and
+    `pixjax.sample` all come by here, and nothing is checked later.
 
     Raises:
       InputError: what this model cannot do, or a file or a value that is wrong.
@@ -126,11 +127,9 @@ def run_request(
       progress: told after each batch how many canvases there are.
     """
     request = prepared.request
-    watching: dict[str, Any] = {"seed": request.seed, "stop": stop, "progress": progress}
+    how: dict[str, Any] = {"settings": prepared.settings, "seed": request.seed, "stop": stop, "progress": progress}
     if request.pages > 1:
-        pages = generate_pages(
-            denoiser, request.num, request.pages, prompt=prepared.prompt, **watching, **request.changes
-        )
+        pages = generate_pages(denoiser, request.num, request.pages, prompt=prepared.prompt, **how)
         return Samples(pages=tuple(pages), codec=denoiser.codec, num=request.num, num_pages=request.pages)
     context = make_context(denoiser, [prepared.prompt] * request.num, context_canvases if prepared.prompt else 0)
     made = generate(
@@ -141,7 +140,6 @@ def run_request(
         given=prepared.given,
         context=context,
         trajectory=prepared.trajectory,
-        **watching,
-        **request.changes,
+        **how,
     )
     return Samples(pages=(made,), codec=denoiser.codec, num=request.num, trajectory=prepared.trajectory)

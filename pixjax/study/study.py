@@ -6,7 +6,7 @@ A file of its own says what is compared, as `configs/study_mixing.py` does for m
 import dataclasses
 import functools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from etils import epath
@@ -174,18 +174,30 @@ def read_study(name: str, overrides: Sequence[str] = (), seeds: Sequence[int] = 
     Of an arm that has seeds of its own, those are left that are among the given ones.
 
     Raises:
-      InputError: as `load_config` does, or an arm or a comparison that is not possible.
+      InputError: as `load_config` does, an arm or a comparison that is not possible, a seed that is given twice, or one
+        that no arm may have.
     """
     values = run_config_file(name, "get_study")
     if seeds:
+        own = {arm: of_arm["seeds"] for arm, of_arm in values["arms"].items() if of_arm.get("seeds") is not None}
+        _require_seeds(name, seeds, own.values() if len(own) == len(values["arms"]) else None)
         values["seeds"] = tuple(seeds)
-        own = {name: arm["seeds"] for name, arm in values["arms"].items() if arm.get("seeds") is not None}
-        left = {name: {"seeds": tuple(seed for seed in of_arm if seed in seeds)} for name, of_arm in own.items()}
-        values["arms"] = {name: {**arm, **left.get(name, {})} for name, arm in values["arms"].items()}
+        left = {arm: {"seeds": tuple(seed for seed in of_arm if seed in seeds)} for arm, of_arm in own.items()}
+        values["arms"] = {arm: {**of_arm, **left.get(arm, {})} for arm, of_arm in values["arms"].items()}
     base = values.get("base")
     if base is None:
         raise InputError(f"study {name} has no base: give it the config that all arms share")
     return Study.from_dict(values, with_overrides(Config.from_dict(base.to_dict()), overrides))
+
+
+def _require_seeds(study: str, seeds: Sequence[int], of_arms: Iterable[Sequence[int]] | None) -> None:
+    """`of_arms` are the only seeds that the arms may have; None: some may have any."""
+    given = f"--seeds={','.join(map(str, seeds))}"
+    if repeated := [seed for seed in seeds if list(seeds).count(seed) > 1]:
+        raise InputError(f"{given} names {repeated[0]} twice: give different seeds")
+    known = sorted({seed for of_arm in of_arms for seed in of_arm}) if of_arms is not None else []
+    if known and (strange := [seed for seed in seeds if seed not in known]):
+        raise InputError(f"{given}: no arm of {study} has seed {strange[0]}: choose among {','.join(map(str, known))}")
 
 
 def run_folder(workdir: epath.Path, arm: str, seed: int) -> epath.Path:

@@ -8,8 +8,9 @@ import numpy as np
 from etils import epath
 from jax.experimental import multihost_utils
 
-from pixjax.checkpoints.checkpoint import Checkpoints, saved_steps
+from pixjax.checkpoints.checkpoint import saved_steps
 from pixjax.checkpoints.save_barrier import SaveFailedElsewhere
+from pixjax.checkpoints.writer import CheckpointWriter
 from pixjax.errors import RunError
 
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0  # seconds between two tries; doubled each time
@@ -27,7 +28,12 @@ class Saver:
     """
 
     def __init__(
-        self, checkpoints: Checkpoints, *, retry_seconds: float, message: Callable[[str], None], proved: bool = False
+        self,
+        checkpoints: CheckpointWriter,
+        *,
+        retry_seconds: float,
+        message: Callable[[str], None],
+        proved: bool = False,
     ):
         """`proved` says that a checkpoint of this workdir was read already."""
         self._checkpoints = checkpoints

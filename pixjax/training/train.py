@@ -12,9 +12,10 @@ import numpy as np
 from etils import epath
 
 from pixjax import peers
-from pixjax.checkpoints.checkpoint import Checkpoints, DamagedCheckpoint, saved_steps
+from pixjax.checkpoints.checkpoint import DamagedCheckpoint, saved_steps
 from pixjax.checkpoints.lock import WorkdirLock
 from pixjax.checkpoints.run_files import CONFIG_FILE, new_workdir, write_run
+from pixjax.checkpoints.writer import CheckpointWriter
 from pixjax.chips import peak_flops
 from pixjax.codec import CanvasCodec
 from pixjax.config import Config
@@ -23,17 +24,19 @@ from pixjax.errors import InputError, RunError
 from pixjax.models import Params
 from pixjax.streams import PATIENCE, safe
 from pixjax.training.agreement import require_agreement
+from pixjax.training.anomalies import BAD_BATCH_FILE, SkippedUpdates, Spikes
 from pixjax.training.computation import flops_per_canvas
 from pixjax.training.finetune import origin_state, params_from
 from pixjax.training.mesh import batch_sharding, make_mesh
 from pixjax.training.metrics import Window
 from pixjax.training.optimizer import make_optimizer
 from pixjax.training.placement import jit_train_step, place_batch, place_state
+from pixjax.training.profile import Profile
 from pixjax.training.reporter import Reporter
 from pixjax.training.saver import Saver
 from pixjax.training.state import TrainState, init_state, make_model, start_state
 from pixjax.training.step import make_train_step
-from pixjax.training.watch import BAD_BATCH_FILE, Profile, SkippedUpdates, Spikes, StopSignal
+from pixjax.training.stop_signal import StopSignal
 from pixjax.training.watchdog import Watchdog
 from pixjax.training.workdir import require_same_run
 
@@ -80,7 +83,7 @@ def _train(config: Config, workdir: epath.Path, stop: StopSignal, hang_exit_code
 
     is_first = jax.process_index() == 0
     lock = WorkdirLock(workdir, stop=lambda: bool(stop.received)) if is_first else None
-    with lock or contextlib.nullcontext(), Checkpoints(workdir, keep=training) as checkpoints, batches:
+    with lock or contextlib.nullcontext(), CheckpointWriter(workdir, keep=training) as checkpoints, batches:
         window = Window()
         if restored := _newest_whole(checkpoints, like, notes):
             state, loop_state = restored
@@ -198,7 +201,7 @@ def _say(text: str) -> None:
 
 
 def _newest_whole(
-    checkpoints: Checkpoints, like: TrainState, notes: list[str]
+    checkpoints: CheckpointWriter, like: TrainState, notes: list[str]
 ) -> tuple[TrainState, dict[str, Any]] | None:
     """The newest checkpoint that is as it was saved; damaged ones are set aside, and `notes` says so.
 

@@ -12,7 +12,7 @@ from etils import epath
 from orbax.checkpoint._src.serialization import jax_array_handlers, tensorstore_utils
 
 from pixjax.checkpoints import orbax_memory
-from pixjax.checkpoints.checkpoint import Checkpoints
+from pixjax.checkpoints.writer import CheckpointWriter
 from pixjax.codec import CanvasCodec
 from pixjax.training.state import TrainState
 
@@ -31,7 +31,7 @@ def test_a_save_leaves_less_than_one_object_an_array(orbax, tmp_path, tiny_confi
     codec = CanvasCodec(**config.codec_arguments())
     tree = {f"layer_{i}": {"kernel": jnp.full((4, 4), i, jnp.float32)} for i in range(ARRAYS // 3)}
     counts = []
-    with Checkpoints(epath.Path(tmp_path), keep=config.training) as checkpoints:
+    with CheckpointWriter(epath.Path(tmp_path), keep=config.training) as checkpoints:
         for step in range(24):
             state = TrainState(step=jnp.int32(step), params=tree, opt_state=tree, ema={"0.9": tree})
             checkpoints.save(state, {"batches": {"next_step": step}}, config, codec)

@@ -7,10 +7,10 @@ from etils import epath
 from safetensors.numpy import load_file
 
 import pixjax
-from pixjax.checkpoints.checkpoint import Checkpoints
 from pixjax.checkpoints.digests import named_leaves
 from pixjax.checkpoints.published import PublishedModel
 from pixjax.checkpoints.run_files import find_workdir, read_run, write_run
+from pixjax.checkpoints.writer import CheckpointWriter
 from pixjax.cli import main
 from pixjax.errors import InputError
 from pixjax.training.finetune import params_from
@@ -77,7 +77,7 @@ def test_a_model_that_was_published_as_a_checkpoint_is_read(workdir, tmp_path):
     config, codec = read_run(epath.Path(workdir))
     model = pixjax.load(workdir)
     write_run(out, config, codec)
-    with Checkpoints(out, keep=config.training) as checkpoints:
+    with CheckpointWriter(out, keep=config.training) as checkpoints:
         checkpoints._save(3, {"ema_0.9": model.params}, {}, config, codec)
         checkpoints.wait()
     jax.tree.map(np.testing.assert_array_equal, pixjax.load(out).params, model.params)

@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-from codecs_under_test import CODES
 
 from pixjax.cli import main
 from pixjax.codec import CanvasCodec, parse_code, to_float
@@ -17,6 +16,7 @@ from pixjax.codec.noise import (
     soft_and_hard_errors,
     zipf_log_prior,
 )
+from pixjax.codec.radix import RadixCode
 
 # σ at 1 % symbol errors, as known for the codes that the design weighs against one another.
 KNOWN = [
@@ -38,7 +38,7 @@ def test_measured_thresholds_are_those_that_are_known(symbols, name, sigma):
     assert measured.low < measured.sigma < measured.high
 
 
-@pytest.mark.parametrize("name", CODES)
+@pytest.mark.parametrize("name", RadixCode.examples)  # other codes are only measured
 def test_the_analytic_error_rate_is_that_of_decoding(name):
     code = parse_code(name, 258)
     rate = ErrorRate(code)

@@ -292,7 +292,7 @@ def test_another_tokenizer_is_refused(tmp_path):
 def test_wrong_uses_are_refused_in_one_line(material, tmp_path):
     prepare_at(material["images"], tmp_path / "shards")
     (tmp_path / "else").mkdir()
-    (tmp_path / "else" / "thesis.tex").write_text("precious")
+    (tmp_path / "else" / "thesis.tex~").write_text("precious")
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "a.png").write_bytes(b"no")
     for message, attempt in {

@@ -1,4 +1,6 @@
-"""The tiny run, evaluated once for all that is asked of an evaluation."""
+"""The tiny run, evaluated once for all that is asked of an evaluation; and torch-fidelity, where it is installed."""
+
+import importlib
 
 import pytest
 from etils import epath
@@ -20,3 +22,16 @@ def evaluated_copy(evaluated, tmp_path):
         (tmp_path / "out" / "parts").mkdir(parents=True, exist_ok=True)
         path.copy(tmp_path / "out" / "parts" / path.name)
     return epath.Path(tmp_path / "out")
+
+
+@pytest.fixture(scope="session")
+def torch():
+    return pytest.importorskip("torch")
+
+
+@pytest.fixture(scope="session")
+def torch_fidelity(torch):
+    try:
+        return importlib.import_module("torch_fidelity")
+    except (ImportError, RuntimeError) as error:  # RuntimeError: torchvision built for another torch
+        pytest.skip(f"torch-fidelity does not import: {error}")

@@ -17,12 +17,15 @@ from pixjax.cli import main
 from pixjax.codec import TEXT
 from pixjax.diffusion import WHOLE
 from pixjax.diffusion.posterior import counted_cells
+from pixjax.errors import InputError
 from pixjax.evaluation.evaluate import EvaluationCounter, Stopped
 from pixjax.evaluation.held_out import read_held_out
 from pixjax.evaluation.order_likelihood import passes_per_canvas
 from pixjax.evaluation.references import ngram_scale
 from pixjax.evaluation.result_cache import ResultCache
 from pixjax.report.run import evaluate
+from pixjax.sampling import checks
+from pixjax.sampling.generate import generate as generate_canvases
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +90,30 @@ def test_the_same_command_measures_nothing_again(workdir, evaluated, metrics, mo
     again = evaluate(workdir, evaluated)
     assert again["text"]["likelihood"] == metrics["text"]["likelihood"]
     assert again["image"]["samples"] == metrics["image"]["samples"]
+
+
+def test_each_kind_of_samples_is_checked_once_and_one_that_is_refused_is_a_note(workdir, evaluated_copy, monkeypatch):
+    """Refused by a word of its own, in the place of what a model may lack; the other kinds are sampled."""
+    checked, made, possible_blocks = [], [], checks._possible_blocks
+
+    def check(denoiser, modality, *rest):
+        checked.append(modality)
+        if modality == "any":
+            raise InputError("not this kind")
+        return possible_blocks(denoiser, modality, *rest)
+
+    def generate(denoiser, choice, *rest, **how):
+        made.append(choice)
+        return generate_canvases(denoiser, choice, *rest, **how)
+
+    monkeypatch.setattr(checks, "_possible_blocks", check)
+    monkeypatch.setattr("pixjax.evaluation.evaluate.generate", generate)
+    for kept in evaluated_copy.glob("parts/*_samples.npz"):
+        kept.unlink()
+    metrics = evaluate(workdir, evaluated_copy)
+    assert checked == ["text", "image", "any"]
+    assert made == ["text", "image"]
+    assert "not this kind" in metrics["notes"]
 
 
 def test_what_is_missing_is_said_and_the_rest_is_measured(workdir, tmp_path):

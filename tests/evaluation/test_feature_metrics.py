@@ -1,5 +1,7 @@
 """Distances between sets of features, where Gaussians and squares have known answers."""
 
+import importlib
+
 import numpy as np
 import pytest
 
@@ -34,9 +36,36 @@ def test_the_frechet_distance_of_covariances_that_do_not_commute():
 def test_equal_sets_are_at_distance_0_also_with_fewer_rows_than_features():
     few = gaussian(0, 5, 12)
     assert frechet_distance(few, few[::-1]) == pytest.approx(0, abs=1e-9)
-    assert precision_recall(few, few, k=2) == (1, 1)
 
 
+@pytest.mark.usefixtures("torch_fidelity")
+def test_equal_sets_cover_one_another():
+    few = gaussian(0, 5, 12)
+    assert precision_recall(few, few[::-1], k=2) == (1, 1)
+
+
+@pytest.mark.parametrize(("ours", "theirs", "features"), [(200, 300, 16), (20, 60, 48)])
+def test_the_frechet_distance_is_that_of_torch_fidelity(torch, torch_fidelity, ours, theirs, features):
+    """Whose eigenvalues lose half of the digits where there are fewer rows than features."""
+    ours, theirs = np.abs(gaussian(0, ours, features)), np.abs(gaussian(1, theirs, features)) + 0.1
+    metric = importlib.import_module("torch_fidelity.metric_fid")
+    statistics = [metric.fid_features_to_statistics(torch.from_numpy(each)) for each in (ours, theirs)]
+    expected = metric.fid_statistics_to_metric(*statistics, verbose=False)[metric.KEY_METRIC_FID]
+    assert frechet_distance(ours, theirs) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.usefixtures("torch_fidelity")
+def test_of_the_larger_set_subsets_have_as_many_rows_as_the_smaller_one():
+    """All of them together are all of it, so that the mean over many is near the distance of the whole sets."""
+    small, large = gaussian(0, 60), gaussian(1, 240) + 0.5
+    found = [kernel_distance(small, large, num_subsets=number) for number in (100, 400)]
+    parts = [kernel_distance(small, large[start : start + 60])[0] for start in range(0, 240, 60)]
+    assert found[0][0] == pytest.approx(np.mean(parts), abs=4 * found[0][1] / 10)
+    assert found[1][0] == pytest.approx(np.mean(parts), abs=4 * found[1][1] / 20)
+    assert found[0][1] > 0
+
+
+@pytest.mark.usefixtures("torch_fidelity")
 def test_the_kernel_distance_of_gaussians_is_unbiased():
     """In one dimension with means 0 and a, by the moments 1, a² + 1, a³ + 3a of the kernel x³y³ + 3x²y² + 3xy + 1."""
     a = 0.5
@@ -51,6 +80,7 @@ def test_the_kernel_distance_of_gaussians_is_unbiased():
     assert min(equal) < 0
 
 
+@pytest.mark.usefixtures("torch_fidelity")
 def test_subsets_agree_with_the_whole():
     ours, theirs = gaussian(0, 400), gaussian(1, 400) + 1
     whole, deviation = kernel_distance(ours, theirs)
@@ -61,6 +91,7 @@ def test_subsets_agree_with_the_whole():
     assert kernel_distance(ours, theirs, subset_size=50) == kernel_distance(ours, theirs, subset_size=50)
 
 
+@pytest.mark.usefixtures("torch_fidelity")
 def test_precision_falls_with_what_is_unreal_and_recall_with_what_is_missing():
     real = np.concatenate([gaussian(0, 100), gaussian(1, 100) + 50])
     half, strange = gaussian(2, 200), np.concatenate([real, gaussian(3, 200) - 50])
@@ -73,6 +104,7 @@ def test_precision_falls_with_what_is_unreal_and_recall_with_what_is_missing():
     assert precision_recall(real + 1000, real) == (0, 0)
 
 
+@pytest.mark.usefixtures("torch_fidelity")
 def test_balls_reach_to_the_kth_neighbour():
     """On a line 0, 1, 3 the first neighbours are at 1, 1 and 2."""
     real = np.array([[0.0], [1], [3]])

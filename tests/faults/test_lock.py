@@ -12,9 +12,10 @@ import pytest
 from etils import epath
 
 from pixjax.checkpoints import lock as locks
-from pixjax.checkpoints.checkpoint import Checkpoints, saved_steps
+from pixjax.checkpoints.checkpoint import saved_steps
 from pixjax.checkpoints.lock import LOCK_FILE, OLD_AFTER, STALE_AFTER, WorkdirLock
 from pixjax.checkpoints.lock_store import FolderStore
+from pixjax.checkpoints.writer import CheckpointWriter
 from pixjax.cli import main
 from pixjax.errors import InputError, RunError
 
@@ -259,14 +260,14 @@ def test_a_starter_that_dies_in_the_middle_of_a_takeover_is_followed(tmp_path):
 
 def test_a_run_that_was_followed_saves_nothing_more_and_fails_in_one_line(tmp_path, config_file, monkeypatch, capsys):
     workdir = tmp_path / "run"
-    save = Checkpoints.save
+    save = CheckpointWriter.save
 
     def save_and_be_followed(self, *values):
         save(self, *values)
         store = FolderStore(epath.Path(workdir) / LOCK_FILE)
         store.replace(holder_of(workdir), holder_of(workdir) | {"token": "theirs", "host": "elsewhere"})
 
-    monkeypatch.setattr(Checkpoints, "save", save_and_be_followed)
+    monkeypatch.setattr(CheckpointWriter, "save", save_and_be_followed)
     assert main(["train", f"--config={config_file}", f"--workdir={workdir}"]) == 1  # saves at steps 3 and 6
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith(f"pixjax: {workdir} was taken over by process {os.getpid()} on elsewhere")

@@ -96,6 +96,20 @@ def test_a_source_that_is_not_there_fails_and_the_others_are_still_opened(quick,
     assert findings[f"source images:{tmp_path}"].values == {"records": 1}
 
 
+def test_a_source_is_named_once_whatever_is_wrong_with_it(quick, tiny_config, tmp_path, capsys):
+    (tmp_path / "rows.jsonl").write_text('{"text": "hello"}\n' + "broken\n" * 3)
+    rows = f"text:{tmp_path}/rows.jsonl"
+    findings = examine(tiny_config(data={"sources": (rows, "demo:text?x=1", "demo:text", "demo:text")}), None, print)
+    assert [name for name in findings if name.startswith("source ")] == [
+        f"source {uri}" for uri in (rows, "demo:text?x=1", "demo:text")
+    ]
+    assert capsys.readouterr().out.count("source demo:text Finding") == 1
+    assert findings[f"source {rows}"].found.startswith("3 of 4 rows cannot be used, more than data.max_bad_fraction")
+    assert findings[f"source {rows}"].remedy == "mend them, or raise data.max_bad_fraction"
+    unknown = findings["source demo:text?x=1"]
+    assert (unknown.found, unknown.remedy) == ("option 'x' is unknown", "demo knows only part")
+
+
 def test_a_workdir_that_cannot_be_written_fails_with_exit_code_1(quick, config_file, monkeypatch, capsys):
     monkeypatch.setattr(doctor, "checkpoint_speed", checkpoint_speed)
     assert main(["doctor", f"--config={config_file}", "--workdir=/proc/pixjax/run"]) == 1

@@ -7,7 +7,7 @@ import jax
 import pytest
 from etils import epath
 
-from pixjax.checkpoints.checkpoint import most_checkpoints
+from pixjax.checkpoints.writer import most_checkpoints
 from pixjax.chips import parse_chips
 from pixjax.cli import main
 from pixjax.commands.estimate import lines

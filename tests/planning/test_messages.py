@@ -82,6 +82,8 @@ channel_id=8, source_target_pairs={{0,1},{1,0}}, metadata={op_name="jit(train_st
     [
         ("mesh['axis_0'=2,'axis_1'=4] {'axis_1'}", False),
         ("mesh['axis_0'=4,'axis_1'=2] {'axis_0'}", True),
+        ("mesh['axis_0'=4,'axis_1'=2], device_ids=([2,4]T(1,0)) {'axis_0'}", False),
+        ("mesh['axis_0'=2,'axis_1'=4], device_ids=([4,2]T(1,0)) {'axis_1'}", True),
         ("[2,4]<=[8]", False),
         ("[2,4]<=[4,2]T(1,0)", True),
         ("{{0,1,2,3},{4,5,6,7}}", False),

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from checked import generate
 from etils import epath
 from filled import filled
 from PIL import Image
@@ -20,7 +21,7 @@ from pixjax.codec import IMAGE, TEXT
 from pixjax.errors import InputError, RunError
 from pixjax.models import NO_LABEL, NO_TYPE
 from pixjax.sampling.checks import require_possible
-from pixjax.sampling.generate import _sample, generate
+from pixjax.sampling.generate import _sample
 from pixjax.sampling.infill import given_text
 from pixjax.sampling.pictures import contact_sheet, grid
 from pixjax.sampling.prompts import make_context, read_prompt

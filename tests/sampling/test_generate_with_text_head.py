@@ -4,12 +4,12 @@ import dataclasses
 
 import numpy as np
 import pytest
+from checked import generate
 from filled import filled
 from untrained import untrained
 
 from pixjax.diffusion.sampler import SAMPLERS
 from pixjax.errors import InputError
-from pixjax.sampling.generate import generate
 from pixjax.sampling.infill import given_text
 from pixjax.sampling.prompts import make_context, read_prompt
 

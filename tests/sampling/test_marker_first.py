@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from checked import generate
 from filled import filled
 from untrained import untrained
 
@@ -17,7 +18,6 @@ from pixjax.evaluation.evaluate import TaggedPredictor
 from pixjax.evaluation.likelihood import evaluate_likelihood
 from pixjax.evaluation.order_likelihood import evaluate_order
 from pixjax.models import predict, tell
-from pixjax.sampling.generate import generate
 from pixjax.training.metrics import add_up, averages
 from pixjax.training.optimizer import make_optimizer
 from pixjax.training.state import init_state, make_model

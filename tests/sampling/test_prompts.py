@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from checked import generate
 from etils import epath
 from PIL import Image
 
@@ -13,8 +14,10 @@ from pixjax.cli import main
 from pixjax.codec import IMAGE, TEXT, CanvasCodec
 from pixjax.errors import InputError
 from pixjax.sampling import prompts as prompts_module
-from pixjax.sampling.generate import Generated, generate
+from pixjax.sampling.generate import Generated
 from pixjax.sampling.prompts import generate_pages, make_context, read_prompt
+from pixjax.sampling.request import SampleRequest
+from pixjax.sampling.sample import prepare
 from pixjax.training.train import train
 
 END = "|"  # stands for EOS here
@@ -103,7 +106,8 @@ def test_each_page_is_given_what_comes_before_it(denoiser, monkeypatch):
         return Generated(x=x, canvases=canvases, modality=np.zeros(num, int), modality_margin=np.ones(num), **none)
 
     monkeypatch.setattr(prompts_module, "generate", canned)
-    generate_pages(denoiser, 2, 3, prompt=read_prompt(denoiser, text="once"), seed=5)
+    prompt, settings = read_prompt(denoiser, text="once"), denoiser.config.sampling
+    generate_pages(denoiser, 2, 3, settings=settings, prompt=prompt, seed=5)
 
     def said(context, row):
         levels = np.rint((np.asarray(context.canvases[row]) + 1) * 127.5).astype(np.uint8)
@@ -156,7 +160,7 @@ def test_a_checkpoint_without_context_takes_no_prompt(denoiser, files):
             read_prompt(plain, **prompt)
     assert read_prompt(plain) == ()
     with pytest.raises(InputError, match="--pages: this model was not trained to go on from the page before"):
-        generate_pages(plain, 1, 2)
+        prepare(plain, SampleRequest(modality="text", pages=2))
 
 
 def run(capsys, *arguments):

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from checked import generate
 from filled import filled
 from untrained import untrained
 
@@ -12,7 +13,6 @@ from pixjax.diffusion.bound import even
 from pixjax.errors import InputError
 from pixjax.evaluation.order_likelihood import evaluate_order
 from pixjax.models.order_bound import LOG_SNR_MIN, TextReader, bound_in_order, next_token_bits
-from pixjax.sampling.generate import generate
 from pixjax.sampling.infill import given_text
 
 MODEL = {

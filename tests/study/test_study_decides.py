@@ -150,8 +150,11 @@ def test_seeds_that_are_asked_for_leave_an_arm_those_of_its_own():
     some = read_study("study_decides", seeds=(4, 6))
     by_arm = {arm.name: some.seeds_of(arm) for arm in some.arms}
     assert [by_arm[name] for name in ("text", "images", "both_6T")] == [(4,), (4, 6), ()]
-    with pytest.raises(InputError, match="different seeds"):
-        read_study("study_decides", seeds=(40,))
+    for seeds in ((40,), (4, 40)):
+        with pytest.raises(InputError, match=r"no arm of study_decides has seed 40: choose among 0,1,2,3,4,5,6$"):
+            read_study("study_decides", seeds=seeds)
+    with pytest.raises(InputError, match="--seeds=4,6,4 names 4 twice: give different seeds"):
+        read_study("study_decides", seeds=(4, 6, 4))
 
 
 @pytest.mark.parametrize(

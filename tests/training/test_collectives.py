@@ -1,8 +1,6 @@
 """How a step is split over devices that share layers: few messages, of the right kind, and the same numbers."""
 
 import dataclasses
-import math
-import re
 from collections import Counter
 
 import jax
@@ -12,6 +10,7 @@ import numpy as np
 from pixjax.codec import CanvasCodec
 from pixjax.config import Config, MeshConfig, ModelConfig
 from pixjax.models import JiT, denoise
+from pixjax.planning.messages import Mesh, Message, read_messages
 from pixjax.planning.target import run_on_fake_cpus
 from pixjax.training.mesh import batch_sharding, make_mesh, replicated, state_shardings
 from pixjax.training.optimizer import make_optimizer
@@ -19,17 +18,14 @@ from pixjax.training.placement import jit_train_step, place_batch, place_state
 from pixjax.training.state import make_model
 from pixjax.training.step import make_train_step
 
-KINDS = "all-reduce|all-gather|reduce-scatter|collective-permute|all-to-all"
 MODEL = ModelConfig(
     variant="Ti", canvas_size=16, patch_size="4", depth=2, width=48, heads=2, in_context_tokens=0,
     tagging="marker", dtype="float32", attention="xla",
 )  # fmt: skip
 
 
-def split_gradient(shape: tuple[int, int, int]) -> tuple[list[tuple[str, str, int]], float]:
-    """On a mesh (data, fsdp, tensor): the kind of each message, the operation that it is for and how many floats of it
-    a device has then, and how far gradients are off.
-    """
+def split_gradient(shape: Mesh) -> tuple[tuple[Message, ...], float]:
+    """On a mesh (data, fsdp, tensor): the messages, and how far gradients are off."""
     mesh, model = make_mesh(MeshConfig(data=shape[0], fsdp=shape[1], tensor=shape[2])), JiT(MODEL)
     z, t = jax.random.normal(jax.random.key(1), (4, 16, 16, 3)), jnp.linspace(0.1, 0.9, 4)
     shapes = jax.eval_shape(model.init, jax.random.key(0), z, t)["params"]
@@ -47,28 +43,12 @@ def split_gradient(shape: tuple[int, int, int]) -> tuple[list[tuple[str, str, in
     layout = state_shardings(mesh, model, shapes)
     inputs = layout, batch_sharding(mesh), batch_sharding(mesh)
     compiled = jax.jit(on_mesh, in_shardings=inputs, out_shardings=layout).lower(params, z, t).compile()
-    messages = messages_of(compiled)
+    messages = read_messages(compiled.as_text(), shape)
     gradient = compiled(*map(jax.device_put, (params, z, t), inputs))
     alone = jax.jit(jax.grad(loss))(params, z, t)
     gradient = jax.device_put(gradient, replicated(mesh))
     off = jax.tree.map(lambda x, y: float(np.abs(np.asarray(x) - y).max() / np.abs(y).max()), gradient, alone)
     return messages, max(jax.tree.leaves(off))
-
-
-def messages_of(compiled) -> list[tuple[str, str, int]]:
-    return [
-        (
-            kind[2],
-            "".join(re.findall(r'op_name="([^"]*)"', line)),
-            sum(map(floats, re.findall(r"f32\[([\d,]*)\]", kind[1]))),
-        )
-        for line in compiled.as_text().splitlines()
-        if (kind := re.search(rf" = (.*?) ({KINDS})(-start)?\(", line))
-    ]
-
-
-def floats(dimensions: str) -> int:
-    return math.prod(int(size) for size in dimensions.split(",") if size)
 
 
 def split_gradients() -> tuple:
@@ -77,7 +57,10 @@ def split_gradients() -> tuple:
 
 def test_blocks_send_sums_and_their_fused_matrices_and_nothing_else():
     (messages, off), (messages_with_fsdp, off_with_fsdp) = run_on_fake_cpus(4, split_gradients)
-    within, beside = (Counter(k for k, name, _ in messages if ("blocks/" in name) is is_in) for is_in in (True, False))
+    within, beside = (
+        Counter(message.kind for message in messages if ("blocks/" in message.operation) is is_in)
+        for is_in in (True, False)
+    )
     # A sum after attention and one after SwiGLU, the same two backwards, that of what a layer's devices say together of
     # the condition, norms and biases, and those of gradients over the replicas: of biases first.
     assert within["all-reduce"] <= 7
@@ -92,12 +75,12 @@ def test_blocks_send_sums_and_their_fused_matrices_and_nothing_else():
         part: MODEL.width * columns for part, columns in (("qkv", 3 * MODEL.width), ("w12", 4 * MODEL.width * 4 // 3))
     }
     for part, size in fused.items():
-        sent = [n for kind, name, n in messages_with_fsdp if part in name and kind == "all-gather"]
-        assert 0 < max(sent, default=0) <= size / 2, part
+        sent = [m.bytes for m in messages_with_fsdp if part in m.operation and m.kind == "all-gather"]
+        assert 0 < max(sent, default=0) <= 4 * size / 2, part
     assert off_with_fsdp < 1e-4
 
 
-def split_update(optimizer_name: str) -> list[tuple[str, str, int]]:
+def split_update(optimizer_name: str) -> tuple[Message, ...]:
     """The messages of all of an update on (2, 1, 2): the gradient, its norm, the optimizer, averages and metrics."""
     config = Config(model=MODEL)
     training = dataclasses.replace(config.training, optimizer=optimizer_name, mesh=MeshConfig(data=2, tensor=2))
@@ -105,17 +88,18 @@ def split_update(optimizer_name: str) -> list[tuple[str, str, int]]:
     model, optimizer, mesh = make_model(config), make_optimizer(training), make_mesh(training.mesh)
     step = make_train_step(config, CanvasCodec(**config.codec_arguments()), model, optimizer)
     state = place_state(config, model, optimizer, mesh)
-    return messages_of(jit_train_step(step, state, mesh).lower(state, place_batch(config, mesh)).compile())
+    compiled = jit_train_step(step, state, mesh).lower(state, place_batch(config, mesh)).compile()
+    return read_messages(compiled.as_text(), (2, 1, 2))
 
 
-def split_updates() -> list[list[tuple[str, str, int]]]:
+def split_updates() -> list[tuple[Message, ...]]:
     return [split_update(name) for name in ("adamw", "muon")]
 
 
 def test_an_update_sends_a_dozen_messages_a_block_and_two_besides():
     """The figures of docs/models.md."""
     adamw, muon = run_on_fake_cpus(4, split_updates)
-    within = [message for message in adamw if "blocks/" in message[1]]
+    within = [message for message in adamw if "blocks/" in message.operation]
     assert len(within) == 12
     assert len(adamw) - len(within) == 2  # gradients and metrics over the replicas, and the norm of all gradients
     assert 14 < len(muon) <= 108  # each step of Newton-Schulz multiplies matrices of which no device has all

@@ -10,6 +10,7 @@ import json
 import jax
 import numpy as np
 import pytest
+from checked import generate
 from PIL import Image
 
 from pixjax.checkpoints.load import Denoiser
@@ -17,7 +18,6 @@ from pixjax.codec import IMAGE, CanvasCodec
 from pixjax.config import MeshConfig
 from pixjax.data import make_batches
 from pixjax.data.source import Picture
-from pixjax.sampling.generate import generate
 from pixjax.sampling.prompts import make_context, read_prompt
 from pixjax.training.mesh import make_mesh
 from pixjax.training.optimizer import make_optimizer

@@ -12,12 +12,10 @@ from filled import filled
 
 from pixjax.codec import CanvasCodec
 from pixjax.data import make_batches
-from pixjax.errors import InputError
 from pixjax.training.metrics import add_up, averages
 from pixjax.training.optimizer import make_optimizer
 from pixjax.training.state import init_state, make_model
 from pixjax.training.step import make_train_step
-from pixjax.training.watch import Profile, SkippedUpdates, Spikes
 
 WARMUP = 100
 
@@ -172,17 +170,6 @@ def test_masked_pixels_teach_nothing(problem, updated):
     assert averages(add_up({}, [metrics]))["gradient_norm"] == 0
 
 
-def test_a_run_of_skipped_updates_is_too_many_and_a_good_window_forgets():
-    skipped = SkippedUpdates(limit=3)
-    for count in (3, 0, 2):
-        skipped.add(count)
-        assert not skipped.too_many
-    skipped.add(2)
-    assert skipped.too_many
-    assert "4 updates" in str(skipped.error(10))
-    assert "saved as step 10" in str(skipped.error(10))
-
-
 def test_the_learning_rate_goes_by_the_step_also_after_a_skipped_update(problem):
     config, state, batch, step = problem
     moved = []
@@ -191,28 +178,6 @@ def test_the_learning_rate_goes_by_the_step_also_after_a_skipped_update(problem)
         assert averages(add_up({}, [metrics]))["learning_rate"] == pytest.approx(1e-3 * number / WARMUP)
         moved.append(np.abs(after.params["out"]["bias"] - state.params["out"]["bias"]).max())
     assert moved[1] == pytest.approx(2 * moved[0], rel=1e-3)  # Adam's first step has the size of the rate
-
-
-def test_a_jump_of_the_loss_is_told_and_a_slow_rise_is_not():
-    spikes = Spikes()
-    for loss in (1.0, 1.5, 2.0, 2.5, 3.0):
-        assert spikes.of({"loss": loss, "gradient_norm": 1.0}) == []
-    assert spikes.of({"loss": 3.0, "gradient_norm": 4.0}) == ["gradient_norm jumped to 4, usual is 1"]
-    assert spikes.of({"loss": float("nan"), "gradient_norm": 1.0}) == ["loss jumped to nan, usual is 2.25"]
-
-
-@pytest.mark.parametrize("steps", ["10", "a-b", "5-3"])
-def test_a_wrong_range_to_profile_is_refused(steps, tmp_path):
-    with pytest.raises(InputError, match="write for instance 10-13"):
-        Profile(steps, tmp_path)
-
-
-def test_a_profile_covers_its_steps(tmp_path):
-    with Profile("1-2", tmp_path) as profile:
-        for step in range(4):
-            profile.before(step)
-            jnp.ones(3).block_until_ready()
-    assert list(tmp_path.rglob("*.xplane.pb"))
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from etils import epath
 
-from pixjax.checkpoints.checkpoint import Checkpoints, most_checkpoints, saved_steps
+from pixjax.checkpoints.checkpoint import saved_steps
 from pixjax.checkpoints.load import load
+from pixjax.checkpoints.writer import CheckpointWriter, most_checkpoints
 from pixjax.codec import IMAGE, TEXT, CanvasCodec
 from pixjax.codec.subword import train_bpe
 from pixjax.errors import InputError, RunError
@@ -238,13 +239,13 @@ def test_the_newest_the_every_and_the_best_checkpoints_are_kept_and_never_more_t
     config = tiny_config(training={"steps": 9, "checkpoint_every": 1, **kept})
     crashed = workdir / "checkpoints" / "3.orbax-checkpoint-tmp" / "params"  # of a run that was killed in a save
     crashed.mkdir(parents=True)
-    original, folders = Checkpoints.save, []
+    original, folders = CheckpointWriter.save, []
 
     def save_and_count(self, *args):
         original(self, *args)
         folders.append(len(list((workdir / "checkpoints").iterdir())))
 
-    monkeypatch.setattr(Checkpoints, "save", save_and_count)
+    monkeypatch.setattr(CheckpointWriter, "save", save_and_count)
     train(config, workdir)
     assert len(folders) >= 9
     assert max(folders) <= most_checkpoints(config.training)

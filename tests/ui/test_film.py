@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from checked import generate
 from PIL import Image
 
 from pixjax.codec import IMAGE, TEXT, CanvasCodec, to_float
-from pixjax.sampling.generate import _sample, generate
+from pixjax.sampling.generate import _sample
 from pixjax.sampling.request import SampleRequest
 from pixjax.ui.controls import Averages
 from pixjax.ui.film import Film, make_film, picture, scale_of, token_at, tokens_of

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from jax.experimental import multihost_utils
 
-from pixjax.training.watch import StopSignal
+from pixjax.training.stop_signal import StopSignal
 
 
 @pytest.fixture
