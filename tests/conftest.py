@@ -17,6 +17,20 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".jax_cache"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
+
+def _started(flags: str) -> subprocess.Popen:
+    """XLA ends the process at a flag that its version does not know."""
+    nothing = subprocess.DEVNULL
+    command = [sys.executable, "-c", "import jax; jax.devices()"]
+    return subprocess.Popen(command, env=os.environ | {"XLA_FLAGS": flags}, stdout=nothing, stderr=nothing)
+
+
+# Compiling is most of what tests of tiny models do: these make it six times as fast. Workers inherit them. Each part
+# that a module is split into for the cores of a machine costs the compiler as much again.
+_QUICK = "--xla_backend_optimization_level=0"
+_QUICKER = f"{_QUICK} --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+_trial = None if "XLA_FLAGS" in os.environ else _started(_QUICKER)  # it imports while this process does
+
 import jax  # noqa: E402  (it reads the environment when it is imported)
 from annotation_check import check_annotations  # noqa: E402
 from forked import ForkServer  # noqa: E402
@@ -32,23 +46,15 @@ hypothesis.settings.register_profile("suite", derandomize=True, deadline=None, d
 hypothesis.settings.register_profile("explore", deadline=None, max_examples=1000, print_blob=True)
 hypothesis.settings.load_profile("suite")
 
-
-def _accepts(flags: str) -> bool:
-    """XLA ends the process at a flag that its version does not know."""
-    try_it = [sys.executable, "-c", "import jax; jax.devices()"]
-    return subprocess.run(try_it, env=os.environ | {"XLA_FLAGS": flags}, capture_output=True).returncode == 0
-
-
-# Compiling is most of what tests of tiny models do: these make it six times as fast. Workers inherit them. Each part
-# that a module is split into for the cores of a machine costs the compiler as much again.
-_QUICK = "--xla_backend_optimization_level=0"
-_QUICKER = f"{_QUICK} --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
-if "XLA_FLAGS" not in os.environ:
-    os.environ["XLA_FLAGS"] = next(filter(_accepts, (_QUICKER, _QUICK)), "")
+if _trial is not None:
+    os.environ["XLA_FLAGS"] = _QUICKER if _trial.wait() == 0 else _QUICK if _started(_QUICK).wait() == 0 else ""
 
 
 # What takes longest, first: of what is left at the end no worker has much when the other has nothing.
-LONG = ("test_readme", "test_training_in_a_bucket", "test_context", "test_processes", "test_marker_first", "test_study")
+LONG = (
+    "test_slurm_cluster", "test_readme", "test_training_in_a_bucket", "test_context", "test_processes",
+    "test_marker_first", "test_study",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -20,7 +20,8 @@ _SPELLED = frozenset(string.ascii_lowercase + string.digits)
 def to_27_letters(text: str) -> str:
     """Lower case, accents stripped, digits spelled, everything else a single space. Idempotent."""
     plain = unicodedata.normalize("NFKD", text).lower()
-    plain = "".join(c for c in unicodedata.normalize("NFKD", plain) if not unicodedata.combining(c))
+    if not plain.isascii():  # no letter of ASCII is an accent, and to ask each one takes most of the time
+        plain = "".join(c for c in unicodedata.normalize("NFKD", plain) if not unicodedata.combining(c))
     spelled = re.sub(r"[0-9]", lambda match: f" {_NAMES[int(match[0])]} ", plain)
     return re.sub(r"[^a-z]+", " ", spelled).strip(" ")
 

@@ -1,5 +1,6 @@
 """`demo:text` and `demo:images`: real texts and photographs that come with Python and scikit-image, no download."""
 
+import functools
 import importlib.util
 import pathlib
 from collections.abc import Iterable
@@ -88,7 +89,7 @@ class DemoViews:
             raise InputError(f"demo:images has no part {part!r}: choose one of {', '.join(PHOTOGRAPHS)}")
         self._names = PHOTOGRAPHS[part]
         self.num_labels = len(self._names)
-        photographs = [_views(_photograph(name), canvas_size) for name in self._names]
+        photographs = [_views(name, canvas_size) for name in self._names]
         self._views = np.concatenate(photographs)
         self._labels = np.repeat(np.arange(len(self._names)), [len(views) for views in photographs])
         self.class_names = tuple(name.partition(".")[0] for name in self._names)
@@ -115,8 +116,9 @@ def _photograph(name: str) -> Image.Image:
     return Image.open(pathlib.Path(package.submodule_search_locations[0]) / "data" / name).convert("RGB")
 
 
-def _views(photograph: Image.Image, side: int) -> UInt8[np.ndarray, "views side side 3"]:
-    views = []
+@functools.cache  # a tenth of a second for all; a few MB
+def _views(name: str, side: int) -> UInt8[np.ndarray, "views side side 3"]:
+    photograph, views = _photograph(name), []
     for zoom in (1.0, 1.5, 2.0):
         scale = zoom * side / min(photograph.size)
         width, height = (max(side, round(length * scale)) for length in photograph.size)
@@ -124,4 +126,6 @@ def _views(photograph: Image.Image, side: int) -> UInt8[np.ndarray, "views side 
         every = max(1, side // 4)
         windows = np.lib.stride_tricks.sliding_window_view(pixels, (side, side), axis=(0, 1))[::every, ::every]
         views.append(np.moveaxis(windows, 2, -1).reshape(-1, side, side, 3))
-    return np.concatenate(views)
+    together = np.concatenate(views)
+    together.flags.writeable = False
+    return together

@@ -37,12 +37,12 @@ def noise_of(keys, shape=SHAPE):
     return jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, 0), shape))(keys)
 
 
-X = jax.random.uniform(jax.random.key(1), (3, *SHAPE), minval=-1.0)
-CANVASES = jnp.sign(jax.random.normal(jax.random.key(2), (5, *SHAPE)))
+X = np.random.default_rng(1).uniform(-1, 1, (3, *SHAPE)).astype(np.float32)
+CANVASES = np.random.default_rng(2).choice(np.float32([-1, 1]), (5, *SHAPE))
 
 
 def perfect_denoiser(z, t):
-    return X
+    return jnp.asarray(X)
 
 
 def set_denoiser(z, t):

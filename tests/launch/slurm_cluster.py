@@ -39,7 +39,7 @@ KillWait=10
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 SlurmdParameters=config_overrides
-SchedulerParameters=sched_interval=2
+SchedulerParameters=sched_interval=1,bf_interval=1,batch_sched_delay=1
 GresTypes=gpu
 NodeName=localhost NodeHostname={host} NodeAddr=127.0.0.1 CPUs=64 Gres=gpu:2
 PartitionName=train Nodes=ALL Default=YES PriorityTier=1

@@ -15,7 +15,8 @@ def config_file(tmp_path_factory, tiny_config):
     path = tmp_path_factory.mktemp("config") / "tiny.py"
     text_head = {"codebook_head": True, "codebook_input": True, "cell_layers": 1, "cell_width": 16}
     model = {"tagging": "both", "modality_mlp": True, **text_head}
-    values = tiny_config(model=model, diffusion={"time": {"text": "adaptive:-6:10"}}).to_dict()
+    training = {"checkpoint_every": 5}  # so that each run saves on its way too; on eight devices a save takes a second
+    values = tiny_config(model=model, diffusion={"time": {"text": "adaptive:-6:10"}}, training=training).to_dict()
     path.write_text(f"from ml_collections import ConfigDict\ndef get_config():\n  return ConfigDict({values!r})\n")
     return path
 

@@ -90,7 +90,7 @@ def test_all_orders_are_learned_in_one_update_and_accumulation_changes_nothing(c
     config = config_of("1:0.5,8:0.25,whole:0.25", 16, warmup_steps=1, learning_rate=3e-3)
     codec = CanvasCodec(**config.codec_arguments())
     model, optimizer = make_model(config, codec), make_optimizer(config.training)
-    state = init_state(config, model, optimizer)
+    state = jax.jit(lambda: init_state(config, model, optimizer))()
     in_parts = dataclasses.replace(config, training=dataclasses.replace(config.training, accumulate=2))
     with make_batches(config, codec) as batches:
         batch = {name: value for name, value in next(batches).items() if name not in ("bad", "skipped")}
@@ -122,7 +122,8 @@ def test_letters_without_order_stay_at_their_entropy(config_of):
     )
     codec = CanvasCodec(**config.codec_arguments())
     model, optimizer = make_model(config, codec), make_optimizer(config.training)
-    state, step = init_state(config, model, optimizer), jax.jit(make_train_step(config, codec, model, optimizer))
+    state = jax.jit(lambda: init_state(config, model, optimizer))()
+    step = jax.jit(make_train_step(config, codec, model, optimizer), donate_argnums=0)
     random, share = np.random.default_rng(0), np.array([0.5, 0.25, 0.125, 0.125])
     entropy = -(share * np.log2(share)).sum()
 
