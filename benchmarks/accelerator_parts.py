@@ -54,11 +54,13 @@ ONLY_PIXELS = {
     "model.codebook_head": False, "model.codebook_input": False, "model.cell_layers": 0,
     "diffusion.blocks.text": "whole",
 }  # fmt: skip
-TINY_MODEL = {
+# A schedule that neither the length of a run nor its warm-up changes soon: the parts then share programs.
+SCHEDULE = {"training.decay": "constant", "training.warmup_steps": 5}
+TINY = {
     "model.depth": 1, "model.width": 16, "model.heads": 2, "model.bottleneck": 16, "model.in_context_tokens": 0,
-    "model.canvas_size": 16,
+    "model.canvas_size": 16, "model.scan_layers": False, "training.optimizer": "adamw",
 }  # fmt: skip
-TINY_TEXT = {"model.cell_layers": 1, "model.cell_width": 16, "model.cell_reach": 1}
+TINY_TEXT = {"model.cell_layers": 0, "diffusion.blocks.text": "1"}
 WAITING = 0.01  # the goal of the loader
 
 Flags = dict[str, Any]  # a change of a config by its dotted key
@@ -78,10 +80,10 @@ class Settings:
 
     def config(self, size: str, changes: Flags | None = None, *, text_head: bool = True, canvases: int = 0) -> Config:
         """Of a variant, with so many canvases on each device; 0 is as many as are tried first."""
-        flags: Flags = {"model.variant": size}
+        flags: Flags = {"model.variant": size} | SCHEDULE
         flags["data.batch_size"] = jax.device_count() * (16 if self.tiny else canvases or CANVASES[size])
         flags |= {} if text_head else ONLY_PIXELS
-        flags |= (TINY_MODEL | (TINY_TEXT if text_head else {})) if self.tiny else {}
+        flags |= (TINY | (TINY_TEXT if text_head else {})) if self.tiny else {}
         return load_config("mixed64_condition", flags | (changes or {}))
 
 
@@ -119,10 +121,7 @@ def updates(config: Config, number: int) -> Callable[[], float]:
 
 def measure_precision(settings: Settings) -> dict[str, Any]:
     """At every step of a run in float32, what the same step says of the loss in bfloat16."""
-    configs = {
-        dtype: settings.config("S", {"model.dtype": dtype, "training.warmup_steps": 5}, canvases=64)
-        for dtype in ("float32", "bfloat16")
-    }
+    configs = {dtype: settings.config("S", {"model.dtype": dtype}, canvases=64) for dtype in ("float32", "bfloat16")}
     exact, state, batch = start(configs["float32"])
     rounded = start(configs["bfloat16"])[0]
     losses = []
@@ -261,7 +260,7 @@ def measure_letters27(settings: Settings) -> dict[str, Any]:
         raise NotPossible("--letters27 was not given")
     folder = pathlib.Path(settings.letters27)
     flags: Flags = {"data.sources": (f"text:{folder / 'train.txt.gz'}",)}
-    flags |= TINY_MODEL | TINY_TEXT | {"data.batch_size": 8} if settings.tiny else {}
+    flags |= TINY | TINY_TEXT | {"data.batch_size": 8} if settings.tiny else {}
     config = load_config("letters27_best", flags)
     number = settings.few(50, 2)
     steps = round(settings.few(180, 1) / (fastest({"": updates(config, number)}, 2)[""] / number))

@@ -246,7 +246,8 @@ class CanvasCodec:
         xp = ids.__array_namespace__()
         batch = ids.shape[:-1]
         if xp is np:
-            if ids.size and not (ids.min() >= 0 and ids.max() < self.vocab_size):
+            # Below zero is far above all ids without a sign, so that one pass tells both.
+            if ids.size and not ids.view(f"u{ids.itemsize}").max() < self.vocab_size:
                 raise InputError(
                     f"ids reach from {ids.min()} to {ids.max()}: they have to be in [0, {self.vocab_size})"
                 )
@@ -346,24 +347,18 @@ class CanvasCodec:
         x = as_array(x)
         if x.__array_namespace__() is not np:
             return self.color_code.decode(self._cells(x))
-        ids = np.empty((*x.shape[:-3], self.capacity), np.int32)
-        margin = np.empty(ids.shape, np.float32)
-        # A canvas at a time: what is intermediate then stays in the cache.
-        for where in np.ndindex(*x.shape[:-3]):
-            ids[where], margin[where] = self._decode_canvas(x[where])
-        return ids, margin
-
-    def _decode_canvas(self, canvas: Shaped[np.ndarray, "height width 3"]) -> tuple[np.ndarray, np.ndarray]:
-        if not is_uint8(canvas):
-            return self.color_code.decode(self._cells(canvas))
-        ids = self._bulk.nearest_ids(canvas[None])[0]
-        margin = np.ones(self.capacity, np.float32)
-        if np.array_equal(self._bulk.paint(ids[None])[0], canvas):  # as it was painted: the usual case for a file
-            return ids, margin
-        cells = self._cells(canvas)
-        noisy = (self.color_code.palette[ids] != cells).any(axis=(-2, -1))
-        ids[noisy], margin[noisy] = self.color_code.decode(cells[noisy])
-        return ids, margin
+        flat = x.reshape(-1, *x.shape[-3:])
+        ids, margin = np.empty((len(flat), self.capacity), np.int32), np.ones((len(flat), self.capacity), np.float32)
+        rest = np.arange(len(flat))
+        if is_uint8(x):
+            ids = self._bulk.nearest_ids(flat)
+            rest = np.flatnonzero(~self._bulk.are_painted(flat, ids))  # none, usually, of the canvases of a file
+        for i in rest:  # a canvas at a time: what is intermediate then stays in the cache
+            cells: Shaped[np.ndarray, "capacity pixels 3"] = self._cells(flat[i])
+            where: Any = (self.color_code.palette[ids[i]] != cells).any(axis=(-2, -1)) if is_uint8(x) else slice(None)
+            ids[i, where], margin[i, where] = self.color_code.decode(cells[where])
+        batch = x.shape[:-3]
+        return ids.reshape(*batch, self.capacity), margin.reshape(*batch, self.capacity)
 
     def nearest_ids(self, canvases: UInt8[np.ndarray, "*batch height width 3"]) -> Int[np.ndarray, "*batch capacity"]:
         """The ids of `decode_ids` without the margins, for uint8 canvases in NumPy: much faster."""
