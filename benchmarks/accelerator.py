@@ -82,7 +82,7 @@ ROWS: dict[str, tuple[tuple[str, Callable[[Figures], str], str], ...]] = {
     ),
     "memory": (
         (
-            "memory of a step, and of what `pixjax estimate` says",
+            "memory of a step of S/4 on one device, and over what `pixjax estimate` says",
             lambda f: f"{f['peak_bytes'] / 2**30:.2f} GiB, {f['peak_bytes'] / f['estimated_bytes']:.2f}",
             "",
         ),

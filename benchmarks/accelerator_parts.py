@@ -231,9 +231,14 @@ def measure_loader(settings: Settings) -> dict[str, Any]:
 
 
 def measure_memory(settings: Settings) -> dict[str, Any]:
-    updates(settings.config("S"), 2)()
-    peak, estimated = peak_bytes(), estimated_bytes(settings)
-    return {"peak_bytes": peak, "estimated_bytes": estimated, "canvases": settings.config("S").data.batch_size}
+    peak_bytes()  # or it is not possible, before anything is compiled
+    config = settings.config("S")
+    updates(config, 2)()
+    return {
+        "peak_bytes": peak_bytes(),
+        "estimated_bytes": estimated_bytes(settings),
+        "canvases": config.data.batch_size // jax.device_count(),
+    }
 
 
 def peak_bytes() -> int:
