@@ -76,7 +76,7 @@ ROWS: dict[str, tuple[tuple[str, Callable[[Figures], str], str], ...]] = {
     "precision": (
         (
             "losses in bfloat16 against float32, with the same parameters: the largest relative difference",
-            lambda f: f"{f['largest']:.2%} in {f['steps']} steps",
+            lambda f: f"{f['largest']:.1e} in {f['steps']} steps",
             "",
         ),
     ),
