@@ -221,24 +221,32 @@ def mfu(args: argparse.Namespace, seconds: float) -> float | None:
     return round(training_flops(model_config(args)) * args.batch / seconds / peak, 3) if peak else None
 
 
-def main() -> None:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for name, value in (("width", 384), ("depth", 6), ("heads", 6), ("patch", 4), ("canvas", 64), ("batch", 16)):
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--heun-steps", type=int, default=0, help="also time sampling, with so many steps")
-    args = parser.parse_args()
+    return parser
+
+
+def compare(args: argparse.Namespace) -> dict:
+    """The seconds of every contestant, and their ratios. Raises `RuntimeError` where one of them ends by itself."""
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # the contestants share one GPU
     spawn = multiprocessing.get_context("spawn")
     pipes = {}
     for name in MAKERS:
         pipes[name], theirs = spawn.Pipe()
         spawn.Process(target=contestant, args=(name, args, theirs), daemon=True).start()
+        theirs.close()  # or nobody would hear that it has ended
 
     def run(name: str, job: str) -> float:
-        pipes[name].send(job)
-        return pipes[name].recv()
+        try:
+            pipes[name].send(job)
+            return pipes[name].recv()
+        except (EOFError, OSError):
+            raise RuntimeError(f"{name} ended by itself: what it said stands above") from None
 
     result: dict = {}
     for job, rounds in (("step", args.rounds), ("sample", 3 if args.heun_steps else 0)):
@@ -258,7 +266,11 @@ def main() -> None:
             result["mfu"] = mfu(args, median["pixjax"])
     for pipe in pipes.values():
         pipe.send(None)
-    print(json.dumps(result | vars(args)))
+    return result | vars(args)
+
+
+def main() -> None:
+    print(json.dumps(compare(make_parser().parse_args())))
 
 
 if __name__ == "__main__":

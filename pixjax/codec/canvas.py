@@ -222,7 +222,8 @@ class CanvasCodec:
         """Ids painted on text canvases, marker included. NumPy or JAX."""
         ids = as_array(ids)
         if ids.__array_namespace__() is np:
-            if ids.size and not (ids.min() >= 0 and ids.max() < self.vocab_size):
+            # Below zero is far above all ids without a sign, so that one pass tells both.
+            if ids.size and not ids.view(ids.dtype.str.replace("i", "u")).max() < self.vocab_size:
                 raise InputError(
                     f"ids reach from {ids.min()} to {ids.max()}: they have to be in [0, {self.vocab_size})"
                 )
@@ -235,9 +236,8 @@ class CanvasCodec:
     ) -> Bool[Array, "*batch height width"]:
         """Which pixels a loss counts: all but PAD cells and left-over pixels that carry nothing.
 
-        lengths: tokens of each canvas before its PAD. Needed only for `chars27` text that ends in spaces, as
-        its PAD is a space
-        too: without it the PAD is the run of spaces at the end.
+        lengths: tokens of each canvas before its PAD. Needed only for `chars27` text that ends in spaces, as its PAD is
+        a space too: without it the PAD is the run of spaces at the end.
         """
         ids = as_array(ids)
         xp = ids.__array_namespace__()
@@ -300,9 +300,7 @@ class CanvasCodec:
         )
 
     def decode_ids(self, x: Shaped[Array, "*batch height width 3"]) -> tuple[Any, Any]:
-        """Nearest legal ids, int32 [*batch, capacity], and margins, float32 alike, from uint8 or floats in
-        [-1, 1].
-        """
+        """Nearest legal ids, int32 [*batch, capacity], and margins, float32 alike, from uint8 or floats in [-1, 1]."""
         x = as_array(x)
         if x.__array_namespace__() is not np:
             return self.color_code.decode(self._cells.read(x))

@@ -35,24 +35,16 @@ def read_ids(
     canvases: Shaped[np.ndarray, "*batch height width 3"], code: ColorCode, cells: Cells, painter: BulkPainter
 ) -> tuple[Int[np.ndarray, "*batch capacity"], Float[np.ndarray, "*batch capacity"]]:
     """Nearest legal ids and margins of uint8 canvases or of floats in [-1, 1]: those of `ColorCode.decode`, faster."""
-    ids = np.empty((*canvases.shape[:-3], len(cells.index)), np.int32)
-    margin = np.empty(ids.shape, np.float32)
-    # A canvas at a time: what is intermediate then stays in the cache.
-    for where in np.ndindex(*canvases.shape[:-3]):
-        ids[where], margin[where] = _read_canvas(canvases[where], code, cells, painter)
-    return ids, margin
-
-
-def _read_canvas(
-    canvas: Shaped[np.ndarray, "height width 3"], code: ColorCode, cells: Cells, painter: BulkPainter
-) -> tuple[np.ndarray, np.ndarray]:
-    if not is_uint8(canvas):
-        return code.decode(cells.read(canvas))
-    ids = painter.nearest_ids(canvas[None])[0]
-    margin = np.ones(len(ids), np.float32)
-    if np.array_equal(painter.paint(ids[None])[0], canvas):  # as it was painted: the usual case for a file
-        return ids, margin
-    colors = cells.read(canvas)
-    noisy = (code.palette[ids] != colors).any(axis=(-2, -1))
-    ids[noisy], margin[noisy] = code.decode(colors[noisy])
-    return ids, margin
+    flat = canvases.reshape(-1, *canvases.shape[-3:])
+    ids, margin = (np.empty((len(flat), len(cells.index)), dtype) for dtype in (np.int32, np.float32))
+    if is_uint8(canvases):
+        ids, margin[:] = painter.nearest_ids(flat), 1
+        rest = np.flatnonzero(~painter.are_painted(flat, ids))  # none, usually, of the canvases of a file
+    else:
+        rest = np.arange(len(flat))
+    for i in rest:  # a canvas at a time: what is intermediate then stays in the cache
+        colors = cells.read(flat[i])
+        where = (code.palette[ids[i]] != colors).any(axis=(-2, -1)) if is_uint8(canvases) else slice(None)
+        ids[i, where], margin[i, where] = code.decode(colors[where])
+    shape = *canvases.shape[:-3], len(cells.index)
+    return ids.reshape(shape), margin.reshape(shape)

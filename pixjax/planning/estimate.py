@@ -99,7 +99,7 @@ def estimate(
     limit = memory_gib * GIB if memory_gib else chip.memory * chip.usable if chip else memory_of_this_machine()
     mesh = mesh_shape(config.training.mesh, count)
     compiled_on = math.prod(smallest_mesh(config, mesh))  # wrong input is told before anything is compiled
-    as_there = _as_compiled_for(config, chip)
+    as_there = as_compiled_for(config, chip)
     tell(f"compiling the training step for {chips}: minutes for a large model")
     memory, rate = run_on_fake_cpus(compiled_on, measure, as_there, chip, mesh, limit, libtpu)
     return compose(
@@ -196,7 +196,7 @@ def _named(mesh: tuple[int, int, int]) -> dict[str, int]:
     return dict(zip(("data", "fsdp", "tensor"), mesh, strict=True))
 
 
-def _as_compiled_for(config: Config, chip: Chip | None) -> Config:
+def as_compiled_for(config: Config, chip: Chip | None) -> Config:
     """With what `auto` means there, which a process without the chip would not know."""
     model = config.model
     if model.attention == "cudnn" and (chip is None or chip.is_tpu):

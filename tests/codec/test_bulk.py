@@ -13,6 +13,9 @@ CODECS = [
     *grid("chars27")[::9],
     CanvasCodec(canvas_size=15),
     CanvasCodec(canvas_size=9, marker=False),
+    CanvasCodec(canvas_size=16, marker_size=6, layout="patch"),  # parts of patches, in runs of several lengths
+    CanvasCodec(canvas_size=16, marker_size=9, code="radix:auto:3", layout="patch", patch_size="8"),
+    CanvasCodec(canvas_size=16, marker_size=15, layout="patch", patch_size="2x4"),
 ]
 
 
@@ -32,6 +35,26 @@ def test_painting_and_reading_agree_with_the_color_code(codec, seed, canvases):
     noise = random.integers(0, 256, painted.shape, dtype=np.uint8)
     cells = noise.reshape(expected.shape)[:, codec.cell_index]
     assert (codec.nearest_ids(noise) == codec.color_code.decode(cells)[0]).all()
+
+
+@pytest.mark.parametrize("order", ["gray", "permuted"])
+def test_codes_of_too_many_digit_strings_for_a_table_are_read_without_one(monkeypatch, order):
+    monkeypatch.setattr("pixjax.codec.bulk._MOST_STRINGS", 100)
+    codec = CanvasCodec(code=f"radix:auto:1:{order}", canvas_size=8)
+    ids = np.random.default_rng(0).integers(0, codec.vocab_size, (3, codec.capacity), dtype=np.int32)
+    assert (codec.nearest_ids(codec.encode_ids(ids)) == ids).all()
+
+
+def test_margins_are_those_of_the_color_code_where_some_canvases_are_as_painted():
+    codec = CanvasCodec(canvas_size=8)
+    random = np.random.default_rng(0)
+    canvases = codec.encode_ids(random.integers(0, codec.vocab_size, (20, codec.capacity), dtype=np.int32))
+    for i in (3, 4, 17):
+        canvases[i, i % 8] = random.integers(0, 256, (8, 3))
+    cells = canvases.reshape(20, 64, 3)[:, codec.cell_index]
+    for mine, expected in zip(codec.decode_ids(canvases), codec.color_code.decode(cells), strict=True):
+        assert (mine == expected).all()
+    assert ((codec.decode_ids(canvases)[1] < 1).any(axis=1) == np.isin(np.arange(20), (3, 4, 17))).all()
 
 
 def test_batches_of_any_rank_are_painted():
