@@ -34,8 +34,8 @@ from pixjax.config import Attention, Config
 from pixjax.data import make_batches
 from pixjax.evaluation.held_out import read_canvases
 from pixjax.evaluation.order_likelihood import evaluate_order
-from pixjax.models import architecture
 from pixjax.models.attention import attend
+from pixjax.models.presets import resolve
 from pixjax.planning.estimate import as_compiled_for
 from pixjax.planning.footprint import compile_step
 from pixjax.planning.target import find_target
@@ -152,9 +152,9 @@ def measure_attention(settings: Settings, other: Attention = "cudnn") -> dict[st
     runs = {name: updates(config, number) for name, config in configs.items()}
     seconds = fastest(runs, settings.few(5, 1))
     losses = {name: run() for name, run in runs.items()}  # of one and the same step
-    arch = architecture(configs["xla"].model)
-    tokens = arch.grid[0] * arch.grid[1] + arch.in_context_tokens
-    q, k, v = jax.random.normal(jax.random.key(0), (3, 8, tokens, arch.heads, arch.head_width), jnp.bfloat16)
+    model = resolve(configs["xla"].model)
+    tokens = model.grid[0] * model.grid[1] + model.in_context_tokens
+    q, k, v = jax.random.normal(jax.random.key(0), (3, 8, tokens, model.heads, model.head_width), jnp.bfloat16)
     mine, theirs = (np.asarray(jax.jit(attend, static_argnums=3)(q, k, v, name), np.float32) for name in configs)
     return {
         "step_ratio": seconds["xla"] / seconds[other],
