@@ -1,4 +1,4 @@
-"""What pixjax does on the accelerator of this machine, in one call of at most nine minutes.
+"""What pixjax does on the accelerator of this machine, in calls of a few minutes.
 
     python benchmarks/accelerator.py [--minutes=9] [--out=accelerator.json] [--letters27=letters27]
 

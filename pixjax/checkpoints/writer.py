@@ -49,9 +49,9 @@ class CheckpointWriter(Checkpoints):
 
         Raises: whatever orbax and the file system raise, of this save or of the one before.
         """
-        self._save(int(state.step), items_of(state), data_state, config, codec, best)
+        self.save_items(int(state.step), items_of(state), data_state, config, codec, best)
 
-    def _save(
+    def save_items(
         self,
         step: int,
         arrays: dict[str, Any],

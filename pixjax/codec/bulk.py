@@ -48,7 +48,8 @@ class BulkPainter:
         """The canvases of ids in [0, vocab_size); pixels outside all cells are black."""
         area = self.canvas_size**2
         canvases = np.empty(3 * len(ids) * area + 1, np.uint8)
-        # Pixels are written one after the other, four bytes each: the fourth is where the next one begins.
+        # Pixels are written one after the other, four bytes each: the fourth is where the next one begins. NumPy copies
+        # in ascending order, which it does not promise: tests/codec/test_bulk.py would see another.
         overlapping = np.ndarray((len(ids), area), "<u4", canvases, strides=(3 * area, 3))
         filled = np.zeros((_TOGETHER, area), "<u4")  # black where no cell is
         for start in range(0, len(ids), _TOGETHER):

@@ -222,8 +222,9 @@ class CanvasCodec:
         """Ids painted on text canvases, marker included. NumPy or JAX."""
         ids = as_array(ids)
         if ids.__array_namespace__() is np:
-            # Below zero is far above all ids without a sign, so that one pass tells both.
-            if ids.size and not ids.view(ids.dtype.str.replace("i", "u")).max() < self.vocab_size:
+            # Below zero is far above all ids without a sign, in four bytes or more, so that one pass tells both.
+            wide = ids if ids.itemsize >= 4 else ids.astype(np.int32)
+            if ids.size and not wide.view(wide.dtype.str.replace("i", "u")).max() < self.vocab_size:
                 raise InputError(
                     f"ids reach from {ids.min()} to {ids.max()}: they have to be in [0, {self.vocab_size})"
                 )

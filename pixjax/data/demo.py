@@ -116,7 +116,7 @@ def _photograph(name: str) -> Image.Image:
     return Image.open(pathlib.Path(package.submodule_search_locations[0]) / "data" / name).convert("RGB")
 
 
-@functools.cache  # a tenth of a second for all; a few MB
+@functools.lru_cache(maxsize=16)  # of both parts at one size, which take a tenth of a second
 def _views(name: str, side: int) -> UInt8[np.ndarray, "views side side 3"]:
     photograph, views = _photograph(name), []
     for zoom in (1.0, 1.5, 2.0):

@@ -63,5 +63,7 @@ def _heads_first(q_BNHK, k_BNHK, v_BNHK, allowed, causal):
     most_BHN1 = jax.lax.stop_gradient(jnp.max(scores_BHNM, axis=-1, keepdims=True))
     weights_BHNM = jnp.exp(scores_BHNM - most_BHN1)
     total_BHN1 = jnp.sum(weights_BHNM, axis=-1, keepdims=True)
-    out_BHNK = jnp.einsum("bhnm,bhmk->bhnk", weights_BHNM.astype(v.dtype), v, precision=precision)
+    out_BHNK = jnp.einsum(
+        "bhnm,bhmk->bhnk", weights_BHNM.astype(v.dtype), v, precision=precision, preferred_element_type=jnp.float32
+    )
     return jnp.swapaxes(out_BHNK / total_BHN1, 1, 2).astype(v.dtype)

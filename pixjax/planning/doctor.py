@@ -169,10 +169,11 @@ def examine(
     """
     findings: dict[str, Finding] = {}
     for name, check in _checks(config, workdir, findings):
-        finding = isolated(check)
-        uri = name.removeprefix("source ")  # named by the check, and by errors once more
-        found = finding.found.removeprefix(f"{uri}: ").replace(f" of {uri} ", " ")
-        findings[name] = dataclasses.replace(finding, found=found)
+        findings[name] = isolated(check)
+        if name.startswith("source "):  # which errors name once more
+            uri = name.removeprefix("source ")
+            found = findings[name].found.removeprefix(f"{uri}: ").replace(f" of {uri} ", " ")
+            findings[name] = dataclasses.replace(findings[name], found=found)
         tell(name, findings[name])
         if name == "accelerator" and findings[name].status == "failure":
             break

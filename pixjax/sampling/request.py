@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from pixjax.config import SamplingConfig, known_keys, require_seed
-from pixjax.config_values import unknown_key
+from pixjax.config.values import unknown_key
 from pixjax.errors import InputError
 
 ModalityChoice = Literal["text", "image", "any"]
@@ -18,7 +18,7 @@ Path = str | os.PathLike
 
 SAMPLERS: tuple[str, ...] = get_args(get_type_hints(SamplingConfig)["sampler"])
 GROUPS = {
-    "how": "each is the config's unless given: pixjax/config, SamplingConfig",
+    "how": "each is the config's unless given: pixjax/config/sampling.py",
     "filling in": "what is given comes back exactly, the rest is generated",
 }
 

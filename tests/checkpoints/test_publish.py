@@ -78,7 +78,7 @@ def test_a_model_that_was_published_as_a_checkpoint_is_read(workdir, tmp_path):
     model = pixjax.load(workdir)
     write_run(out, config, codec)
     with CheckpointWriter(out, keep=config.training) as checkpoints:
-        checkpoints._save(3, {"ema_0.9": model.params}, {}, config, codec)
+        checkpoints.save_items(3, {"ema_0.9": model.params}, {}, config, codec)
         checkpoints.wait()
     jax.tree.map(np.testing.assert_array_equal, pixjax.load(out).params, model.params)
 

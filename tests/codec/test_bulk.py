@@ -81,3 +81,13 @@ def test_ids_outside_the_vocabulary_are_refused():
         ids[0, 5] = wrong
         with pytest.raises(ValueError, match=r"have to be in \[0, 258\)"):
             codec.encode_ids(ids)
+
+
+@pytest.mark.parametrize("dtype", ["i1", "<i2", ">i2", ">i4", "<i8", ">i8"])
+def test_an_id_below_zero_is_refused_in_every_type(dtype):
+    codec = CanvasCodec(canvas_size=8)
+    ids = np.full((1, codec.capacity), 7, dtype)
+    np.testing.assert_array_equal(codec.decode_ids(codec.encode_ids(ids))[0], ids)
+    ids[0, 5] = -1
+    with pytest.raises(ValueError, match=r"ids reach from -1 to 7"):
+        codec.encode_ids(ids)

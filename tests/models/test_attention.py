@@ -22,6 +22,29 @@ def test_attention_is_its_definition(implementation, causal):
     np.testing.assert_allclose(attend(q, k, v, implementation, causal=causal), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+def test_attention_with_heads_first_has_the_values_and_gradients_of_the_other(dtype, causal, masked):
+    """Also where tokens are absent, and where one sees none that is there."""
+    q, k, v = jax.random.normal(jax.random.key(0), (3, 2, 5, 3, 4), dtype)
+    present = visible = None
+    if masked:
+        present, visible = jnp.ones((2, 5), bool).at[0, 1].set(False), jnp.ones((5, 5), bool).at[3].set(False)
+
+    def loss(inputs, implementation):
+        out = attend(*inputs, implementation, present, visible=visible, causal=causal)
+        assert out.dtype == dtype
+        return jnp.sum(jnp.sin(3 * out.astype(jnp.float32))), out
+
+    (_, mine), mine_grad = jax.value_and_grad(loss, has_aux=True)((q, k, v), "heads_first")
+    (_, other), other_grad = jax.value_and_grad(loss, has_aux=True)((q, k, v), "xla")
+    near = {"float32": 1e-5, "bfloat16": 0.05}[dtype]
+    pairs = zip(jax.tree.leaves((mine, mine_grad)), jax.tree.leaves((other, other_grad)), strict=True)
+    for one, two in pairs:
+        np.testing.assert_allclose(one.astype(jnp.float32), two.astype(jnp.float32), atol=near, rtol=near)
+
+
 @pytest.fixture
 def lowered_for_cudnn(monkeypatch):
     """`lowered(q, k, present, visible, causal)`: the custom calls of cuDNN's attention and of its gradient, and how
