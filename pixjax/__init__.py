@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pixjax.checkpoints.load import Denoiser, load
     from pixjax.codec import CanvasCodec, Modality
     from pixjax.config import Config
-    from pixjax.config.file import load_config
+    from pixjax.config_file import load_config
     from pixjax.errors import InputError, RunError
     from pixjax.report.run import evaluate
     from pixjax.sampling.sample import sample
@@ -50,7 +50,7 @@ _HOMES = {
     "Samples": "pixjax.sampling.samples",
     "evaluate": "pixjax.report.run",
     "load": "pixjax.checkpoints.load",
-    "load_config": "pixjax.config.file",
+    "load_config": "pixjax.config_file",
     "sample": "pixjax.sampling.sample",
     "train": "pixjax.training.train",
 }

@@ -4,7 +4,7 @@ import pathlib
 
 import pixjax.configs
 from pixjax.config import Config
-from pixjax.config.file import load_config
+from pixjax.config_file import load_config
 from pixjax.study.study import read_study
 
 [FOLDER] = pixjax.configs.__path__

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pixjax.config import Config, known_keys
-from pixjax.config.file import config_from_json, load_config
+from pixjax.config_file import config_from_json, load_config
 from pixjax.errors import InputError
 
 PACKAGED = (

@@ -12,11 +12,11 @@ PACKAGE = pathlib.Path(__file__).resolve().parent.parent / "pixjax"
 # From what imports least to what imports most; those on one line import nothing from one another.
 TIERS = (
     ("errors", "version", "streams"),
-    ("notation", "config.values", "stores", "peers", "chips", "rendezvous"),
+    ("notation", "config_values", "stores", "peers", "chips", "rendezvous"),
     ("paths",),
     ("runtime",),
     ("config",),
-    ("config.file", "configs"),
+    ("config_file", "configs"),
     ("codec",),
     ("data", "diffusion"),
     ("models",),

@@ -10,7 +10,7 @@ from hypothesis import settings
 
 import pixjax
 from pixjax.cli import make_parser
-from pixjax.config.file import load_config
+from pixjax.config_file import load_config
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

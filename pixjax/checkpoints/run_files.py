@@ -10,7 +10,7 @@ from etils import epath
 from pixjax.codec import CanvasCodec
 from pixjax.codec.tokenizer_files import is_regular_file
 from pixjax.config import Config
-from pixjax.config.file import config_from_json
+from pixjax.config_file import config_from_json
 from pixjax.data import text_share
 from pixjax.errors import InputError, RunError
 from pixjax.paths import is_remote, reachable_path, user_path

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from pixjax.codec import CanvasCodec
-    from pixjax.config.file import load_config
+    from pixjax.config_file import load_config
     from pixjax.data.batch_plan import make_plan
     from pixjax.data.preview import contact_sheet, make_preview
     from pixjax.data.shards import write_json

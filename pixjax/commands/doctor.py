@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     import json
 
     from pixjax.checkpoints.run_files import new_workdir
-    from pixjax.config.file import load_config
+    from pixjax.config_file import load_config
     from pixjax.errors import InputError
 
     workdir = None if args.workdir is None else new_workdir(args.workdir)

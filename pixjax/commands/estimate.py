@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> None:
     import json
     import sys
 
-    from pixjax.config.file import load_config
+    from pixjax.config_file import load_config
     from pixjax.planning.estimate import estimate
 
     config = load_config(args.config, args.overrides)

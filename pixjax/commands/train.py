@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from pixjax.checkpoints.run_files import new_workdir
-    from pixjax.config.file import load_config
+    from pixjax.config_file import load_config
 
     workdir = new_workdir(args.workdir)
     config = load_config(args.config, args.overrides)  # wrong input is told before jax is loaded

@@ -19,7 +19,7 @@ from pixjax.config.training import (
     TrainingConfig,
     require_seed,
 )
-from pixjax.config.values import build, keys_of
+from pixjax.config_values import build, keys_of
 from pixjax.errors import require
 
 __all__ = [

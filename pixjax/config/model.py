@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import Literal
 
-from pixjax.config.values import require_range
+from pixjax.config_values import require_range
 from pixjax.errors import require
 from pixjax.notation import parse_patch_size
 

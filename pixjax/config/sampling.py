@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import Any, Literal
 
-from pixjax.config.values import build, keys_of, require_range
+from pixjax.config_values import build, keys_of, require_range
 from pixjax.errors import require
 from pixjax.notation import parse_blocks, parse_grid, split_sources
 

@@ -13,7 +13,7 @@ from pixjax.checkpoints.load import keeps_raw, load
 from pixjax.checkpoints.provenance import versions
 from pixjax.checkpoints.run_files import find_workdir
 from pixjax.config import require_seed
-from pixjax.config.file import Overrides, with_overrides
+from pixjax.config_file import Overrides, with_overrides
 from pixjax.data.uri import SourceUri
 from pixjax.evaluation.evaluate import EvaluationCounter, measure
 from pixjax.evaluation.external_networks import load_reference_networks, require_there

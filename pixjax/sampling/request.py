@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from pixjax.config import SamplingConfig, known_keys, require_seed
-from pixjax.config.values import unknown_key
+from pixjax.config_values import unknown_key
 from pixjax.errors import InputError
 
 ModalityChoice = Literal["text", "image", "any"]

@@ -14,8 +14,8 @@ from etils import epath
 from pixjax.checkpoints.checkpoint import saved_steps
 from pixjax.checkpoints.provenance import versions
 from pixjax.config import Config, TrainingConfig, known_keys
-from pixjax.config.file import run_config_file, with_overrides
-from pixjax.config.values import unknown_key
+from pixjax.config_file import run_config_file, with_overrides
+from pixjax.config_values import unknown_key
 from pixjax.errors import InputError
 from pixjax.evaluation.evaluate import Stopped
 from pixjax.evaluation.result_cache import ResultCache

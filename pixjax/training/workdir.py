@@ -11,7 +11,7 @@ from pixjax.checkpoints.run_files import CODEC_FOLDER, CONFIG_FILE, damaged_file
 from pixjax.codec import CanvasCodec
 from pixjax.codec.tokenizer_files import BUILT_IN
 from pixjax.config import Config
-from pixjax.config.file import config_from_json
+from pixjax.config_file import config_from_json
 from pixjax.errors import InputError
 from pixjax.paths import same_place
 from pixjax.training.finetune import origin_state

@@ -7,7 +7,7 @@ from PIL import Image
 
 from pixjax.cli import main
 from pixjax.codec import CanvasCodec
-from pixjax.config.file import load_config
+from pixjax.config_file import load_config
 from pixjax.data import make_batches, open_source
 from pixjax.errors import InputError
 from pixjax.planning import doctor

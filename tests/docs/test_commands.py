@@ -17,7 +17,7 @@ import pytest
 from pages import PAGES, ROOT, commands
 
 from pixjax.cli import make_parser
-from pixjax.config.file import load_config
+from pixjax.config_file import load_config
 from pixjax.study.study import read_study
 
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]

@@ -6,7 +6,7 @@ import pytest
 from shipped_configs import SHIPPED, config_named
 
 from pixjax.codec import IMAGE, TEXT, CanvasCodec, Modality
-from pixjax.config.file import load_config
+from pixjax.config_file import load_config
 from pixjax.data import text_share
 from pixjax.data.demo import demo_documents
 from pixjax.data.sources import modality_of, open_source

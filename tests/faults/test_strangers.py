@@ -130,7 +130,7 @@ def test_the_source_has_no_call_that_runs_what_it_reads():
                 or keywords.get("shell", "False") != "False"
                 or (function.endswith("torch.load") and keywords.get("weights_only") != "True")
                 # The person's own --config is a program, by design.
-                or (last in ("exec_module", "run_path", "run_module") and name != "config/file.py")
+                or (last in ("exec_module", "run_path", "run_module") and name != "config_file.py")
             ):
                 found.append(f"{name}: {function}({keywords})")
     assert not found

@@ -8,7 +8,7 @@ import yaml
 from fake_commands import LAUNCH, ROOT
 
 from pixjax.cli import make_parser
-from pixjax.config.file import load_config
+from pixjax.config_file import load_config
 
 TRAIN = ("--config=demo", "--workdir=gs://bucket/mine", "--config.data.sources=text:my texts/*.txt")
 CLUSTER = ("--cluster=c", "--zone=us-east5-a", "--project=p")

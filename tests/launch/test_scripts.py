@@ -13,7 +13,7 @@ import pytest
 from fake_commands import LAUNCH, ROOT, Fakes
 
 from pixjax.cli import make_parser
-from pixjax.config.file import load_config
+from pixjax.config_file import load_config
 
 TRAIN = ("--config=demo", "--workdir=gs://bucket/runs/mine", "--config.data.sources=text:my texts/*.txt")
 POD = ("my-run", "--zone=us-east5-a", "--type=v5p-64", "--version=v2-alpha-tpuv5")

@@ -12,7 +12,7 @@ from pixjax.checkpoints.run_files import write_run
 from pixjax.chips import parse_chips
 from pixjax.cli import main
 from pixjax.codec import CanvasCodec
-from pixjax.config.file import load_config
+from pixjax.config_file import load_config
 from pixjax.errors import InputError
 from pixjax.planning import doctor, machine
 from pixjax.planning.doctor import examine

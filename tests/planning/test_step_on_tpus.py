@@ -7,7 +7,7 @@ import jax
 import pytest
 
 from pixjax.chips import parse_chips
-from pixjax.config.file import load_config
+from pixjax.config_file import load_config
 from pixjax.planning.footprint import bytes_per_device, compiled_step, footprint_of
 from pixjax.planning.target import find_target, run_on_fake_cpus
 

@@ -8,7 +8,7 @@ import pytest
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
 from pixjax.codec import CanvasCodec
-from pixjax.config.file import load_config
+from pixjax.config_file import load_config
 from pixjax.training.computation import update_flops
 from pixjax.training.mesh import make_mesh
 from pixjax.training.optimizer import make_optimizer

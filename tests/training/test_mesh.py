@@ -10,7 +10,7 @@ from jax.sharding import PartitionSpec as P
 from shipped_configs import SHIPPED
 
 from pixjax.config import MeshConfig
-from pixjax.config.file import load_config
+from pixjax.config_file import load_config
 from pixjax.errors import InputError
 from pixjax.models import JiT
 from pixjax.study.study import read_study

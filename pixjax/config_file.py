@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pixjax.config import Config, known_keys
-from pixjax.config.values import plain, unknown_key
+from pixjax.config_values import plain, unknown_key
 from pixjax.errors import InputError
 from pixjax.paths import local_path
 
