@@ -289,10 +289,11 @@ def test_another_tokenizer_is_refused(tmp_path):
         open_source(f"array_record:{tmp_path}/shards", canvas_size=16, codec=CanvasCodec("chars27", canvas_size=16))
 
 
-def test_wrong_uses_are_refused_in_one_line(material, tmp_path):
+@pytest.mark.parametrize("name", ["thesis.tex", "thesis.tex~"])
+def test_wrong_uses_are_refused_in_one_line(material, tmp_path, name):
     prepare_at(material["images"], tmp_path / "shards")
     (tmp_path / "else").mkdir()
-    (tmp_path / "else" / "thesis.tex~").write_text("precious")
+    (tmp_path / "else" / name).write_text("precious")
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "a.png").write_bytes(b"no")
     for message, attempt in {
@@ -311,7 +312,7 @@ def test_wrong_uses_are_refused_in_one_line(material, tmp_path):
         with pytest.raises(InputError, match=message) as caught:
             attempt()
         assert "\n" not in str(caught.value)
-    assert (tmp_path / "else" / "thesis.tex").read_text() == "precious"
+    assert (tmp_path / "else" / name).read_text() == "precious"
 
 
 @pytest.mark.parametrize("was_there", [False, True])
