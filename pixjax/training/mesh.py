@@ -1,7 +1,9 @@
 """Devices as a mesh (data, fsdp, tensor), and what each parameter is split over."""
 
+import functools
 import math
-from collections.abc import Sequence
+import types
+from collections.abc import Mapping, Sequence
 
 import flax.linen as nn
 import jax
@@ -51,7 +53,8 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
-def kernel_axes(model: JiT) -> dict[str, Axes]:
+@functools.lru_cache(maxsize=4)  # half a second for a large model, and asked for each thing that is placed
+def kernel_axes(model: JiT) -> Mapping[str, Axes]:
     """The axes of every kernel, as its layer states them, by its path among the parameters (`blocks/mlp/w3/kernel`).
 
     They are asked of the layers while the model is traced. Boxes around kernels, Flax's way, would have to be opened
@@ -67,7 +70,7 @@ def kernel_axes(model: JiT) -> dict[str, Axes]:
     side = model.config.canvas_size
     with nn.intercept_methods(note):
         jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, side, side, 3)), jnp.zeros(1)))
-    return stated
+    return types.MappingProxyType(stated)
 
 
 def state_shardings(mesh: Mesh | AbstractMesh, model: JiT, shapes):
