@@ -13,6 +13,7 @@ from pixjax.report.html import escape, shaded_texts_html, token_text
 from pixjax.sampling.request import SampleRequest
 from pixjax.sampling.sample import prepare, run_request
 from pixjax.sampling.samples import token_names, trim_padding
+from pixjax.sampling.text_in_order import UNWRITTEN
 
 SIDE = 512  # pixels that a canvas is shown with, about
 
@@ -34,7 +35,9 @@ class Film:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Token:
-    """What a pixel belongs to. `id` is None where a pixel carries no token: the marker, an image, what is left over."""
+    """What a pixel belongs to. `id` is None where a pixel carries no token: the marker, an image, what is left over;
+    and where its token is not decided yet, in a text that is written in order.
+    """
 
     x: int
     y: int
@@ -68,12 +71,18 @@ def make_film(denoiser: Denoiser, request: SampleRequest) -> Film:
     )
 
 
+def num_written(film: Film, frame: int) -> int:
+    """Tokens that are decided: all, but in a frame of a text that is written in reading order."""
+    cells = film.x_hat[frame].reshape(-1, 3)[film.codec.cell_index]
+    return int(np.sum((cells != UNWRITTEN).any(axis=(1, 2))))
+
+
 def tokens_of(film: Film, frame: int) -> tuple[Int[np.ndarray, " tokens"], Float[np.ndarray, " tokens"]]:
-    """The ids that a frame is read as, up to the end of its text, and their margins; of an image none."""
+    """The ids that a frame is read as, as far as its text is written, and their margins; of an image none."""
     if film.modality[frame] != TEXT:
         return np.zeros(0, np.int32), np.zeros(0, np.float32)
     ids, margin = film.codec.decode_ids(film.x_hat[frame])
-    content = len(trim_padding(ids, film.codec))
+    content = len(trim_padding(ids[: num_written(film, frame)], film.codec))
     return ids[:content], margin[:content]
 
 
@@ -86,6 +95,8 @@ def token_at(film: Film, frame: int, x: int, y: int) -> Token:
         return here
     ids, margin = codec.decode_ids(film.x_hat[frame])
     number = int(numbers[0])
+    if number >= num_written(film, frame):
+        return dataclasses.replace(here, number=number)
     chosen = ids[number : number + 1]
     legal = to_uint8(codec.colors[chosen[0]])
     return dataclasses.replace(
@@ -129,7 +140,9 @@ def problem_html(error: Exception) -> str:
 
 def text_html(film: Film, frame: int) -> str:
     """The text that a frame is read as, each token shaded by its margin, under the step and the time."""
-    when = f"step {film.step[frame] + 1} of {film.steps}, predicted at t = {film.time[frame]:.3g}"
+    written = num_written(film, frame) / film.codec.capacity
+    done = f"predicted at t = {film.time[frame]:.3g}" if written == 1 else f"{written:.0%} written"
+    when = f"step {film.step[frame] + 1} of {film.steps}, {done}"
     if film.modality[frame] != TEXT:
         return f'<p class="when">{when}: an image, not to be read</p>'
     ids, margins = tokens_of(film, frame)
@@ -145,7 +158,8 @@ def token_html(token: Token | None) -> str:
         return '<p class="when">Click a pixel of the canvas to see its token.</p>'
     rows = [("pixel", f"x {token.x}, y {token.y}"), ("colour", _levels(token.color))]
     if token.id is None or token.margin is None:
-        rows.append(("token", "none: a pixel of an image, of the marker, or left over"))
+        nowhere = "none: a pixel of an image, of the marker, or left over"
+        rows.append(("token", nowhere if token.number is None else "not written yet"))
     else:
         rows += [
             ("token", token_text(token.name)),

@@ -8,8 +8,9 @@ from PIL import Image
 from pixjax.codec import IMAGE, TEXT, CanvasCodec, to_float
 from pixjax.sampling.generate import _sample
 from pixjax.sampling.request import SampleRequest
+from pixjax.sampling.text_in_order import UNWRITTEN
 from pixjax.ui.controls import Averages
-from pixjax.ui.film import Film, make_film, picture, scale_of, token_at, tokens_of
+from pixjax.ui.film import Film, make_film, picture, scale_of, text_html, token_at, token_html, tokens_of
 
 CODEC = CanvasCodec("bytes", "radix:auto:2", "patch", canvas_size=8)
 
@@ -51,6 +52,26 @@ def test_a_text_ends_where_nothing_follows_and_an_early_frame_reads_otherwise():
     early, doubtful = tokens_of(film, 0)
     assert early.tolist() != [97, 98]
     assert doubtful.mean() < 0.9
+
+
+def test_of_a_text_that_is_written_in_order_a_frame_reads_what_is_written():
+    """What is not decided has a colour too, which is near to that of some token."""
+    film = film_of("abc")
+    half = film.x_hat[1].reshape(-1, 3).copy()
+    half[CODEC.cell_index[2:].reshape(-1)] = UNWRITTEN
+    film.x_hat[0] = half.reshape(film.x_hat[1].shape)
+    assert tokens_of(film, 0)[0].tolist() == [97, 98]
+    assert "step 1 of 10, 6% written: 2 tokens" in text_html(film, 0)
+    assert "predicted at t" in text_html(film, 1)
+    (x, y), *_ = token_at(film, 1, *place_of(2)).pixels
+    assert (token_at(film, 0, x, y).id, token_at(film, 1, x, y).id) == (None, 99)
+    assert "not written yet" in token_html(token_at(film, 0, x, y))
+    assert token_at(film, 0, *place_of(1)).id == 98
+
+
+def place_of(token: int) -> tuple[int, int]:
+    y, x = divmod(int(CODEC.cell_index[token, 0]), 8)
+    return x, y
 
 
 def test_the_picture_has_a_sharp_square_for_each_pixel_and_outlines_a_cell():
