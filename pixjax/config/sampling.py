@@ -88,6 +88,7 @@ class EvaluationConfig:
     blocks: tuple[str, ...] = ()  # orders in which text is measured, the headline first; those it was trained for
     num_times: int = 16  # noisy canvases that the network denoises for each canvas of the likelihood
     batch_size: int = 64  # canvases denoised at once
+    denoising: bool = True  # also curves of the error by time, which take half of an evaluation
     reference_characters: int = 2**25  # of training text, for n-grams, vocabulary and copied text
 
     def __post_init__(self):

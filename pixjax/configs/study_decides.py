@@ -40,6 +40,7 @@ def get_base():
     config.training.clip_norm = 0.0
     config.evaluation.canvases = 512
     config.evaluation.samples = 64
+    config.evaluation.denoising = False  # no figure of the study is one of these curves
     config.sampling.batch_size = 64
     return config
 

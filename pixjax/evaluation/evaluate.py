@@ -133,13 +133,10 @@ def measure(
             metrics[name]["by_blocks"] |= {WHOLE: whole}
         if orders[0] == WHOLE:
             metrics |= found
-        metrics[name]["denoising"] = {
-            label: measured(
-                f"{name}_denoising_{label}", functools.partial(_denoising, model, data, modality, seed, counter)
-            )
-            for label, model in (("average", denoiser), ("raw", raw))
-            if model is not None
-        }
+        for label, model in (("average", denoiser), ("raw", raw)):
+            if model is not None and denoiser.config.evaluation.denoising:
+                curves = functools.partial(_denoising, model, data, modality, seed, counter)
+                metrics[name].setdefault("denoising", {})[label] = measured(f"{name}_denoising_{label}", curves)
     samples: dict[str, Generated] = {}
     for choice in _kinds(denoiser):
         try:

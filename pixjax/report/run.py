@@ -82,13 +82,13 @@ def evaluate(
         SourceUri.parse(uri)  # a source that is gone is a note, a misspelt one an error
     denoiser = dataclasses.replace(denoiser, config=config)
     raw = None
-    if keeps_raw(run, denoiser.step):
+    if config.evaluation.denoising and keeps_raw(run, denoiser.step):
         raw = dataclasses.replace(load(run, ema="none", step=denoiser.step), config=config)
     folder.mkdir(parents=True, exist_ok=True)
 
     data = read_held_out(config, denoiser.codec, denoiser.modalities)
     networks, notes = load_reference_networks(weights, reader, denoiser.modalities, data)
-    if raw is None:
+    if config.evaluation.denoising and raw is None:
         notes += ("only an average of the parameters is kept: denoising is not shown without averaging",)
     data = dataclasses.replace(data, notes=data.notes + notes)
     for note in data.notes:

@@ -36,6 +36,7 @@ def get_study():
 @pytest.fixture(scope="module")
 def study_file(tmp_path_factory, tiny_config):
     evaluation = {"canvases": 4, "samples": 0, "num_times": 1, "batch_size": 4, "reference_characters": 2000}
+    evaluation["denoising"] = False
     evaluation["test"] = ["demo:text?part=held_out", "demo:images"]
     base = tiny_config(training={"steps": 2, "decay": "constant"}, evaluation=evaluation).to_dict()
     path = tmp_path_factory.mktemp("study") / "two_tags.py"
@@ -55,6 +56,8 @@ def test_every_arm_is_trained_as_long_as_it_says_and_measured(workdir):
     for arm, steps in (("text", 2), ("both", 1)):
         assert saved_steps(run_folder(epath.Path(workdir), arm, 0)) == [steps]
         assert results["arms"][arm]["0"]["step"] == steps
+        assert results["arms"][arm]["0"]["text"].keys() >= {"likelihood"}
+        assert "denoising" not in results["arms"][arm]["0"]["text"]  # which the study asked to leave out
     change, _ = results["taxes"]  # the other is of the network alone; text alone has no bits per dimension to compare
     assert (change["low"], change["high"]) == (None, None)  # one seed
     figures = [[results["arms"][arm]["0"]["bits_per_char"]] for arm in ("both", "text")]
