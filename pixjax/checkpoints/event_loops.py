@@ -8,7 +8,9 @@ traceback, beside the one line that says what is wrong.
 import asyncio
 import contextlib
 import threading
+import weakref
 from collections.abc import Iterator
+from typing import Any
 
 _PATIENCE = 120.0  # seconds: of a store that does not answer, one read may take long after another has failed
 _ONE_AT_A_TIME = threading.Lock()  # the policy is that of the whole process
@@ -17,13 +19,23 @@ _ONE_AT_A_TIME = threading.Lock()  # the policy is that of the whole process
 class _DrainedLoop(asyncio.SelectorEventLoop):
     """An event loop that waits for its tasks, and asks for their errors, before it closes."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._made: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
+
+    def create_task(self, *args: Any, **kwargs: Any) -> asyncio.Task[Any]:
+        task = super().create_task(*args, **kwargs)
+        self._made.add(task)
+        return task
+
     def close(self) -> None:
         try:
             # To cancel them would leave what tensorstore reads, which tells the loop when it has ended.
             if not self.is_closed() and not self.is_running() and (left := asyncio.all_tasks(self)):
-                ended, _ = self.run_until_complete(asyncio.wait(left, timeout=_PATIENCE))
-                for task in ended:
-                    task.cancelled() or task.exception()
+                self.run_until_complete(asyncio.wait(left, timeout=_PATIENCE))
+            for task in self._made:  # also one that ended in the last round, of which the loop tells nobody any more
+                if task.done() and not task.cancelled():
+                    task.exception()
         finally:
             super().close()
 
