@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw
 
 from pixjax.checkpoints.load import Denoiser
 from pixjax.codec import TEXT, CanvasCodec, to_uint8
+from pixjax.diffusion import WHOLE
 from pixjax.report.blocks import ShadedText, ShadedTexts
 from pixjax.report.html import escape, shaded_texts_html, token_text
 from pixjax.sampling.request import SampleRequest
@@ -28,6 +29,7 @@ class Film:
     step: tuple[int, ...]  # from 0
     time: tuple[float, ...]
     steps: int  # in all
+    in_order: bool = False  # a text that is written block by block: what is not decided yet has the colour UNWRITTEN
 
     def __len__(self) -> int:
         return len(self.step)
@@ -68,11 +70,14 @@ def make_film(denoiser: Denoiser, request: SampleRequest) -> Film:
         step=prepared.trajectory,
         time=tuple(made.frame_times[0].tolist()),
         steps=prepared.settings.steps,
+        in_order=prepared.settings.blocks.text != WHOLE,
     )
 
 
 def num_written(film: Film, frame: int) -> int:
     """Tokens that are decided: all, but in a frame of a text that is written in reading order."""
+    if not film.in_order:
+        return film.codec.capacity
     cells = film.x_hat[frame].reshape(-1, 3)[film.codec.cell_index]
     return int(np.sum((cells != UNWRITTEN).any(axis=(1, 2))))
 
@@ -140,8 +145,9 @@ def problem_html(error: Exception) -> str:
 
 def text_html(film: Film, frame: int) -> str:
     """The text that a frame is read as, each token shaded by its margin, under the step and the time."""
-    written = num_written(film, frame) / film.codec.capacity
-    done = f"predicted at t = {film.time[frame]:.3g}" if written == 1 else f"{written:.0%} written"
+    done = f"predicted at t = {film.time[frame]:.3g}"
+    if film.in_order and film.modality[frame] == TEXT:
+        done = f"{num_written(film, frame) / film.codec.capacity:.0%} written"
     when = f"step {film.step[frame] + 1} of {film.steps}, {done}"
     if film.modality[frame] != TEXT:
         return f'<p class="when">{when}: an image, not to be read</p>'

@@ -21,7 +21,7 @@ async def read_all(rounds: int) -> None:
 
 @pytest.mark.parametrize("rounds", range(8))
 def test_an_error_that_comes_after_the_first_is_asked_for(rounds, caplog):
-    """Before the loop stops, in its last round, of which it tells nobody any more, or later; it is closed as by orbax."""
+    """Before the loop stops, in its last round, of which it tells nobody any more, or later; closed as by orbax."""
     with drained_event_loops():
         loop = asyncio.new_event_loop()
         with pytest.raises(ValueError, match="0"):

@@ -1,5 +1,7 @@
 """One sample as it came about, frame by frame and pixel by pixel."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from checked import generate
@@ -56,13 +58,16 @@ def test_a_text_ends_where_nothing_follows_and_an_early_frame_reads_otherwise():
 
 def test_of_a_text_that_is_written_in_order_a_frame_reads_what_is_written():
     """What is not decided has a colour too, which is near to that of some token."""
-    film = film_of("abc")
+    whole = film_of("abc")
+    film = dataclasses.replace(whole, in_order=True)
     half = film.x_hat[1].reshape(-1, 3).copy()
     half[CODEC.cell_index[2:].reshape(-1)] = UNWRITTEN
     film.x_hat[0] = half.reshape(film.x_hat[1].shape)
     assert tokens_of(film, 0)[0].tolist() == [97, 98]
     assert "step 1 of 10, 6% written: 2 tokens" in text_html(film, 0)
-    assert "predicted at t" in text_html(film, 1)
+    assert "step 10 of 10, 100% written: 3 tokens" in text_html(film, 1)
+    assert "predicted at t" in text_html(whole, 0)  # what a model predicts may have any colour
+    assert len(tokens_of(whole, 0)[0]) > 2
     (x, y), *_ = token_at(film, 1, *place_of(2)).pixels
     assert (token_at(film, 0, x, y).id, token_at(film, 1, x, y).id) == (None, 99)
     assert "not written yet" in token_html(token_at(film, 0, x, y))
