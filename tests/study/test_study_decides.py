@@ -102,22 +102,20 @@ def test_the_optimizer_does_not_see_whether_losses_are_summed_or_averaged(config
 
     def steps(scale, training):
         optimizer, updates = make_optimizer(training), []
-        state = optimizer.init(params)
+        state, update_of = optimizer.init(params), jax.jit(optimizer.update)
         for size in (1.0, 30.0, 0.3):  # now far above a norm of one, now below
             random = np.random.default_rng(int(10 * size))
             gradient = {
-                layer: {
-                    name: jnp.asarray(scale * size * random.normal(size=x.shape), x.dtype) for name, x in of.items()
-                }
+                layer: {name: np.asarray(scale * size * random.normal(size=x.shape), x.dtype) for name, x in of.items()}
                 for layer, of in params.items()
             }
-            update, state = optimizer.update(gradient, state, params)
+            update, state = update_of(gradient, state, params)
             updates.append(update)
-        return jnp.concatenate([jnp.ravel(x) for x in jax.tree.leaves(updates)])
+        return np.concatenate([np.ravel(x) for x in jax.tree.leaves(updates)])
 
     np.testing.assert_allclose(steps(0.5, training), steps(1.0, training), atol=1e-4)
     clipped = dataclasses.replace(training, clip_norm=10.0)
-    assert jnp.abs(steps(0.5, clipped) - steps(1.0, clipped)).max() > 0.01
+    assert np.abs(steps(0.5, clipped) - steps(1.0, clipped)).max() > 0.01
 
 
 def test_arms_that_are_compared_take_as_many_updates_and_computation_is_what_is_counted(study, configs):

@@ -70,9 +70,7 @@ def require_the_same(start, expected):
     return train
 
 
-@pytest.mark.parametrize(
-    ("devices", "mesh"), [(2, {"fsdp": 2}), (2, {"tensor": 2}), (8, {"data": 2, "fsdp": 2, "tensor": 2})]
-)
+@pytest.mark.parametrize(("devices", "mesh"), [(2, {"tensor": 2}), (8, {"data": 2, "fsdp": 2, "tensor": 2})])
 def test_a_mesh_learns_what_one_device_learns(tmp_path, require_the_same, devices, mesh):
     require_the_same(tmp_path, 10, devices, mesh)
 
