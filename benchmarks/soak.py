@@ -30,7 +30,7 @@ import numpy as np
 
 MIB_FOR_A_SAVE = 0.03
 CONFIG = pathlib.Path(__file__).with_name("tiny_config.py")
-PIXJAX = [sys.executable, "-m", "pixjax.cli"]
+PIXJAX = [sys.executable, "-m", "pixjax"]
 MORE_HANDLES = 3  # or threads, than after the warm-up
 KEPT = 5  # checkpoints
 

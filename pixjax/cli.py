@@ -96,7 +96,3 @@ def _may_come_from_a_loss(error: BaseException) -> bool:
     if isinstance(error, RunError):
         return error.__cause__ is not None
     return not isinstance(error, InputError | KeyboardInterrupt)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

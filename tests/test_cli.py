@@ -10,7 +10,7 @@ from pixjax.cli import COMMANDS, main
 
 
 def pixjax(*arguments: str, **kwargs) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "pixjax.cli", *arguments]
+    command = [sys.executable, "-m", "pixjax", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, **kwargs)
 
 

@@ -28,6 +28,7 @@ TIERS = (
     ("study", "ui"),
     ("commands",),
     ("cli", ""),  # "": `import pixjax`, which nothing inside of it needs
+    ("__main__",),
 )
 RANK = {name: rank for rank, names in enumerate(TIERS) for name in names}
 

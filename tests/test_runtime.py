@@ -149,7 +149,7 @@ def test_a_device_that_cannot_be_had_is_wrong_input(wanted, error, message, monk
 
 def test_jax_itself_does_not_know_a_platform_in_capitals():
     environment = os.environ | {"JAX_PLATFORMS": "CPU"}
-    command = [sys.executable, "-m", "pixjax.cli", "doctor"]
+    command = [sys.executable, "-m", "pixjax", "doctor"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
     software, accelerator = done.stdout.splitlines()  # all other checks compute

@@ -239,7 +239,7 @@ def test_the_commands_give_back_the_identical_bytes(tmp_path, capfdbinary):
 def test_decoding_works_from_a_shell(tmp_path):
     (tmp_path / "t.txt").write_bytes("naïve".encode())
     assert run("codec", "encode", "--text-file", tmp_path / "t.txt", "--out", tmp_path / "x.png") == 0
-    command = [sys.executable, "-m", "pixjax.cli", "codec", "decode", str(tmp_path / "x.png")]
+    command = [sys.executable, "-m", "pixjax", "codec", "decode", str(tmp_path / "x.png")]
     assert subprocess.run(command, capture_output=True, check=True, timeout=300).stdout == "naïve".encode()
 
 

@@ -144,7 +144,7 @@ def test_a_stopped_evaluation_keeps_its_parts(workdir, tmp_path):
 
 
 def test_sigterm_keeps_what_is_measured_and_exits_cleanly(workdir, tmp_path):
-    command = [sys.executable, "-m", "pixjax.cli", "evaluate", f"--workdir={workdir}", f"--out={tmp_path}"]
+    command = [sys.executable, "-m", "pixjax", "evaluate", f"--workdir={workdir}", f"--out={tmp_path}"]
     run = subprocess.Popen([*command, "--num-canvases=5000"], stdout=subprocess.PIPE, text=True, env=os.environ)
     while not (tmp_path / "parts").exists():
         assert run.poll() is None

@@ -75,7 +75,7 @@ def test_a_signal_while_a_checkpoint_is_written_exits_as_told_and_the_same_comma
 def test_a_signal_in_sampling_keeps_the_samples_that_are_made(tmp_path, tiny_config):
     workdir, out = tmp_path / "run", tmp_path / "samples"
     train(tiny_config(training={"steps": 1}), epath.Path(workdir))
-    command = [sys.executable, "-m", "pixjax.cli", "sample", f"--workdir={workdir}", f"--out={out}", "--num=1000000"]
+    command = [sys.executable, "-m", "pixjax", "sample", f"--workdir={workdir}", f"--out={out}", "--num=1000000"]
     run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not out.exists():
         assert run.poll() is None

@@ -17,7 +17,7 @@ from pixjax.training.train import train
 @pytest.fixture
 def endless(tmp_path, config_file, heard_hangups):
     """A run of its own that would train for days, its stderr a pipe; killed at the end, whatever happens."""
-    command = [sys.executable, "-m", "pixjax.cli", "train", f"--config={config_file}", f"--workdir={tmp_path / 'run'}"]
+    command = [sys.executable, "-m", "pixjax", "train", f"--config={config_file}", f"--workdir={tmp_path / 'run'}"]
     settings = ["--config.training.steps=1000000", "--config.training.checkpoint_every=1000000"]
     run = subprocess.Popen([*command, *settings, "--stopped-exit-code=42"], stderr=subprocess.PIPE)
     yield run

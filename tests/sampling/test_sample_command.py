@@ -41,7 +41,7 @@ def test_a_text_is_filled_in_and_the_way_to_it_is_shown(sampled):
 def test_two_devices_make_what_one_makes(sampled, workdir, tmp_path):
     """Three canvases, which do not divide over them."""
     out, arguments = sampled
-    command = [sys.executable, "-m", "pixjax.cli", "sample", f"--workdir={workdir}", f"--out={tmp_path}", *arguments]
+    command = [sys.executable, "-m", "pixjax", "sample", f"--workdir={workdir}", f"--out={tmp_path}", *arguments]
     environment = os.environ | {"JAX_NUM_CPU_DEVICES": "2"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

@@ -51,7 +51,7 @@ def in_bucket(bucket, tmp_path_factory, tiny_config):
         f"from ml_collections import ConfigDict\ndef get_config():\n  return ConfigDict({values!r})\n"
     )
     config, workdir = f"--config={folder / 'tiny.py'}", f"--workdir={run_in(bucket)}"
-    command = [sys.executable, "-m", "pixjax.cli", "train", config, workdir]
+    command = [sys.executable, "-m", "pixjax", "train", config, workdir]
     with open(folder / "stderr", "w+") as said:
         run = subprocess.Popen(command, cwd=folder, env=os.environ, stderr=said)
         killed = proxy.add(lambda *_: bool(run.kill()), method=bucket.put, matches="run/checkpoints/6/params/")
