@@ -10,6 +10,7 @@ were given, as `pixjax train` does. A ratio above 1 says that pixjax is faster t
 """
 
 import argparse
+import importlib.util
 import json
 import math
 import multiprocessing
@@ -270,7 +271,11 @@ def compare(args: argparse.Namespace) -> dict:
 
 
 def main() -> None:
-    print(json.dumps(compare(make_parser().parse_args())))
+    parser = make_parser()
+    args = parser.parse_args()
+    if importlib.util.find_spec("torch") is None:
+        parser.error("PyTorch, which a step is compared with, is not installed: pip install torch")
+    print(json.dumps(compare(args)))
 
 
 if __name__ == "__main__":
