@@ -64,6 +64,7 @@ def get_arms():
     for teraflops in OTHERS:
         arms |= arms_of(f"_{teraflops:g}T", teraflops, 1, {}, FEW_SEEDS, FEW_SEEDS)
     own = {"seeds": tuple(SEEDS), "stage": 2}
+    faster = {"training.learning_rate": FASTER * get_base().training.learning_rate}
     like_text = own | {"updates_of": "text"}
     arms |= {
         "text_marked": like_text
@@ -87,9 +88,21 @@ def get_arms():
         },
         "both_faster": like_text
         | {
-            "changes": CONDITION | BOTH | {"training.learning_rate": FASTER * get_base().training.learning_rate},
+            "changes": CONDITION | BOTH | faster,
             "seeds": tuple(TEXT_SEEDS),
             "about": f"both, {FASTER} times the learning rate",
+        },
+        "text_faster": like_text
+        | {
+            "changes": UNTAGGED | TEXT | faster,
+            "seeds": tuple(TEXT_SEEDS),
+            "about": f"text alone, {FASTER} times the learning rate",
+        },
+        "images_faster": like_text
+        | {
+            "changes": UNTAGGED | IMAGES_ALONE | faster,
+            "seeds": tuple(TEXT_SEEDS),
+            "about": f"images alone, {FASTER} times the learning rate",
         },
         "text_half": like_text | {"changes": UNTAGGED | TEXT, "length": 0.5, "about": "text alone, half as long"},
         "both_after_text": like_text
@@ -124,7 +137,8 @@ def get_comparisons():
     comparisons += against("text first, then both", "both_after_text")
     comparisons += against("matched compute", "both_compute", ("text",))
     comparisons += against("with shuffled images", "shuffled", ("text",))
-    comparisons += against(f"{FASTER} times the learning rate", "both_faster")
+    comparisons += against(f"{FASTER} times the learning rate for both", "both_faster")
+    comparisons += against(f"{FASTER} times the rate for all", "both_faster", ("text_faster", "images_faster"))
     for width in WIDTHS:
         comparisons += against(f"width {width}", f"both_w{width}", (f"text_w{width}", f"images_w{width}"))
     return comparisons
