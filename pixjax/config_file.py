@@ -77,12 +77,11 @@ def run_config_file(name: str, function: str) -> dict[str, Any]:
         with _neighbours_importable(path.resolve().parent):
             spec.loader.exec_module(module)
             if not hasattr(module, function):
-                kind = (
-                    "study, give it to pixjax study"
-                    if hasattr(module, "get_study")
-                    else "config, give it to pixjax train"
-                )
-                raise InputError(f"{path} is a {kind}")
+                if hasattr(module, "get_study"):
+                    raise InputError(f"{path} is a study, give it to pixjax study")
+                if hasattr(module, "get_config"):
+                    raise InputError(f"{path} is a config, give it to pixjax train")
+                raise InputError(f"{path} has no {function}(): define it, as the files in pixjax/configs do")
             make = getattr(module, function)
             arguments = () if argument is None else (argument,)
             _require_takes(make, arguments, path, function)

@@ -42,6 +42,8 @@ def outcome_of(error: BaseException) -> tuple[int, str]:
         return 2, f"{place}{error.strerror or error}: choose another path"
     if isinstance(error, _OF_THE_MACHINE):
         kept = keep_traceback(error)
+        if isinstance(error, MemoryError):
+            return 1, f"out of memory ({_one_line(error)}): ask for less at once{kept}"
         if isinstance(error, OSError):
             return 1, f"{_one_line(error)}: what was written before is kept{kept}"
         return 1, f"{type(error).__name__}: {_one_line(error)}{kept}"

@@ -40,7 +40,7 @@ def connect(args: argparse.Namespace | None = None) -> None:
     if coordinator:
         assert args is not None
         _connect(coordinator, args.num_processes, args.process_id, args.connect_seconds)
-    elif getattr(args, "num_processes", 0) or getattr(args, "process_id", -1) >= 0:
+    elif any(getattr(args, name, None) is not None for name in ("num_processes", "process_id")):
         raise InputError("--num-processes and --process-id need --coordinator=HOST:PORT, the address of process 0")
     elif args is not None and (launcher := launcher_of(os.environ)):
         _connect_as_jax_finds(launcher)
@@ -128,8 +128,8 @@ def _has_libtpu() -> bool:
     return importlib.util.find_spec("libtpu") is not None
 
 
-def _connect(coordinator: str, num_processes: int, process_id: int, seconds: float) -> None:
-    if not 0 <= process_id < num_processes:
+def _connect(coordinator: str, num_processes: int | None, process_id: int | None, seconds: float) -> None:
+    if num_processes is None or process_id is None or not 0 <= process_id < num_processes:
         raise InputError(
             f"--coordinator={coordinator} needs --num-processes=N and --process-id from 0 to N-1: "
             f"got {num_processes} and {process_id}"

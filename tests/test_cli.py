@@ -48,6 +48,11 @@ def test_every_command_has_help(command, capsys):
             "no_such_run is not a workdir",
         ),
         (["train", "--config=demo", "--workdir=X", "--config.training.profile_steps=7"], "write for instance 10-13"),
+        (["sample", "--workdir=X", "--out=X", "--num=100000000000"], "at most 10000000, and more by another --seed"),
+        (["train", "--config=demo", "--workdir=X", "--num-processes=0"], "need --coordinator=HOST:PORT"),
+        (["train", "--config=demo", "--workdir=X", "--process-id=-1"], "need --coordinator=HOST:PORT"),
+        (["data", "preview", "--config=demo", "--out=X", "--num=99999999999999999999"], "has to be from 1 to 100000"),
+        (["codec", "encode", "--text-file=X", "--out=X", "--canvas-size=99999999999999999999"], "choose 1 to 4096"),
         (["inspect", "--workdir=X", "--config.model.depth=2"], "belongs to a command that takes --config"),
     ],
 )
@@ -59,6 +64,15 @@ def test_wrong_input_is_one_line_and_exit_code_2_and_writes_nothing(arguments, m
     assert error.startswith("pixjax: ")
     assert error.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("flag", ["--stopped-exit-code=256", "--stopped-exit-code=-1", "--hang-exit-code=999"])
+def test_an_exit_code_that_no_launcher_would_see_is_refused(flag, capsys):
+    """The system passes on the lowest byte: 256 would be 0, a run that is done."""
+    with pytest.raises(SystemExit) as exit_:
+        main(["train", "--config=demo", "--workdir=X", flag])
+    assert exit_.value.code == 2
+    assert f"{flag.partition('=')[2]} is no exit code: choose 0 to 255" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,8 @@ def test_a_whole_number_may_be_written_as_people_write_them(text, steps):
         ("training.steps=1,000", "training.steps='1,000' has the wrong type: expected int"),
         ("training.steps=1e300", "training.steps=1e+300 has the wrong type: expected int"),
         ("training.steps=0", "training.steps=0 has to be positive"),
+        ("model.canvas_size=99999999999999999999", "has to be from 1 to 4096"),
+        ("data.batch_size=99999999999999999999", "has to be from 1 to 2147483647"),
         ("training.steps", "has no value: write --config.training.steps=VALUE"),
         ("model.patch_size=5", "model.canvas_size=32 is not divisible by model.patch_size=5"),
         ("model.patch_size=0", "patch size '0' is not a size"),

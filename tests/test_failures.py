@@ -56,6 +56,12 @@ def test_what_the_machine_does_wrong_is_one_line_that_names_the_file_with_its_tr
     assert "raise error" in kept
 
 
+def test_what_did_not_fit_into_memory_is_told_with_what_to_do(failing):
+    code, said = failing(MemoryError("Unable to allocate 3.64 TiB"))
+    assert code == 1
+    assert said.startswith("pixjax: out of memory (Unable to allocate 3.64 TiB): ask for less at once (traceback: ")
+
+
 def test_where_no_file_can_be_written_the_line_stays(failing, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", "/proc/nowhere")
     assert failing(RuntimeError("odd")) == (1, "pixjax: RuntimeError: odd\n")

@@ -121,7 +121,7 @@ def test_processes_that_jax_cannot_connect_are_told_how_to_connect(monkeypatch):
     monkeypatch.setattr(jax.distributed, "initialize", initialize)
     monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
     with pytest.raises(RunError, match=r"of Open MPI.*\(coordinator_address should be defined\).*--coordinator="):
-        runtime.set_up(argparse.Namespace(coordinator="", num_processes=0, process_id=-1))
+        runtime.set_up(argparse.Namespace(coordinator="", num_processes=None, process_id=None))
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ from pixjax.codec.tokenizer_files import (
     verify_digests,
 )
 from pixjax.errors import InputError
-from pixjax.notation import parse_patch_size
+from pixjax.notation import MAX_CANVAS_SIZE, parse_patch_size
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -62,9 +62,9 @@ class CanvasCodec:
     tokenizer_files: Mapping[str, bytes] | None = dataclasses.field(default=None, kw_only=True, repr=False)
 
     def __post_init__(self):
-        if self.canvas_size < 1:
+        if not 1 <= self.canvas_size <= MAX_CANVAS_SIZE:
             raise InputError(
-                f"a canvas of {self.canvas_size} pixels a side holds nothing: choose 1 or more, such as 64"
+                f"a canvas cannot have {self.canvas_size} pixels a side: choose 1 to {MAX_CANVAS_SIZE}, such as 64"
             )
         if self.marker and not 0 < self.marker_size <= self.canvas_size:
             raise InputError(f"a marker of {self.marker_size} pixels does not fit: choose 1 to {self.canvas_size}")

@@ -28,8 +28,8 @@ def run(args: argparse.Namespace) -> int:
     from pixjax.errors import InputError
     from pixjax.paths import reachable_path
 
-    if args.num < 1:
-        raise InputError(f"--num={args.num} has to be 1 or more")
+    if not 1 <= args.num <= 100_000:
+        raise InputError(f"--num={args.num} has to be from 1 to 100000")
     out = reachable_path(args.out, "--out")
     config = load_config(args.config, args.overrides)
     preview = make_preview(make_plan(config, CanvasCodec(**config.codec_arguments())), args.num)

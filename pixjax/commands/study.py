@@ -2,6 +2,8 @@
 
 import argparse
 
+from pixjax.commands.exit_code import exit_code
+
 HELP = "train and measure runs that differ in one thing, over seeds, and compare them"
 
 
@@ -14,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--baselines", nargs="*", default=[], metavar="FILE", help="results of benchmarks/baselines")
     parser.add_argument(
         "--stopped-exit-code",
-        type=int,
+        type=exit_code,
         default=0,
         metavar="N",
         help="when a signal stopped the study before its end (0): tells a launcher to start it again",

@@ -2,6 +2,8 @@
 
 import argparse
 
+from pixjax.commands.exit_code import exit_code
+
 HELP = "train a denoiser, or continue the run that a workdir holds"
 
 
@@ -15,21 +17,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workdir", required=True, metavar="DIR", help="where checkpoints and metrics go")
     group = parser.add_argument_group("several processes (found by themselves on a TPU pod and under SLURM)")
     group.add_argument("--coordinator", default="", metavar="HOST:PORT", help="of process 0")
-    group.add_argument("--num-processes", type=int, default=0, metavar="N")
-    group.add_argument("--process-id", type=int, default=-1, metavar="I", help="0 to N-1")
+    group.add_argument("--num-processes", type=int, metavar="N")
+    group.add_argument("--process-id", type=int, metavar="I", help="0 to N-1")
     group.add_argument(
         "--connect-seconds", type=float, default=300.0, metavar="S", help="how long to wait for the others"
     )
     parser.add_argument(
         "--stopped-exit-code",
-        type=int,
+        type=exit_code,
         default=0,
         metavar="N",
         help="when a signal stopped the run before its last step (0): tells a launcher to start it again",
     )
     parser.add_argument(
         "--hang-exit-code",
-        type=int,
+        type=exit_code,
         default=0,
         metavar="N",
         help="end with it when nothing moves for training.hang_minutes (0: only say so, and go on waiting)",

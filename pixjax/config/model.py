@@ -6,7 +6,7 @@ from typing import Literal
 
 from pixjax.config_values import require_range
 from pixjax.errors import require
-from pixjax.notation import parse_patch_size
+from pixjax.notation import MAX_CANVAS_SIZE, parse_patch_size
 
 Tagging = Literal["none", "marker", "condition", "both"]
 Remat = Literal["none", "full", "dots"]
@@ -48,7 +48,10 @@ class ModelConfig:
     cell_reach: int = 2  # cells on each side that one of these layers looks at
 
     def __post_init__(self):
-        require(self.canvas_size > 0, f"model.canvas_size={self.canvas_size} has to be positive")
+        require(
+            0 < self.canvas_size <= MAX_CANVAS_SIZE,
+            f"model.canvas_size={self.canvas_size} has to be from 1 to {MAX_CANVAS_SIZE}",
+        )
         for side in self.patch:
             require(
                 self.canvas_size % side == 0,

@@ -30,7 +30,7 @@ class DataConfig:
 
     def __post_init__(self):
         object.__setattr__(self, "sources", split_sources(self.sources))
-        require(self.batch_size > 0, f"data.batch_size={self.batch_size} has to be positive")
+        require(0 < self.batch_size < 2**31, f"data.batch_size={self.batch_size} has to be from 1 to {2**31 - 1}")
         require(self.workers >= 0, f"data.workers={self.workers} has to be 0 or more")
         require_range("data", self, text_ratio=(0, 1), max_bad_fraction=(0, 1))
         require(self.context_pages >= 0, f"data.context_pages={self.context_pages} has to be 0 or more")

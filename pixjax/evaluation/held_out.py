@@ -57,7 +57,7 @@ def read_held_out(config: Config, codec: CanvasCodec, modalities: frozenset[int]
         try:
             return function()
         except InputError as error:
-            notes.append(f"{error}; where it lies elsewhere now, name it with {flag}")
+            notes.append(f"{error}; it is left out: name where it lies now, or another, with {flag}")
             return None
 
     test: dict[int, CanvasSet | None] = {}

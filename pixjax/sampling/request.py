@@ -13,6 +13,8 @@ from pixjax.config import SamplingConfig, known_keys, require_seed
 from pixjax.config_values import unknown_key
 from pixjax.errors import InputError
 
+MOST_CANVASES = 10_000_000  # of one call
+
 ModalityChoice = Literal["text", "image", "any"]
 Path = str | os.PathLike
 
@@ -148,6 +150,8 @@ class SampleRequest:
         require_seed(self.seed)
         if self.num < 1:
             raise InputError(f"--num={self.num} is too few: at least one canvas")
+        if self.num > MOST_CANVASES:
+            raise InputError(f"--num={self.num} is too many: at most {MOST_CANVASES}, and more by another --seed")
         if self.pages < 1:
             raise InputError(f"--pages={self.pages} has to be 1 or more")
         if self.pages > 1 and self.modality != "text":

@@ -2,14 +2,14 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from pixjax.study.equivalence import LEVEL, Delta, Difference, Verdict, differences
 from pixjax.study.scaling import LogLine, compute_multiple, fit_line
-from pixjax.study.statistics import CONFIDENCE, FEWEST_SEEDS, FIGURES, Run, found
+from pixjax.study.statistics import CONFIDENCE, FEWEST_SEEDS, FIGURES, Run, found, is_measured
 from pixjax.study.study import Study
 
 PREDICTED = (191.0, 1000.0)  # TFLOP: of the autoregressive transformer in docs/mixing.md, and a PFLOP
@@ -141,7 +141,11 @@ def decide(study: Study, results: Mapping[str, Mapping[int, Run]]) -> Decision:
             _curve(study, results, name, metric, [each for each in of_curve if each.metric == metric])
             for metric in dict.fromkeys(each.metric for each in of_curve)
         ]
-    exponents = {(f.difference.comparison.reference, c.metric): c.alone for c in curves for f in c.findings}
+    exponents = {
+        (reference, curve.metric): line
+        for curve in curves
+        for reference, line in _exponents(study, results, curve.metric, _references(curve.findings)).items()
+    }
     missing = {
         arm.name: lacking for arm in study.arms if (lacking := len(study.seeds_of(arm)) - len(results[arm.name])) > 0
     }
@@ -159,21 +163,39 @@ def decide(study: Study, results: Mapping[str, Mapping[int, Run]]) -> Decision:
 
 def _curve(study: Study, results, name: str, metric: str, of_curve: Sequence[Difference]) -> Curve:
     points = [(study.teraflops[d.comparison.reference], value) for d in of_curve for value in d.delta.values]
-    path, _ = FIGURES[metric]
-    alone = [
-        (study.teraflops[reference], math.log(value))
-        for reference in dict.fromkeys(d.comparison.reference for d in of_curve)
-        for run in results[reference].values()
-        if (value := found(run, path))
-    ]
-    exponent = fit_line(*zip(*alone, strict=True))
+    references = dict.fromkeys(d.comparison.reference for d in of_curve)
+    exponents = _exponents(study, results, metric, references)
     return Curve(
         name=name,
         metric=metric,
-        findings=tuple(_finding(study, each, exponent) for each in of_curve),
+        findings=tuple(_finding(study, each, exponents[each.comparison.reference]) for each in of_curve),
         delta=fit_line(*zip(*points, strict=True)),
-        alone=exponent,
+        alone=_line_alone(study, results, metric, references),
     )
+
+
+def _references(findings: Iterable[Finding]) -> Iterable[str]:
+    return dict.fromkeys(finding.difference.comparison.reference for finding in findings)
+
+
+def _line_alone(study: Study, results, metric: str, references: Iterable[str]) -> LogLine | None:
+    path, _ = FIGURES[metric]
+    points = [
+        (study.teraflops[reference], math.log(value))
+        for reference in references
+        for run in results[reference].values()
+        if is_measured(value := found(run, path))
+    ]
+    return fit_line(*zip(*points, strict=True))
+
+
+def _exponents(study: Study, results, metric: str, references: Iterable[str]) -> dict[str, LogLine | None]:
+    """The exponent around each computation, from it and its neighbours: over decades ln L is no line over ln C."""
+    ordered = sorted(references, key=study.teraflops.__getitem__)
+    return {
+        reference: _line_alone(study, results, metric, ordered[max(place - 1, 0) : place + 2])
+        for place, reference in enumerate(ordered)
+    }
 
 
 def _finding(study: Study, difference: Difference, exponent: LogLine | None) -> Finding:

@@ -42,7 +42,7 @@ class LogLine:
     def predict(self, teraflops: float, canvas_stderr: float = 0.0) -> tuple[float, float, float]:
         """What a new seed is expected to have at a computation, and the interval it is in with 95 %.
 
-        canvas_stderr: what the choice of test canvases adds, which all points share, so that the line does not show it.
+        canvas_stderr: what the choice of test canvases adds, as if all points shared it and the line did not show it.
         """
         x = math.log(teraflops)
         y = self.intercept + self.slope * x

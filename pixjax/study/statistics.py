@@ -57,6 +57,11 @@ def found(run: Run, path: Sequence[str]) -> Any:
     return value
 
 
+def is_measured(value: Any) -> bool:
+    """Whether it is a number that has a logarithm: a figure of a run that went wrong is none."""
+    return isinstance(value, int | float) and math.isfinite(value) and value > 0
+
+
 def mean_and_interval(values: Sequence[float], canvas_stderr: float = 0.0) -> tuple[float, float, float]:
     """The mean over seeds, and an interval around it; infinite for fewer than three.
 
@@ -108,7 +113,7 @@ def paired_runs(
         if metric == "whole_bits_per_char" and any(run.get("blocks", "whole") == "whole" for run in reference.values()):
             continue  # it is the headline
         pairs = [(reference[s], arm[s]) for s in reference if s in arm]
-        if pairs := [pair for pair in pairs if all(found(run, path) for run in pair)]:
+        if pairs := [pair for pair in pairs if all(is_measured(found(run, path)) for run in pair)]:
             yield metric, path, pairs
 
 

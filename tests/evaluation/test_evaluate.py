@@ -122,7 +122,7 @@ def test_what_is_missing_is_said_and_the_rest_is_measured(workdir, tmp_path):
     metrics = evaluate(workdir, epath.Path(tmp_path), changes, say=said.append)
     notes = "\n".join(metrics["notes"])
     assert "text source 'nowhere/*.txt' matches no file" in notes
-    assert "where it lies elsewhere now, name it with --test" in notes
+    assert "it is left out: name where it lies now, or another, with --test" in notes
     assert "no held-out image" in notes
     assert "no validation text: training canvases take its place" in notes
     assert "bits_per_char" not in metrics

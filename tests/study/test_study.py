@@ -204,6 +204,7 @@ def test_seeds_that_one_arm_lacks_are_left_out():
         (("model.tagging", "model.taging"), "did you mean 'model.tagging'"),
         (('"length"', '"lenght"'), "unknown key 'lenght'"),
         (("get_study", "get_config"), "is a config, give it to pixjax train"),
+        (("get_study", "make"), "has no get_study(): define it, as the files in pixjax/configs do"),
     ],
 )
 def test_a_study_that_is_not_possible_is_refused_in_one_line(study_file, tmp_path, change, words):

@@ -231,6 +231,29 @@ def test_the_answer_follows_from_the_numbers(study):
     json.dumps(decision.to_dict(), allow_nan=False)
 
 
+def test_a_multiple_takes_the_slope_around_its_computation(study):
+    """Where ln L bends over ln C, one exponent of all computations would say at either end what holds at neither."""
+    results = simulated(study, CURVE, text_cost=0.01, image_cost=0.0)
+    slopes = {"": 0.0, "_6T": 0.2 * math.log(2), "_24T": -0.1 * math.log(2), "_48T": -0.15 * math.log(2)}
+    for suffix, bend in slopes.items():  # -0.3 from 6 to 12 TFLOP, -0.2 from 12 to 24, -0.15 from 24 to 48
+        for run in [*results[f"text{suffix}"].values(), *results[f"both{suffix}"].values()]:
+            run["bits_per_char"] *= math.exp(bend)
+    multiple = {f.difference.comparison.name: f.multiple[0] for f in decide(study, results).findings[::2]}
+    assert multiple["text, 6 TFLOP"] == pytest.approx(math.exp(-0.01 / 0.3), abs=0.01)
+    assert multiple["text, 12 TFLOP"] == pytest.approx(math.exp(-0.01 / 0.25), abs=0.01)
+    assert multiple["text, 48 TFLOP"] == pytest.approx(math.exp(-0.01 / 0.15), abs=0.01)
+
+
+def test_a_run_that_went_wrong_is_left_out(study):
+    results = simulated(study, CURVE, 0.02, 0.001)
+    results["both"][2]["bits_per_char"] = math.nan
+    results["text"][3]["bits_per_char"] = math.inf
+    decision = decide(study, results)
+    assert len(decision.findings[0].delta.values) == 3
+    assert decision.curves[0].alone is not None
+    json.dumps(decision.to_dict(), allow_nan=False)
+
+
 def test_what_is_not_done_is_left_out_and_counted(study):
     results = simulated(study, ("text", "images", "both"), 0.02, 0.001)
     del results["both"][3], results["text"][1]
