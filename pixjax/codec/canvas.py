@@ -64,7 +64,7 @@ class CanvasCodec:
     def __post_init__(self):
         if not 1 <= self.canvas_size <= MAX_CANVAS_SIZE:
             raise InputError(
-                f"a canvas of {self.canvas_size} pixels a side is not possible: choose 1 to {MAX_CANVAS_SIZE}, such as 64"
+                f"a canvas of {self.canvas_size} pixels a side cannot be: choose 1 to {MAX_CANVAS_SIZE}, such as 64"
             )
         if self.marker and not 0 < self.marker_size <= self.canvas_size:
             raise InputError(f"a marker of {self.marker_size} pixels does not fit: choose 1 to {self.canvas_size}")
