@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from pixjax.errors import InputError, require
 
-# One entry of a comma-separated list of sources begins with its scheme, on the same line or the next.
 MAX_CANVAS_SIZE = 4096  # pixels a side
 
+# One entry of a comma-separated list of sources begins with its scheme, on the same line or the next.
 _NEXT_SOURCE = re.compile(r",\s*(?=[a-z_]+:)")
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -134,18 +134,17 @@ def percent(log_ratio: float) -> float:
 def decide(study: Study, results: Mapping[str, Mapping[int, Run]]) -> Decision:
     """All that follows from what is done so far."""
     listed = differences(study.comparisons, results)
-    curves = []
+    curves: list[Curve] = []
+    exponents: dict[tuple[str, str], LogLine | None] = {}
     for name in dict.fromkeys(each.comparison.curve for each in listed if each.comparison.curve):
-        of_curve = [each for each in listed if each.comparison.curve == name]
-        curves += [
-            _curve(study, results, name, metric, [each for each in of_curve if each.metric == metric])
-            for metric in dict.fromkeys(each.metric for each in of_curve)
-        ]
-    exponents = {
-        (reference, curve.metric): line
-        for curve in curves
-        for reference, line in _exponents(study, results, curve.metric, _references(curve.findings)).items()
-    }
+        of_name = [each for each in listed if each.comparison.curve == name]
+        for metric in dict.fromkeys(each.metric for each in of_name):
+            of_curve = [each for each in of_name if each.metric == metric]
+            references = dict.fromkeys(each.comparison.reference for each in of_curve)
+            of_metric = _exponents(study, results, metric, references)
+            exponents |= {(reference, metric): line for reference, line in of_metric.items()}
+            findings = tuple(_finding(study, each, of_metric[each.comparison.reference]) for each in of_curve)
+            curves.append(_curve(name, metric, findings, _line_alone(study, results, metric, references)))
     missing = {
         arm.name: lacking for arm in study.arms if (lacking := len(study.seeds_of(arm)) - len(results[arm.name])) > 0
     }
@@ -161,21 +160,9 @@ def decide(study: Study, results: Mapping[str, Mapping[int, Run]]) -> Decision:
     )
 
 
-def _curve(study: Study, results, name: str, metric: str, of_curve: Sequence[Difference]) -> Curve:
-    points = [(study.teraflops[d.comparison.reference], value) for d in of_curve for value in d.delta.values]
-    references = dict.fromkeys(d.comparison.reference for d in of_curve)
-    exponents = _exponents(study, results, metric, references)
-    return Curve(
-        name=name,
-        metric=metric,
-        findings=tuple(_finding(study, each, exponents[each.comparison.reference]) for each in of_curve),
-        delta=fit_line(*zip(*points, strict=True)),
-        alone=_line_alone(study, results, metric, references),
-    )
-
-
-def _references(findings: Iterable[Finding]) -> Iterable[str]:
-    return dict.fromkeys(finding.difference.comparison.reference for finding in findings)
+def _curve(name: str, metric: str, findings: tuple[Finding, ...], alone: LogLine | None) -> Curve:
+    points = [(finding.teraflops, value) for finding in findings for value in finding.delta.values]
+    return Curve(name=name, metric=metric, findings=findings, delta=fit_line(*zip(*points, strict=True)), alone=alone)
 
 
 def _line_alone(study: Study, results, metric: str, references: Iterable[str]) -> LogLine | None:
