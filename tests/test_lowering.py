@@ -35,8 +35,11 @@ COMPUTED = (
 )
 
 # Between them both optimizers and samplers, scans and blocks by themselves, the pixel head alone and beside a codebook,
-# context, in-context tokens, markers that are first or not, an adaptive law of t. CI lowers all the others too.
+# context, in-context tokens, markers that are first or not, an adaptive law of t. CI lowers all the others too, and
+# all of their blocks.
 COVERING = ("context64", "demo", "small", "study_mixing")
+EVERY = "PIXJAX_EVERY_CONFIG" in os.environ
+BLOCKS = 6  # of a network that has more: in-context tokens lead from the fifth on, and the others are as these are
 
 
 @pytest.fixture
@@ -63,12 +66,14 @@ def as_on_an_accelerator(name: str) -> Config:
         study = read_study(name)
         arms = (study.config(arm, 0, epath.Path(".")) for arm in study.arms)
         config = next(config for config in arms if 0 < text_share(config) < 1)
-    return dataclasses.replace(config, model=dataclasses.replace(config.model, dtype="bfloat16", attention="xla"))
+    depth = config.model.depth if EVERY else min(config.model.depth, BLOCKS)
+    there = {"dtype": "bfloat16", "attention": "xla", "depth": depth}
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, **there))
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_it_is_lowered_for_gpus_and_tpus(name, lowered):
-    if name not in COVERING and "PIXJAX_EVERY_CONFIG" not in os.environ:
+    if name not in COVERING and not EVERY:
         pytest.skip(f"{', '.join(COVERING)} stand for {name}: set PIXJAX_EVERY_CONFIG=1 for all of them")
     names, lower = lowered
     config = as_on_an_accelerator(name)

@@ -33,14 +33,14 @@ def test_a_save_leaves_less_than_one_object_an_array(orbax, tmp_path, tiny_confi
     counts = []
     gc.freeze()  # else all that the tests before have left is looked through after every save
     with CheckpointWriter(epath.Path(tmp_path), keep=config.training) as checkpoints:
-        for step in range(24):
+        for step in range(14):
             state = TrainState(step=jnp.int32(step), params=tree, opt_state=tree, ema={"0.9": tree})
             checkpoints.save(state, {"batches": {"next_step": step}}, config, codec)
             checkpoints.wait()
             gc.collect()
             counts.append(sys.getallocatedblocks())
     grown = [after - before for before, after in itertools.pairwise(counts)]
-    assert statistics.median(grown[-12:]) < ARRAYS  # the first saves fill caches
+    assert statistics.median(grown[-7:]) < ARRAYS  # the first saves fill caches
 
 
 @pytest.mark.parametrize("folder", ["/a/3/params", "/a b/'é漢\"/%20*?[]{}~@/3/params", "gs://bucket/a/3/params"])

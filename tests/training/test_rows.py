@@ -112,7 +112,7 @@ def test_letters_without_order_stay_at_their_entropy(config_of):
     """What a cell may not know would show here first: letters drawn apart from one another cannot be foretold."""
     config = config_of(
         "1:0.5,8:0.5",
-        32,
+        16,
         ["demo:text"],
         warmup_steps=5,
         learning_rate=1e-2,
@@ -131,9 +131,9 @@ def test_letters_without_order_stay_at_their_entropy(config_of):
         ids = random.choice(4, size=(num, codec.capacity), p=share)
         return codec.encode_ids(ids), np.ones((num, codec.canvas_size, codec.canvas_size), bool)
 
-    rest = {"modality": np.full(32, TEXT, np.int32), "label": np.full(32, -1, np.int32)}
+    rest = {"modality": np.full(16, TEXT, np.int32), "label": np.full(16, -1, np.int32)}
     for _ in range(150):
-        canvas, mask = canvases(32)
+        canvas, mask = canvases(16)
         state, _ = step(state, {"canvas": canvas, "loss_mask": mask, **rest})
     test, mask = canvases(32)
     letters = next_token_bits(TextReader.named(model, config, "1"), state.params, test)
