@@ -152,7 +152,7 @@ def test_training_goes_on_from_a_converted_workdir(workdir, contents):
     assert (int(state.step), loop_state["batches"]["next_step"]) == (0, 0)
     bias = contents.sets["model_ema2"]["final_layer.linear.bias"]
     np.testing.assert_array_equal(state.ema["0.98"]["out"]["bias"], bias)
-    assert not any(np.any(moment) for moment in jax.tree.leaves(state.opt_state))
+    assert not any(np.asarray(moment).any() for moment in jax.tree.leaves(state.opt_state))
 
 
 def test_a_converted_workdir_is_inspected_and_samples_and_starts_other_runs(workdir, tmp_path, tiny_config):

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from filled import filled
 
 from pixjax.codec import IMAGE, TEXT
 from pixjax.config import ModelConfig
@@ -34,10 +35,7 @@ def test_each_modality_teaches_its_own_embedding_alone(text_condition, learning)
     config = dataclasses.replace(CONFIG, tagging="condition", text_condition=text_condition)
     model = JiT(config)
     z, t = jax.random.normal(jax.random.key(0), (1, 8, 8, 3)), jnp.array([0.5])
-    params = jax.tree.map(
-        lambda p: 0.1 * jax.random.normal(jax.random.key(p.size), p.shape),
-        jax.jit(model.init)(jax.random.key(0), z, t)["params"],
-    )
+    params = filled(jax.eval_shape(model.init, jax.random.key(0), z, t)["params"], 0.1)
     gradient = jax.jit(
         jax.grad(lambda params, type_id: jnp.sum(jnp.square(denoise(model, params, z, t, type_id)))),
     )

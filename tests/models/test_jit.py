@@ -220,7 +220,7 @@ def test_images_have_feed_forward_layers_of_their_own(scan_layers):
 
     def denoised(without=""):
         def keep(path, value):
-            return value * (without not in [key.key for key in path])
+            return np.multiply(value, without not in [key.key for key in path])
 
         return denoise(model, jax.tree_util.tree_map_with_path(keep, params), z, t, modality, context=context)
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from filled import filled
 
 from pixjax import models
 from pixjax.codec import CanvasCodec, to_float
@@ -40,15 +41,14 @@ def model_of(order: DecisionOrder, **changes) -> JiT:
 def random_params(model: JiT):
     """Random values everywhere: layers that start at zero would hide what lies behind them."""
     shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, SIZE, SIZE, 3)), jnp.zeros(1))["params"]
-    random = np.random.default_rng(0)
-    return jax.tree.map(lambda x: jnp.asarray(0.3 * random.standard_normal(x.shape), jnp.float32), shapes)
+    return filled(shapes, 0.3)
 
 
 def log_probs(model: JiT, order: DecisionOrder, clean_ids, noisy, t):
     """Of every cell, from clean canvases, noisy ones and the time of each noisy cell."""
     num = len(clean_ids)
-    filled = [None if x is None else np.resize(x, (ROWS, *np.shape(x)[1:])) for x in (clean_ids, noisy, t)]
-    clean_ids, noisy, t = filled
+    rows = [None if x is None else np.resize(x, (ROWS, *np.shape(x)[1:])) for x in (clean_ids, noisy, t)]
+    clean_ids, noisy, t = rows
     clean = to_float(jnp.asarray(order.codec.encode_ids(clean_ids)))
     context = Context(jnp.ones((len(clean), 1, SIZE, SIZE, 3)), jnp.ones((len(clean), 1), bool))
     written, nothing = Written(clean, t), jnp.zeros(len(clean))

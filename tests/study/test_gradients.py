@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from filled import filled
 from untrained import untrained
 
 from pixjax.codec import IMAGE, TEXT
@@ -38,7 +39,7 @@ def test_the_gradients_of_the_modalities_add_up_to_the_one_that_training_takes(t
     config = tiny_config(model={"tagging": "condition"}, codec={"marker": False}, training={"ema_decays": [0.9]})
     denoiser = untrained(config)
     # The last layer starts at zero, behind which no gradient is.
-    params = jax.tree.map(lambda x: x + 0.02 * jax.random.normal(jax.random.key(1), x.shape), denoiser.params)
+    params = jax.tree.map(np.add, denoiser.params, filled(denoiser.params, 0.02))
     (found,) = modality_gradients(dataclasses.replace(denoiser, params=params), 1)
     assert all(max(np.abs(leaf).max() for leaf in jax.tree.leaves(found[m])) > 1e-4 for m in (TEXT, IMAGE))
 
@@ -51,7 +52,7 @@ def test_the_gradients_of_the_modalities_add_up_to_the_one_that_training_takes(t
     del batch["bad"]
     state, _ = jax.jit(step)(start_state(config, params, keeper), batch)
     for part, whole in zip(
-        jax.tree.leaves(jax.tree.map(jnp.add, found[TEXT], found[IMAGE])), jax.tree.leaves(state.opt_state), strict=True
+        jax.tree.leaves(jax.tree.map(np.add, found[TEXT], found[IMAGE])), jax.tree.leaves(state.opt_state), strict=True
     ):
         np.testing.assert_allclose(part, whole, rtol=1e-3, atol=1e-5)
     cosines = layer_cosines(by_layer(found[TEXT]), by_layer(found[IMAGE]))
