@@ -29,13 +29,12 @@ from pixjax.training.computation import flops_per_canvas
 from pixjax.training.finetune import origin_state, params_from
 from pixjax.training.mesh import batch_sharding, make_mesh
 from pixjax.training.metrics import Window
-from pixjax.training.optimizer import make_optimizer
-from pixjax.training.placement import jit_train_step, place_batch, place_state
+from pixjax.training.placement import place_batch
 from pixjax.training.profile import Profile
+from pixjax.training.programs import programs_of
 from pixjax.training.reporter import Reporter
 from pixjax.training.saver import Saver
-from pixjax.training.state import TrainState, init_state, make_model, start_state
-from pixjax.training.step import make_train_step
+from pixjax.training.state import TrainState
 from pixjax.training.stop_signal import StopSignal
 from pixjax.training.watchdog import Watchdog
 from pixjax.training.workdir import require_same_run
@@ -67,13 +66,10 @@ def _train(config: Config, workdir: epath.Path, stop: StopSignal, hang_exit_code
     notes = require_same_run(workdir, config, codec)
     mesh = make_mesh(training.mesh)
     fed = place_batch(config, mesh)  # the fields of a batch that a step computes with
-    model, optimizer = make_model(config), make_optimizer(training)
+    programs = programs_of(config, codec, mesh)
+    model, like = programs.model, programs.like
     batches = make_batches(config, codec, shard_index=jax.process_index(), shard_count=jax.process_count())
     require_agreement(config, codec, batches.get_state())
-
-    # Where each array lives is decided before the first one exists.
-    like = place_state(config, model, optimizer, mesh)
-    shardings = jax.tree.map(lambda x: x.sharding, like)
 
     params: Params | None = None
     origin = None
@@ -92,9 +88,9 @@ def _train(config: Config, workdir: epath.Path, stop: StopSignal, hang_exit_code
             window = Window(loop_state["window"])
             notes.append(f"continuing at step {int(state.step)} of {workdir}")
         elif params is not None:
-            state = jax.jit(lambda p: start_state(config, p, optimizer), out_shardings=shardings)(params)
+            state = programs.start(params)
         else:
-            state = jax.jit(lambda: init_state(config, model, optimizer), out_shardings=shardings)()
+            state = programs.init()
         if is_first:
             write_run(workdir, config, codec, batches.class_names)
 
@@ -103,7 +99,6 @@ def _train(config: Config, workdir: epath.Path, stop: StopSignal, hang_exit_code
         notes.append(
             f"{parameters:,} parameters on {mesh.size} {jax.devices()[0].device_kind} device(s), workdir {workdir}"
         )
-        train_step = jit_train_step(make_train_step(config, codec, model, optimizer), like, mesh)
         step = int(state.step)
         reporter = Reporter(
             workdir,
@@ -168,7 +163,7 @@ def _train(config: Config, workdir: epath.Path, stop: StopSignal, hang_exit_code
                 on_devices = {name: to_global(batch[name], mesh) for name in fed}
                 # A copy that nobody asked for would make host or devices wait in every step; compiling moves constants.
                 with jax.transfer_guard("allow" if metrics is None else "disallow"):
-                    state, metrics = train_step(state, on_devices)
+                    state, metrics = programs.update(state, on_devices)
                     report()  # of the window that the step before has closed: the device is busy meanwhile
                     step += 1
                     window.add(metrics)

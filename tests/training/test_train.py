@@ -1,5 +1,6 @@
 """The run as its users see it: it learns, it resumes, it refuses."""
 
+import dataclasses
 import functools
 import json
 import os
@@ -20,7 +21,7 @@ from pixjax.errors import InputError, RunError
 from pixjax.models import denoise
 from pixjax.training.finetune import params_from
 from pixjax.training.mesh import make_mesh, replicated
-from pixjax.training.placement import jit_train_step
+from pixjax.training.programs import programs_of
 from pixjax.training.reporter import Reporter
 from pixjax.training.state import init_params, make_model
 from pixjax.training.train import train
@@ -62,15 +63,15 @@ def _steps_on_host_batches(monkeypatch):
 
 def _adds_a_number_of_the_host(monkeypatch):
     def careless(*how):
-        step = jit_train_step(*how)
+        programs = programs_of(*how)
 
         def with_number(state, batch):
-            state, metrics = step(state, batch)
+            state, metrics = programs.update(state, batch)
             return state, {name: value + 0 for name, value in metrics.items()}
 
-        return with_number
+        return dataclasses.replace(programs, update=with_number)
 
-    monkeypatch.setattr("pixjax.training.train.jit_train_step", careless)
+    monkeypatch.setattr("pixjax.training.train.programs_of", careless)
 
 
 @pytest.mark.parametrize("careless", [_steps_on_host_batches, _adds_a_number_of_the_host])
