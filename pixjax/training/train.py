@@ -66,10 +66,10 @@ def _train(config: Config, workdir: epath.Path, stop: StopSignal, hang_exit_code
     notes = require_same_run(workdir, config, codec)
     mesh = make_mesh(training.mesh)
     fed = place_batch(config, mesh)  # the fields of a batch that a step computes with
-    programs = programs_of(config, codec, mesh)
-    model, like = programs.model, programs.like
     batches = make_batches(config, codec, shard_index=jax.process_index(), shard_count=jax.process_count())
     require_agreement(config, codec, batches.get_state())
+    programs = programs_of(config, codec, mesh)
+    model, like = programs.model, programs.like
 
     params: Params | None = None
     origin = None
