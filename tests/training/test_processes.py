@@ -70,10 +70,15 @@ def require_the_same(start, expected):
     return train
 
 
-def test_meshes_learn_what_one_device_learns_and_each_continues_the_checkpoint_of_another(tmp_path, require_the_same):
-    require_the_same(tmp_path, 10, 8, {"data": 2, "fsdp": 2, "tensor": 2})
+@pytest.mark.parametrize(("devices", "mesh"), [(2, {"tensor": 2}), (8, {"data": 2, "fsdp": 2, "tensor": 2})])
+def test_a_mesh_learns_what_one_device_learns(tmp_path, require_the_same, devices, mesh):
+    require_the_same(tmp_path, 10, devices, mesh)
+
+
+def test_a_checkpoint_of_eight_devices_continues_on_one_and_on_two_by_two(tmp_path, require_the_same):
+    require_the_same(tmp_path, 10, 8, {"fsdp": 8})
     assert "continuing at step 10" in require_the_same(tmp_path, 13, 1, {})
-    assert "continuing at step 13" in require_the_same(tmp_path, 20, 8, {"fsdp": 8})
+    assert "continuing at step 13" in require_the_same(tmp_path, 20, 4, {"data": 2, "fsdp": 2})
 
 
 def slurm(index: int, port: int) -> dict[str, str]:

@@ -2,16 +2,11 @@
 
 import dataclasses
 
-import jax
-
 from pixjax.codec import CanvasCodec
 from pixjax.training import programs
 from pixjax.training.mesh import make_mesh
-from pixjax.training.optimizer import make_optimizer
-from pixjax.training.placement import place_batch, place_state
+from pixjax.training.placement import place_batch
 from pixjax.training.programs import as_computed, programs_of
-from pixjax.training.state import make_model
-from pixjax.training.step import make_train_step
 
 BESIDE = {
     "steps": 7, "checkpoint_every": 5, "keep_checkpoints": 2, "keep_every": 10, "keep_best": 1,
@@ -22,14 +17,9 @@ BESIDE = {
 
 def lowered(config) -> str:
     """The update that this very config makes."""
-    codec, mesh, optimizer = (
-        CanvasCodec(**config.codec_arguments()),
-        make_mesh(config.training.mesh),
-        make_optimizer(config.training),
-    )
-    model = make_model(config, codec)
-    step = make_train_step(config, codec, model, optimizer)
-    return jax.jit(step).lower(place_state(config, model, optimizer, mesh), place_batch(config, mesh)).as_text()
+    mesh = make_mesh(config.training.mesh)
+    made = programs._programs.__wrapped__(config, CanvasCodec(**config.codec_arguments()), mesh)
+    return made.update.lower(made.like, place_batch(config, mesh)).as_text()
 
 
 def test_what_is_left_out_changes_nothing_that_an_update_computes(tiny_config):
